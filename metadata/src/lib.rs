@@ -1,0 +1,11 @@
+//! What a dataman cluster is.
+//!
+//! [`topology`] says where data can live (nodes, datasources, datastores, shards, replica sets), [`schema`] what lives
+//! there (databases, collections, fields, indexes, sequences, roles), [`sharding`] which shard holds a key. All of it
+//! together, checked and immutable at one epoch, is a [`snapshot::Snapshot`]. A [`change::Change`] makes the next one; a
+//! store keeps it and tells watchers.
+
+pub mod id;
+pub mod schema;
+pub mod snapshot;
+pub mod topology;

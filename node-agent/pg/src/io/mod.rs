@@ -1,0 +1,4 @@
+//! Values' input and output, in PostgreSQL's text and binary forms.
+
+pub mod binary;
+pub mod text;

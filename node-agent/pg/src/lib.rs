@@ -1,0 +1,39 @@
+//! PostgreSQL's semantics in Rust, exact, without IO.
+//!
+//! The library has two halves.
+//!
+//! *What exists*: [`catalog`] holds tables generated from a PostgreSQL 15 server's own `pg_type`, `pg_operator`,
+//! `pg_cast`, `pg_proc` and `pg_aggregate`, and [`resolve`] the documented rules (the manual's chapter 10) by which
+//! PostgreSQL decides which operator, function or cast an expression means. With these a binder types any built-in,
+//! also one that nothing here computes.
+//!
+//! *What is computed*: [`value::Value`] and its [`io`] in text and binary, [`order`] (comparison, hash and
+//! order-preserving bytes), and one file a family of functions. Every implementation is registered in
+//! [`registry`] under the name of the C function that PostgreSQL itself would call (`pg_proc.prosrc`), so a cast, an
+//! operator and a function that share an implementation in PostgreSQL share it here. [`eval`] compiles a bound
+//! [`expr::Expr`] to an evaluator over these.
+//!
+//! To add a function: write it in its family's file, add its `prosrc` to that file's `FUNCTIONS` table, and the
+//! differential test (`tests/functions.rs`) compares it with the server on random and extreme arguments.
+
+pub mod aggregate;
+pub mod catalog;
+pub mod context;
+pub mod error;
+pub mod eval;
+pub mod expr;
+pub mod io;
+pub mod json;
+pub mod numeric;
+pub mod order;
+pub mod registry;
+pub mod resolve;
+pub mod timezone;
+pub mod types;
+pub mod value;
+
+pub use context::{CallContext, Context};
+pub use error::{PgError, Result};
+pub use expr::Expr;
+pub use types::{TypeId, TypeRef};
+pub use value::Value;

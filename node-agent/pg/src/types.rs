@@ -1,0 +1,82 @@
+//! Type identifiers: PostgreSQL's own OIDs.
+
+use serde::{Deserialize, Serialize};
+
+/// A data type, by the OID that PostgreSQL gives it.
+///
+/// User-defined enums get OIDs from 16384 on, from the metadata store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TypeId(pub u32);
+
+/// A data type with its modifier: what a column declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TypeRef {
+    /// The type.
+    pub id: TypeId,
+    /// PostgreSQL's `atttypmod`: -1 for none; length + 4 for `varchar(n)` and `char(n)`; `((p << 16) | s) + 4` for
+    /// `numeric(p, s)`; the digits for `time(p)` and `timestamp(p)`; packed fields and digits for `interval`.
+    pub typmod: i32,
+}
+
+impl TypeRef {
+    /// A type without a modifier.
+    pub const fn plain(id: TypeId) -> Self {
+        Self { id, typmod: -1 }
+    }
+}
+
+impl From<TypeId> for TypeRef {
+    fn from(id: TypeId) -> Self {
+        Self::plain(id)
+    }
+}
+
+macro_rules! type_ids {
+    ($($name:ident = $oid:literal $(, array $array:ident = $array_oid:literal)?;)*) => {
+        #[expect(missing_docs, reason = "each constant bears PostgreSQL's own name of the type")]
+        impl TypeId {
+            $(pub const $name: TypeId = TypeId($oid); $(pub const $array: TypeId = TypeId($array_oid);)?)*
+        }
+    };
+}
+
+type_ids! {
+    BOOL = 16, array BOOL_ARRAY = 1000;
+    BYTEA = 17, array BYTEA_ARRAY = 1001;
+    CHAR = 18, array CHAR_ARRAY = 1002;
+    NAME = 19, array NAME_ARRAY = 1003;
+    INT8 = 20, array INT8_ARRAY = 1016;
+    INT2 = 21, array INT2_ARRAY = 1005;
+    INT4 = 23, array INT4_ARRAY = 1007;
+    REGPROC = 24;
+    TEXT = 25, array TEXT_ARRAY = 1009;
+    OID = 26, array OID_ARRAY = 1028;
+    JSON = 114, array JSON_ARRAY = 199;
+    FLOAT4 = 700, array FLOAT4_ARRAY = 1021;
+    FLOAT8 = 701, array FLOAT8_ARRAY = 1022;
+    UNKNOWN = 705;
+    BPCHAR = 1042, array BPCHAR_ARRAY = 1014;
+    VARCHAR = 1043, array VARCHAR_ARRAY = 1015;
+    DATE = 1082, array DATE_ARRAY = 1182;
+    TIME = 1083, array TIME_ARRAY = 1183;
+    TIMESTAMP = 1114, array TIMESTAMP_ARRAY = 1115;
+    TIMESTAMPTZ = 1184, array TIMESTAMPTZ_ARRAY = 1185;
+    INTERVAL = 1186, array INTERVAL_ARRAY = 1187;
+    TIMETZ = 1266, array TIMETZ_ARRAY = 1270;
+    NUMERIC = 1700, array NUMERIC_ARRAY = 1231;
+    UUID = 2950, array UUID_ARRAY = 2951;
+    JSONB = 3802, array JSONB_ARRAY = 3807;
+    RECORD = 2249, array RECORD_ARRAY = 2287;
+    VOID = 2278;
+    ANY = 2276;
+    ANYARRAY = 2277;
+    ANYELEMENT = 2283;
+    ANYNONARRAY = 2776;
+    ANYENUM = 3500;
+    ANYCOMPATIBLE = 5077;
+    ANYCOMPATIBLEARRAY = 5078;
+    ANYCOMPATIBLENONARRAY = 5079;
+    REGCLASS = 2205;
+    REGTYPE = 2206;
+}

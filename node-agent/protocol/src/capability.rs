@@ -1,0 +1,81 @@
+//! What a database can do with PostgreSQL's exact meaning.
+//!
+//! A driver claims; the proxy pushes down only what is claimed; the driver conformance suite proves each claim against
+//! PostgreSQL on random values.
+
+use dataman_pg::Expr;
+
+/// What one database can carry out exactly.
+pub trait Capability: Send + Sync {
+    /// The engine's name, for EXPLAIN and messages: `postgres`, `sqlite`.
+    fn engine(&self) -> &'static str;
+
+    /// Whether `{"sql": …}` is taken: the datasource is a PostgreSQL.
+    fn takes_sql(&self) -> bool {
+        false
+    }
+
+    /// Whether this one node of an expression, its arguments being carried out, is exact.
+    fn is_exact(&self, expr: &Expr) -> bool;
+
+    /// Whether values of this type sort and group in the database as in PostgreSQL.
+    fn sorts_exactly(&self, ty: dataman_pg::TypeId) -> bool;
+
+    /// Whether the given part of a select is carried out.
+    fn supports(&self, feature: Feature) -> bool;
+
+    /// Whether the type can be stored without loss; else the reason.
+    fn stores(&self, ty: dataman_pg::types::TypeRef) -> Result<(), String>;
+}
+
+/// The parts of a select that a database may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Feature {
+    /// Inner and left joins.
+    Join,
+    /// Right and full joins.
+    OuterJoin,
+    /// LATERAL.
+    Lateral,
+    /// GROUP BY and HAVING.
+    Group,
+    /// DISTINCT.
+    Distinct,
+    /// DISTINCT ON.
+    DistinctOn,
+    /// ORDER BY, LIMIT, OFFSET.
+    Sort,
+    /// FETCH … WITH TIES.
+    WithTies,
+    /// Subqueries in expressions, correlated or not.
+    Subquery,
+    /// Set operations.
+    SetOperation,
+    /// WITH.
+    CommonTable,
+    /// WITH RECURSIVE.
+    Recursive,
+    /// Window functions.
+    Window,
+    /// VALUES in FROM.
+    Values,
+    /// Set-returning functions in FROM.
+    TableFunction,
+    /// FOR UPDATE and its like.
+    Lock,
+    /// UPDATE … FROM, DELETE … USING.
+    WriteJoin,
+    /// RETURNING.
+    Returning,
+    /// INSERT … ON CONFLICT.
+    Conflict,
+}
+
+/// The whole of an expression is exact when each of its nodes is.
+pub fn is_exact_tree(capability: &dyn Capability, expr: &Expr) -> bool {
+    let mut exact = capability.is_exact(expr);
+    if exact {
+        expr.for_each_child(&mut |child| exact = exact && is_exact_tree(capability, child));
+    }
+    exact
+}

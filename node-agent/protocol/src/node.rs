@@ -1,0 +1,183 @@
+//! A node's shards behind one trait, in this process or at the other end of a wire.
+//!
+//! ```text
+//! Node ── connect ──▶ NodeConnection ── execute ──▶ RowStream ── next ──▶ Batch, Batch, …, End
+//! ```
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::capability::Capability;
+use crate::error::NodeError;
+use crate::query::NodeQuery;
+use crate::record::{Batch, Format, StatementDescription};
+
+/// One datasource of one node: a database that queries can be sent to.
+#[async_trait]
+pub trait Node: Send + Sync {
+    /// What the database can carry out exactly.
+    fn capability(&self) -> &dyn Capability;
+
+    /// Takes a connection: from a pool, or a new one. It returns to the pool when dropped, if known clean, else it is
+    /// closed.
+    ///
+    /// # Errors
+    /// `Unreachable` or `Busy`; nothing was sent.
+    async fn connect(&self) -> Result<Box<dyn NodeConnection>, NodeError>;
+}
+
+/// A query ready to be sent often: its form and its JSON, made once.
+#[derive(Debug)]
+pub struct NodeStatement {
+    /// The form.
+    pub query: NodeQuery,
+    /// Types of `$1…`.
+    pub params: Vec<dataman_pg::TypeId>,
+    /// Its JSON, as it goes over the wire.
+    pub json: String,
+}
+
+/// What is sent ahead of a statement: it is transmitted only when it differs from what the connection had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatementContext {
+    /// The epoch the statement was planned under.
+    pub epoch: u64,
+    /// Settings that change how values are read, written and computed: `TimeZone`, `DateStyle`, `IntervalStyle`,
+    /// `extra_float_digits`, `bytea_output`; name and value as SET takes them, in a fixed order.
+    pub settings: Arc<Vec<(String, String)>>,
+    /// `now()` of the transaction, microseconds since 2000-01-01 00:00:00 UTC.
+    pub transaction_time_us: i64,
+    /// Milliseconds the statement may still take; none for no limit.
+    pub time_left_ms: Option<u64>,
+}
+
+/// Parameters in the formats they came in.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters {
+    /// The values, `None` for NULL.
+    pub values: Vec<Option<Bytes>>,
+    /// Their formats: one for each.
+    pub formats: Vec<Format>,
+}
+
+/// What is asked for with an execution.
+#[derive(Debug, Clone, Default)]
+pub struct ResultFormats {
+    /// One for each column, or one for all, or none for all text.
+    pub formats: Vec<Format>,
+}
+
+/// How a transaction is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransactionOptions {
+    /// `ISOLATION LEVEL`.
+    pub isolation: Isolation,
+    /// `READ ONLY`.
+    pub read_only: bool,
+}
+
+/// PostgreSQL's isolation levels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// `READ COMMITTED` (and `READ UNCOMMITTED`).
+    #[default]
+    ReadCommitted,
+    /// `REPEATABLE READ`.
+    RepeatableRead,
+    /// `SERIALIZABLE`.
+    Serializable,
+}
+
+/// A connection that one session uses at a time.
+#[async_trait]
+pub trait NodeConnection: Send {
+    /// Says what a statement takes and gives, without running it.
+    ///
+    /// # Errors
+    /// The database's own, of a statement it refuses.
+    async fn describe(
+        &mut self,
+        statement: &Arc<NodeStatement>,
+    ) -> Result<StatementDescription, NodeError>;
+
+    /// Starts a statement and returns its rows as they come. The statement's work stops when `cancel` fires or the stream
+    /// is dropped before its end; a connection whose stream was dropped early is not clean until the stream's end has
+    /// been seen, which the implementation takes care of.
+    ///
+    /// # Errors
+    /// Any kind. Outside a transaction the statement has then had no effect unless `work_started`.
+    async fn execute(
+        &mut self,
+        context: &StatementContext,
+        statement: &Arc<NodeStatement>,
+        parameters: &Parameters,
+        formats: &ResultFormats,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn RowStream + '_>, NodeError>;
+
+    /// Begins a transaction.
+    async fn begin(
+        &mut self,
+        context: &StatementContext,
+        options: TransactionOptions,
+    ) -> Result<(), NodeError>;
+
+    /// Commits. A reply lost after it was sent is `Lost` with `work_started`: SQLSTATE `08007`.
+    async fn commit(&mut self) -> Result<(), NodeError>;
+
+    /// Rolls back.
+    async fn rollback(&mut self) -> Result<(), NodeError>;
+
+    /// `SAVEPOINT name`.
+    async fn savepoint(&mut self, name: &str) -> Result<(), NodeError>;
+
+    /// `ROLLBACK TO SAVEPOINT name`.
+    async fn rollback_to(&mut self, name: &str) -> Result<(), NodeError>;
+
+    /// `RELEASE SAVEPOINT name`.
+    async fn release(&mut self, name: &str) -> Result<(), NodeError>;
+
+    /// Copies rows in or out; only `{"sql": …}` with a COPY statement. The default refuses.
+    async fn copy_in(
+        &mut self,
+        _statement: &Arc<NodeStatement>,
+    ) -> Result<Box<dyn CopySink + '_>, NodeError> {
+        Err(NodeError::unsupported("this datasource does not take COPY"))
+    }
+}
+
+/// The rows of one execution.
+#[async_trait]
+pub trait RowStream: Send {
+    /// The next batch; `None` at the end, after which [`RowStream::end`] tells how it ended.
+    ///
+    /// # Errors
+    /// The statement's failure; rows that came before it must not be taken for the whole.
+    async fn next(&mut self) -> Result<Option<Batch>, NodeError>;
+
+    /// After the end: the records read or changed, as the command tag counts them.
+    fn end(&self) -> End;
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct End {
+    /// Records returned by a read, or inserted, updated or deleted by a write.
+    pub affected: u64,
+}
+
+/// Where the data of a COPY IN goes.
+#[async_trait]
+pub trait CopySink: Send {
+    /// Sends bytes; waits when the database is slower.
+    async fn send(&mut self, data: Bytes) -> Result<(), NodeError>;
+
+    /// Ends the copy; returns the number of rows.
+    async fn finish(&mut self) -> Result<u64, NodeError>;
+
+    /// Gives up; nothing of the copy remains.
+    async fn abort(&mut self, reason: &str) -> Result<(), NodeError>;
+}

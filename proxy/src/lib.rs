@@ -1,0 +1,3 @@
+//! One PostgreSQL endpoint in front of many databases.
+
+pub mod parse;
