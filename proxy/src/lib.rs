@@ -1,3 +1,7 @@
 //! One PostgreSQL endpoint in front of many databases.
 
+pub mod error;
+pub mod merge;
 pub mod parse;
+pub mod plan;
+pub mod scatter;

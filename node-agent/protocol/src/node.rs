@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Node ── connect ──▶ NodeConnection ── execute ──▶ RowStream ── next ──▶ Batch, Batch, …, End
+//!                        ▲                                                        │
+//!                        └──────────────────── into_connection ◀──────────────────┘
 //! ```
 
 use std::sync::Arc;
@@ -103,20 +105,19 @@ pub trait NodeConnection: Send {
         statement: &Arc<NodeStatement>,
     ) -> Result<StatementDescription, NodeError>;
 
-    /// Starts a statement and returns its rows as they come. The statement's work stops when `cancel` fires or the stream
-    /// is dropped before its end; a connection whose stream was dropped early is not clean until the stream's end has
-    /// been seen, which the implementation takes care of.
+    /// Sends a statement and hands itself to the stream of its rows. A failure, also one before anything was sent, is the
+    /// stream's first answer; so several shards can be sent their parts before any is waited for.
     ///
-    /// # Errors
-    /// Any kind. Outside a transaction the statement has then had no effect unless `work_started`.
+    /// The statement's work stops when `cancel` fires (the stream then ends with `Cancelled`) or when the stream is dropped
+    /// before its end, in which case the connection is closed, or cleaned, by its pool.
     async fn execute(
-        &mut self,
+        self: Box<Self>,
         context: &StatementContext,
         statement: &Arc<NodeStatement>,
         parameters: &Parameters,
         formats: &ResultFormats,
         cancel: &CancellationToken,
-    ) -> Result<Box<dyn RowStream + '_>, NodeError>;
+    ) -> Box<dyn RowStream>;
 
     /// Begins a transaction.
     async fn begin(
@@ -160,6 +161,10 @@ pub trait RowStream: Send {
 
     /// After the end: the records read or changed, as the command tag counts them.
     fn end(&self) -> End;
+
+    /// After the end or a failure: the connection, ready for the next statement; none when it is broken. After a failure
+    /// inside a transaction the connection is in the failed transaction, as PostgreSQL's would be.
+    fn into_connection(self: Box<Self>) -> Option<Box<dyn NodeConnection>>;
 }
 
 /// How an execution ended.

@@ -1,0 +1,38 @@
+//! What can go wrong in the proxy: one variant a stage.
+
+use dataman_node_protocol::NodeError;
+use dataman_pg::PgError;
+
+/// A failure of a statement or of a session. `sqlstate.rs` turns each into what the client is told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// PostgreSQL would refuse it too, or dataman refuses it (`0A000`): parse, bind, plan, settings, evaluation.
+    #[error(transparent)]
+    Statement(#[from] PgError),
+    /// A node failed.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The client broke the protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// The metadata store refused or could not be reached.
+    #[error("{message}")]
+    Metadata {
+        /// What failed.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The statement was cancelled.
+    #[error("canceling statement due to user request")]
+    Cancelled,
+    /// The statement took longer than `statement_timeout`.
+    #[error("canceling statement due to statement timeout")]
+    StatementTimeout,
+    /// The client's connection broke.
+    #[error("could not talk to the client")]
+    Client(#[source] std::io::Error),
+    /// The proxy is going down.
+    #[error("terminating connection due to administrator command")]
+    ShuttingDown,
+}

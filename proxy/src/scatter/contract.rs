@@ -1,0 +1,69 @@
+//! What a running statement asks of its session, and what the session gets back.
+
+use async_trait::async_trait;
+use dataman_metadata::id::{DatastoreId, ShardId};
+use dataman_node_protocol::capability::Capability;
+use dataman_node_protocol::node::NodeConnection;
+use dataman_node_protocol::record::Batch;
+
+use crate::error::Error;
+
+/// A shard of a datastore.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardRef {
+    /// The datastore.
+    pub datastore: DatastoreId,
+    /// The shard.
+    pub shard: ShardId,
+}
+
+/// What a statement does on a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads.
+    Read,
+    /// Writes, or locks rows.
+    Write,
+}
+
+/// Where a statement takes its shards' connections from: the session's open transaction, or the pools.
+#[async_trait]
+pub trait Participants: Send {
+    /// Says which shards the statement will use, before the first is taken. Outside a transaction block, a write on several
+    /// shards opens a transaction on each, which the session commits after all have succeeded. Inside a block this is where
+    /// a write on a second shard is refused.
+    ///
+    /// # Errors
+    /// `0A000` for a write on a second shard.
+    async fn enlist(&mut self, shards: &[ShardRef], access: Access) -> Result<(), Error>;
+
+    /// Takes the connection to an enlisted shard, in the transaction it belongs to. The caller owns it until it hands it back
+    /// through [`ResultStream::into_connections`].
+    ///
+    /// # Errors
+    /// The shard cannot be reached, or its pool is busy.
+    async fn take(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error>;
+}
+
+/// What a datastore's shards can do, for the planner.
+pub trait Capabilities: Send + Sync {
+    /// The capability of a shard's datasource; none when its node is not known.
+    fn of(&self, shard: &ShardRef) -> Option<&dyn Capability>;
+}
+
+/// A statement's rows, as the client wants them.
+#[async_trait]
+pub trait ResultStream: Send {
+    /// The next rows, as DataRow messages in the client's formats; none at the end.
+    ///
+    /// # Errors
+    /// The statement's failure. What came before is then not the whole answer.
+    async fn next(&mut self) -> Result<Option<Batch>, Error>;
+
+    /// After the end: the count for the command tag.
+    fn affected(&self) -> u64;
+
+    /// After the end or a failure: the connections taken; none for one that broke. Dropping the stream instead closes them
+    /// and cancels what runs on them.
+    fn into_connections(self: Box<Self>) -> Vec<(ShardRef, Option<Box<dyn NodeConnection>>)>;
+}

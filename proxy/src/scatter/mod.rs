@@ -1,0 +1,5 @@
+//! Node queries out, batches back.
+
+pub mod contract;
+
+pub use contract::{Access, Participants, ResultStream, ShardRef};
