@@ -6,14 +6,15 @@
 //!                        └──────────────────── into_connection ◀──────────────────┘
 //! ```
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::Capability;
-use crate::error::NodeError;
+use crate::error::{NodeError, NodeErrorKind};
 use crate::query::NodeQuery;
 use crate::record::{Batch, Format, StatementDescription};
 
@@ -31,15 +32,60 @@ pub trait Node: Send + Sync {
     async fn connect(&self) -> Result<Box<dyn NodeConnection>, NodeError>;
 }
 
-/// A query ready to be sent often: its form and its JSON, made once.
+/// A query ready to be sent often: made once, kept with the plan, sent with each execution.
 #[derive(Debug)]
 pub struct NodeStatement {
     /// The form.
     pub query: NodeQuery,
     /// Types of `$1…`.
     pub params: Vec<dataman_pg::TypeId>,
-    /// Its JSON, as it goes over the wire.
-    pub json: String,
+    id: u64,
+    json: OnceLock<String>,
+    uses: AtomicU32,
+}
+
+impl NodeStatement {
+    /// Makes a statement of a query. `params` are the types of `$1…`.
+    pub fn new(query: NodeQuery, params: Vec<dataman_pg::TypeId>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            query,
+            params,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            json: OnceLock::new(),
+            uses: AtomicU32::new(0),
+        }
+    }
+
+    /// The number that names this statement as long as the process lives: what caches of prepared statements and lowered
+    /// text are keyed by.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its JSON, as it goes over the wire; made when first asked for, since the in-process form never asks.
+    ///
+    /// # Errors
+    /// A query that JSON cannot hold: a mistake of whoever made it.
+    pub fn json(&self) -> Result<&str, NodeError> {
+        if let Some(json) = self.json.get() {
+            return Ok(json);
+        }
+        let json = serde_json::to_string(&self.query).map_err(|error| {
+            NodeError::new(
+                NodeErrorKind::Protocol,
+                "XX000",
+                format!("node query cannot be written as JSON: {error}"),
+            )
+        })?;
+        Ok(self.json.get_or_init(|| json))
+    }
+
+    /// Counts one more execution and returns how many there were before: a statement is worth preparing under a name only
+    /// when it comes again.
+    pub fn count_use(&self) -> u32 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// What is sent ahead of a statement: it is transmitted only when it differs from what the connection had.

@@ -1,0 +1,3 @@
+//! The databases: one folder for each, behind the traits of [`contract`].
+
+pub mod contract;
