@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What dataman's end-to-end tests share: servers to compare with, topologies, oracles.
+
+pub mod engine;
