@@ -17,6 +17,7 @@
 //! differential test (`tests/functions.rs`) compares it with the server on random and extreme arguments.
 
 pub mod aggregate;
+pub mod array;
 pub mod catalog;
 pub mod context;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod numeric;
 pub mod order;
 pub mod registry;
 pub mod resolve;
+pub mod string;
 pub mod timezone;
 pub mod types;
 pub mod value;
