@@ -23,6 +23,8 @@ pub mod context;
 pub mod error;
 pub mod eval;
 pub mod expr;
+pub mod float;
+pub mod integer;
 pub mod io;
 pub mod json;
 pub mod numeric;

@@ -1,4 +1,5 @@
 //! Values' input and output, in PostgreSQL's text and binary forms.
 
 pub mod binary;
+pub mod plain;
 pub mod text;
