@@ -28,7 +28,7 @@ pub struct Database {
 }
 
 /// An SQL schema: a namespace within a database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
     /// Its OID.
     pub oid: ObjectId,
@@ -334,4 +334,276 @@ pub struct Role {
     /// The SCRAM-SHA-256 verifier, in PostgreSQL's form; none when no password has been set.
     #[serde(default)]
     pub verifier: Option<String>,
+}
+
+/// The schema that every database has at first.
+pub const PUBLIC_SCHEMA: &str = "public";
+
+/// The OID of the schema `public`, as in PostgreSQL.
+pub const PUBLIC_SCHEMA_OID: ObjectId = ObjectId(2200);
+
+/// A relation that a name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation<'a> {
+    /// A table.
+    Collection(&'a Collection),
+    /// A view.
+    View(&'a View),
+    /// A sequence.
+    Sequence(&'a Sequence),
+    /// An index, a constraint's included.
+    Index {
+        /// The name of the collection that it belongs to.
+        collection: &'a str,
+        /// Its OID.
+        oid: ObjectId,
+    },
+}
+
+/// A relation with its schema and name, as a search found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundRelation<'a> {
+    /// The schema.
+    pub schema: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// What it is.
+    pub relation: Relation<'a>,
+}
+
+impl Database {
+    /// Makes a database with an empty schema `public`.
+    #[must_use]
+    pub fn new(id: DatabaseId, oid: ObjectId, datastore: DatastoreId, owner: &str) -> Self {
+        let public = Schema { oid: PUBLIC_SCHEMA_OID, ..Schema::default() };
+        let schemas = BTreeMap::from([(PUBLIC_SCHEMA.to_owned(), public)]);
+        Self { id, oid, datastore, shard_keys: Vec::new(), owner: owner.to_owned(), schemas }
+    }
+
+    /// Finds a collection by schema and name.
+    #[must_use]
+    pub fn collection(&self, schema: &str, name: &str) -> Option<&Collection> {
+        self.schemas.get(schema)?.collections.get(name)
+    }
+
+    /// Finds a view by schema and name.
+    #[must_use]
+    pub fn view(&self, schema: &str, name: &str) -> Option<&View> {
+        self.schemas.get(schema)?.views.get(name)
+    }
+
+    /// Finds a sequence by schema and name.
+    #[must_use]
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<&Sequence> {
+        self.schemas.get(schema)?.sequences.get(name)
+    }
+
+    /// Finds a sequence by `schema.name`, as a field's default names it; gives schema, name and sequence.
+    #[must_use]
+    pub fn sequence_at<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str, &'a Sequence)> {
+        path.match_indices('.').find_map(|(dot, _)| {
+            let (schema, name) = (&path[..dot], &path[dot + 1..]);
+            Some((schema, name, self.sequence(schema, name)?))
+        })
+    }
+
+    /// Finds an enum by schema and name.
+    #[must_use]
+    pub fn enum_type(&self, schema: &str, name: &str) -> Option<&EnumType> {
+        self.schemas.get(schema)?.enums.get(name)
+    }
+
+    /// Finds the enum whose own or whose array's OID this is; gives schema, name and enum.
+    #[must_use]
+    pub fn enum_by_oid(&self, oid: u32) -> Option<(&str, &str, &EnumType)> {
+        self.schemas.iter().find_map(|(schema, content)| {
+            let (name, found) = content
+                .enums
+                .iter()
+                .find(|(_, found)| found.oid.0 == oid || found.array_oid.0 == oid)?;
+            Some((schema.as_str(), name.as_str(), found))
+        })
+    }
+
+    /// Finds a collection by its OID; gives schema, name and collection.
+    #[must_use]
+    pub fn collection_by_id(&self, id: CollectionId) -> Option<(&str, &str, &Collection)> {
+        self.collections().find(|(_, _, collection)| collection.id == id)
+    }
+
+    /// Every collection with its schema and name, in the order of their names.
+    pub fn collections(&self) -> impl Iterator<Item = (&str, &str, &Collection)> {
+        self.schemas.iter().flat_map(|(schema, content)| {
+            content
+                .collections
+                .iter()
+                .map(move |(name, collection)| (schema.as_str(), name.as_str(), collection))
+        })
+    }
+
+    /// Finds what a relation's name means in one schema.
+    #[must_use]
+    pub fn relation(&self, schema: &str, name: &str) -> Option<FoundRelation<'_>> {
+        let (schema, content) = self.schemas.get_key_value(schema)?;
+        let (name, relation) = content.relation(name)?;
+        Some(FoundRelation { schema, name, relation })
+    }
+
+    /// Finds what an unqualified relation's name means: the first schema of the search path that has it. Schemas of the
+    /// path that do not exist are passed over, as PostgreSQL does.
+    pub fn find_relation<'a, S: AsRef<str>>(
+        &'a self,
+        search_path: impl IntoIterator<Item = S>,
+        name: &str,
+    ) -> Option<FoundRelation<'a>> {
+        search_path.into_iter().find_map(|schema| self.relation(schema.as_ref(), name))
+    }
+
+    /// Finds the enum that an unqualified type's name means.
+    pub fn find_enum<'a, S: AsRef<str>>(
+        &'a self,
+        search_path: impl IntoIterator<Item = S>,
+        name: &str,
+    ) -> Option<(&'a str, &'a EnumType)> {
+        search_path.into_iter().find_map(|schema| {
+            let (schema, content) = self.schemas.get_key_value(schema.as_ref())?;
+            Some((schema.as_str(), content.enums.get(name)?))
+        })
+    }
+}
+
+impl Schema {
+    /// Finds what a relation's name means here. Tables, views, sequences and indexes share one namespace.
+    #[must_use]
+    pub fn relation(&self, name: &str) -> Option<(&str, Relation<'_>)> {
+        if let Some((name, found)) = self.collections.get_key_value(name) {
+            return Some((name, Relation::Collection(found)));
+        }
+        if let Some((name, found)) = self.views.get_key_value(name) {
+            return Some((name, Relation::View(found)));
+        }
+        if let Some((name, found)) = self.sequences.get_key_value(name) {
+            return Some((name, Relation::Sequence(found)));
+        }
+        self.collections.iter().find_map(|(collection, content)| {
+            let (name, oid) = content.index_names().find(|(index, _)| *index == name)?;
+            Some((name, Relation::Index { collection, oid }))
+        })
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.collections.is_empty()
+            && self.views.is_empty()
+            && self.sequences.is_empty()
+            && self.enums.is_empty()
+    }
+
+    /// Whether a new relation can have this name.
+    #[must_use]
+    pub fn is_free(&self, name: &str) -> bool {
+        self.relation(name).is_none()
+    }
+}
+
+impl Collection {
+    /// Finds a field by its name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// Finds a field's place among the fields, from 0.
+    #[must_use]
+    pub fn field_place(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+
+    /// The primary key's fields, in its order.
+    #[must_use]
+    pub fn primary_key(&self) -> Option<&[String]> {
+        self.constraints.iter().find_map(|constraint| match &constraint.kind {
+            ConstraintKind::PrimaryKey { fields } => Some(fields.as_slice()),
+            ConstraintKind::Unique { .. }
+            | ConstraintKind::Check { .. }
+            | ConstraintKind::ForeignKey { .. } => None,
+        })
+    }
+
+    /// The sets of fields that a foreign key may refer to and an ON CONFLICT may name: the primary key, unique
+    /// constraints and whole unique indexes on plain fields.
+    pub fn unique_keys(&self) -> impl Iterator<Item = Vec<&str>> {
+        let constraints = self.constraints.iter().filter_map(|constraint| match &constraint.kind {
+            ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
+                Some(fields.iter().map(String::as_str).collect())
+            }
+            ConstraintKind::Check { .. } | ConstraintKind::ForeignKey { .. } => None,
+        });
+        let indexes =
+            self.indexes.iter().filter(|index| index.unique && index.filter.is_none()).filter_map(
+                |index| {
+                    index
+                        .keys
+                        .iter()
+                        .map(|key| Some(self.field(&key.expr)?.name.as_str()))
+                        .collect::<Option<Vec<_>>>()
+                },
+            );
+        constraints.chain(indexes)
+    }
+
+    /// How its rows find their shard, when it is sharded.
+    #[must_use]
+    pub fn keyspace(&self) -> Option<&Keyspace> {
+        match &self.placement {
+            Placement::Sharded(keyspace) => Some(keyspace),
+            Placement::Single { .. } | Placement::Reference => None,
+        }
+    }
+
+    /// The shard key's fields; none when it is not sharded.
+    #[must_use]
+    pub fn shard_key(&self) -> &[String] {
+        self.keyspace().map_or(&[], |keyspace| &keyspace.fields)
+    }
+
+    /// Finds a constraint by its name.
+    #[must_use]
+    pub fn constraint(&self, name: &str) -> Option<&Constraint> {
+        self.constraints.iter().find(|constraint| constraint.name == name)
+    }
+
+    /// Finds an index that is not a constraint's by its name.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// The names that it takes in its schema's namespace beside its own, with their OIDs: those of its indexes, a primary
+    /// key's and a unique constraint's included.
+    pub fn index_names(&self) -> impl Iterator<Item = (&str, ObjectId)> {
+        let constraints = self.constraints.iter().filter(|constraint| constraint.kind.has_index());
+        let constraints = constraints.map(|constraint| (constraint.name.as_str(), constraint.oid));
+        constraints.chain(self.indexes.iter().map(|index| (index.name.as_str(), index.oid)))
+    }
+}
+
+impl ConstraintKind {
+    /// Whether an index of the same name carries it.
+    #[must_use]
+    pub fn has_index(&self) -> bool {
+        matches!(self, Self::PrimaryKey { .. } | Self::Unique { .. })
+    }
+}
+
+impl FieldDefault {
+    /// The sequence, `schema.name`, that it takes numbers from.
+    #[must_use]
+    pub fn sequence(&self) -> Option<&str> {
+        match self {
+            Self::Serial(sequence) | Self::Identity { sequence, .. } => Some(sequence),
+            Self::None | Self::Expr(_) | Self::Generated(_) => None,
+        }
+    }
 }
