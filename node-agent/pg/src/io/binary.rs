@@ -6,7 +6,8 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::Zero;
 
 use crate::error::{PgError, Result};
-use crate::io::plain;
+use crate::io::text::{element_type, not_read};
+use crate::io::{plain, record};
 use crate::numeric::{Rounding, divide_rounded, pow10};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
@@ -37,7 +38,9 @@ pub fn encode(value: &Value, _ty: TypeId, out: &mut Vec<u8>) {
         | Value::Timestamp(_)
         | Value::TimestampTz(_)
         | Value::Interval(_) => {}
-        Value::Jsonb(_) | Value::Array(_) | Value::Record(_) => {}
+        Value::Jsonb(value) => crate::json::jsonb_encode(value, out),
+        Value::Array(array) => crate::array::encode(array, out),
+        Value::Record(fields) => record::encode(fields, out),
     }
 }
 
@@ -74,13 +77,15 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         TypeId::BYTEA => Value::Bytea(Arc::from(bytes)),
         TypeId::UUID => Value::Uuid(fixed(bytes)?),
         TypeId::VOID => Value::Null,
-        // The families of dates and times, json and arrays add their arms here.
-        _ => {
-            let name = crate::catalog::format_type(ty.id, ty.typmod);
-            return Err(PgError::unsupported(format!(
-                "values of type {name} are not computed with here"
-            )));
-        }
+        TypeId::JSON => crate::json::json_decode(bytes)?,
+        TypeId::JSONB => crate::json::jsonb_decode(bytes)?,
+        // The families of dates and times add their arms here.
+        _ => match element_type(ty.id) {
+            Some(element) => {
+                crate::array::decode(bytes, TypeRef { id: element, typmod: ty.typmod })?
+            }
+            None => return Err(not_read(ty)),
+        },
     };
     Ok(value)
 }

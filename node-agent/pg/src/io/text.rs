@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{PgError, Result};
-use crate::io::plain;
+use crate::io::{plain, record};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
 use crate::{float, integer};
@@ -50,7 +50,18 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         | Value::Timestamp(_)
         | Value::TimestampTz(_)
         | Value::Interval(_) => Ok(()),
-        Value::Jsonb(_) | Value::Array(_) | Value::Record(_) => Ok(()),
+        Value::Jsonb(value) => {
+            crate::json::write_jsonb(value, out);
+            Ok(())
+        }
+        Value::Array(array) => {
+            crate::array::output(array, context, out);
+            Ok(())
+        }
+        Value::Record(fields) => {
+            record::output(fields, context, out);
+            Ok(())
+        }
     };
     debug_assert!(result.is_ok(), "writing type {} to memory", ty.0);
 }
@@ -60,7 +71,7 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
 /// # Errors
 /// `22P02`, `22003`, `22007`, `22008`, `22001`, … in the input function's words; `0A000` for a type whose text this
 /// library does not read.
-pub fn input(text: &str, ty: TypeRef, _context: &Context) -> Result<Value> {
+pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
     let value = match ty.id {
         TypeId::BOOL => Value::Bool(plain::input_bool(text)?),
         TypeId::INT2 => Value::Int2(integer::input_int2(text)?),
@@ -78,14 +89,27 @@ pub fn input(text: &str, ty: TypeRef, _context: &Context) -> Result<Value> {
         TypeId::BYTEA => Value::Bytea(plain::input_bytea(text)?),
         TypeId::UUID => Value::Uuid(plain::input_uuid(text)?),
         TypeId::VOID => Value::Null,
-        // The families of dates and times, json and arrays add their arms here.
-        _ => return Err(not_read(ty)),
+        TypeId::JSON => crate::json::json_input(text)?,
+        TypeId::JSONB => crate::json::jsonb_input(text)?,
+        // The families of dates and times add their arms here.
+        _ => match element_type(ty.id) {
+            Some(element) => {
+                crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?
+            }
+            None => return Err(not_read(ty)),
+        },
     };
     Ok(value)
 }
 
+/// The elements' type, for an array type of the catalog.
+pub(crate) fn element_type(id: TypeId) -> Option<TypeId> {
+    let ty = crate::catalog::type_by_id(id)?;
+    (ty.category == 'A' && ty.element.0 != 0 && ty.length == -1).then_some(ty.element)
+}
+
 /// The refusal of a type that this library does not read.
-fn not_read(ty: TypeRef) -> PgError {
+pub(crate) fn not_read(ty: TypeRef) -> PgError {
     let name = crate::catalog::format_type(ty.id, ty.typmod);
     PgError::unsupported(format!("values of type {name} are not computed with here"))
 }
