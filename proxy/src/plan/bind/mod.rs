@@ -66,6 +66,8 @@ pub struct BoundInsert {
     pub alias: String,
     /// The rows.
     pub rows: InsertRows,
+    /// The subqueries that the rows' expressions refer to.
+    pub subqueries: Vec<query::Select>,
 }
 
 /// A collection as a statement uses it.

@@ -140,6 +140,7 @@ impl Binder<'_> {
         }
         self.generated_columns(&table, &mut fields, &mut rows)?;
 
+        let row_subqueries = self.subqueries.last_mut().map(std::mem::take).unwrap_or_default();
         let (conflict, returning, subqueries) = self.insert_tail(insert, &table, &alias)?;
         let form = Insert {
             target: target_of(&table),
@@ -156,7 +157,7 @@ impl Binder<'_> {
             }
             None => InsertRows::Values(rows),
         };
-        Ok(BoundInsert { insert: form, alias, rows })
+        Ok(BoundInsert { insert: form, alias, rows, subqueries: row_subqueries })
     }
 
     fn check_width(&self, width: usize, columns: &[Column], named: bool, span: Option<syntax::Span>) -> Result<()> {
