@@ -1,6 +1,8 @@
 //! Walking and rewriting the internal query form.
 
-use dataman_node_protocol::query::{Condition, Distinct, NamedType, NodeQuery, OutputField, Select, Source, Target};
+use dataman_node_protocol::query::{
+    Condition, Distinct, NamedType, NodeQuery, OutputField, Select, Source, Target,
+};
 use dataman_pg::Expr;
 
 /// A source's alias; a join has none of its own.
@@ -21,7 +23,9 @@ pub(crate) fn output_columns(select: &Select) -> Vec<NamedType> {
         .fields
         .iter()
         .map(|field| match field {
-            OutputField::Bound { expr, name } => NamedType { name: name.clone(), ty: expr.type_ref() },
+            OutputField::Bound { expr, name } => {
+                NamedType { name: name.clone(), ty: expr.type_ref() }
+            }
             OutputField::Named(name) => {
                 NamedType { name: name.clone(), ty: dataman_pg::TypeId::UNKNOWN.into() }
             }

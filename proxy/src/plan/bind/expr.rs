@@ -55,7 +55,11 @@ impl Clause {
     /// PostgreSQL's word for the clause in `aggregate functions are not allowed in …`, if they are not.
     pub(crate) fn refuses_aggregates(self) -> Option<&'static str> {
         match self {
-            Self::SelectList | Self::Having | Self::OrderBy | Self::DistinctOn | Self::AggregateArgument => None,
+            Self::SelectList
+            | Self::Having
+            | Self::OrderBy
+            | Self::DistinctOn
+            | Self::AggregateArgument => None,
             Self::Returning => Some("RETURNING"),
             Self::Where => Some("WHERE"),
             Self::JoinOn => Some("JOIN conditions"),
@@ -84,30 +88,52 @@ impl Clause {
 
 impl Binder<'_> {
     /// Binds one expression. A literal in quotes or an undecided parameter stays `unknown` until its use decides.
-    pub(crate) fn expr(&mut self, expr: &syntax::Expr, scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
+    pub(crate) fn expr(
+        &mut self,
+        expr: &syntax::Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         let bound = self.expr_kind(expr, scope, clause);
         self.place(bound, expr.span)
     }
 
-    fn exprs(&mut self, exprs: &[syntax::Expr], scope: &Scope<'_>, clause: Clause) -> Result<Vec<Expr>> {
+    fn exprs(
+        &mut self,
+        exprs: &[syntax::Expr],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Vec<Expr>> {
         exprs.iter().map(|expr| self.expr(expr, scope, clause)).collect()
     }
 
-    fn boolean(&mut self, expr: &syntax::Expr, scope: &Scope<'_>, clause: Clause, word: &str) -> Result<Expr> {
+    fn boolean(
+        &mut self,
+        expr: &syntax::Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+        word: &str,
+    ) -> Result<Expr> {
         let bound = self.expr(expr, scope, clause)?;
         let cast = self.resolver().to_boolean(bound, word);
         self.place(cast, expr.span)
     }
 
-    fn expr_kind(&mut self, expr: &syntax::Expr, scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
+    fn expr_kind(
+        &mut self,
+        expr: &syntax::Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         match &expr.kind {
             ExprKind::Null => Ok(Expr::null(TypeId::UNKNOWN)),
             ExprKind::Bool(value) => Ok(Expr::constant(Value::Bool(*value), TypeId::BOOL)),
             ExprKind::Number(text) => number(text),
-            ExprKind::String(text) => Ok(Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN)),
-            ExprKind::BitString(_) => {
-                Err(PgError::unsupported("bit strings are not supported").with_hint("Use bytea or an integer."))
+            ExprKind::String(text) => {
+                Ok(Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN))
             }
+            ExprKind::BitString(_) => Err(PgError::unsupported("bit strings are not supported")
+                .with_hint("Use bytea or an integer.")),
             ExprKind::TypedString(ty, text) => {
                 let target = self.type_ref(ty)?;
                 let literal = Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN);
@@ -138,7 +164,9 @@ impl Binder<'_> {
                 let mut parts = Vec::new();
                 for side in [left, right] {
                     match self.boolean(side, scope, clause, "AND")? {
-                        Expr::And(inner) if matches!(side.kind, ExprKind::And(..)) => parts.extend(inner),
+                        Expr::And(inner) if matches!(side.kind, ExprKind::And(..)) => {
+                            parts.extend(inner)
+                        }
                         other => parts.push(other),
                     }
                 }
@@ -148,7 +176,9 @@ impl Binder<'_> {
                 let mut parts = Vec::new();
                 for side in [left, right] {
                     match self.boolean(side, scope, clause, "OR")? {
-                        Expr::Or(inner) if matches!(side.kind, ExprKind::Or(..)) => parts.extend(inner),
+                        Expr::Or(inner) if matches!(side.kind, ExprKind::Or(..)) => {
+                            parts.extend(inner)
+                        }
                         other => parts.push(other),
                     }
                 }
@@ -156,12 +186,16 @@ impl Binder<'_> {
             }
             ExprKind::Not(arg) => Ok(Expr::Not(Box::new(self.boolean(arg, scope, clause, "NOT")?))),
             ExprKind::Is { arg, test, negated } => self.is_test(arg, test, *negated, scope, clause),
-            ExprKind::Distinct { left, right, negated } => self.distinct(left, right, *negated, scope, clause),
+            ExprKind::Distinct { left, right, negated } => {
+                self.distinct(left, right, *negated, scope, clause)
+            }
             ExprKind::Between { arg, low, high, negated, symmetric } => {
                 let bound = self.between(arg, low, high, *symmetric, scope, clause)?;
                 Ok(if *negated { negate(bound) } else { bound })
             }
-            ExprKind::InList { arg, list, negated } => self.in_list(arg, list, *negated, scope, clause),
+            ExprKind::InList { arg, list, negated } => {
+                self.in_list(arg, list, *negated, scope, clause)
+            }
             ExprKind::InSubquery { arg, query, negated } => {
                 let bound = self.quantified_subquery("=", arg, query, false, scope, clause)?;
                 Ok(if *negated { Expr::Not(Box::new(bound)) } else { bound })
@@ -175,7 +209,9 @@ impl Binder<'_> {
                     let array = self.expr(array, scope, clause)?;
                     self.resolver().array_operator(operator, left, array, *all)
                 }
-                Quantified::Subquery(query) => self.quantified_subquery(operator, left, query, *all, scope, clause),
+                Quantified::Subquery(query) => {
+                    self.quantified_subquery(operator, left, query, *all, scope, clause)
+                }
             },
             ExprKind::Subquery(query) => {
                 let (index, select) = self.subquery(query, scope)?;
@@ -190,7 +226,11 @@ impl Binder<'_> {
             ExprKind::Exists(query) => {
                 let (index, select) = self.subquery(query, scope)?;
                 self.keep_subquery(index, select);
-                Ok(Expr::Subquery { index, kind: SubqueryKind::Exists, ty: TypeRef::plain(TypeId::BOOL) })
+                Ok(Expr::Subquery {
+                    index,
+                    kind: SubqueryKind::Exists,
+                    ty: TypeRef::plain(TypeId::BOOL),
+                })
             }
             ExprKind::ArraySubquery(query) => {
                 let (index, select) = self.subquery(query, scope)?;
@@ -210,10 +250,14 @@ impl Binder<'_> {
             ExprKind::FieldOf(..) => {
                 Err(PgError::unsupported("selecting a field of a composite value is not supported"))
             }
-            ExprKind::Subscript { array, subscripts } => self.subscript(array, subscripts, scope, clause),
+            ExprKind::Subscript { array, subscripts } => {
+                self.subscript(array, subscripts, scope, clause)
+            }
             ExprKind::Cast { arg, ty } => {
                 let target = self.type_ref(ty)?;
-                if let (ExprKind::Array(elements), Some(element)) = (&arg.kind, self.element_of(target.id)) {
+                if let (ExprKind::Array(elements), Some(element)) =
+                    (&arg.kind, self.element_of(target.id))
+                {
                     let array = self.array(elements, scope, clause, Some(element))?;
                     return self.resolver().cast(array, target, CastContext::Explicit);
                 }
@@ -254,18 +298,26 @@ impl Binder<'_> {
                 let bound = self.expr(arg, scope, clause)?;
                 match name.parts.last().map(String::as_str) {
                     Some("C" | "POSIX" | "default" | "ucs_basic") => Ok(bound),
-                    _ => Err(PgError::unsupported(format!("collation \"{}\" is not supported", name.parts.join(".")))
-                        .with_hint("dataman sorts text by bytes, as the collation \"C\" does.")),
+                    _ => Err(PgError::unsupported(format!(
+                        "collation \"{}\" is not supported",
+                        name.parts.join(".")
+                    ))
+                    .with_hint("dataman sorts text by bytes, as the collation \"C\" does.")),
                 }
             }
-            ExprKind::Default => Err(PgError::new("42601", "DEFAULT is not allowed in this context")),
+            ExprKind::Default => {
+                Err(PgError::new("42601", "DEFAULT is not allowed in this context"))
+            }
             ExprKind::Special(name, precision) => self.special(name, *precision),
         }
     }
 
     fn column(&mut self, parts: &[String], scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
         if let Clause::Limit(word) = clause {
-            return Err(PgError::new("42P10", format!("argument of {word} must not contain variables")));
+            return Err(PgError::new(
+                "42P10",
+                format!("argument of {word} must not contain variables"),
+            ));
         }
         match parts {
             [name] => match scope.column(name)? {
@@ -276,8 +328,10 @@ impl Binder<'_> {
                     }
                     _ => {
                         if scope.table(None, name).is_ok() {
-                            PgError::unsupported(format!("the whole row of \"{name}\" as a value is not supported"))
-                                .with_hint("Name the columns.")
+                            PgError::unsupported(format!(
+                                "the whole row of \"{name}\" as a value is not supported"
+                            ))
+                            .with_hint("Name the columns.")
                         } else {
                             PgError::new("42703", format!("column \"{name}\" does not exist"))
                         }
@@ -297,7 +351,14 @@ impl Binder<'_> {
         }
     }
 
-    fn is_test(&mut self, arg: &syntax::Expr, test: &str, negated: bool, scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
+    fn is_test(
+        &mut self,
+        arg: &syntax::Expr,
+        test: &str,
+        negated: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         let test = match test {
             "TRUE" => IsTest::True,
             "FALSE" => IsTest::False,
@@ -307,7 +368,8 @@ impl Binder<'_> {
         let bound = self.expr(arg, scope, clause)?;
         let bound = match test {
             IsTest::Null if matches!(bound, Expr::Row(_)) => {
-                return Err(PgError::unsupported("IS NULL of a row is not supported").with_hint("Test each field."));
+                return Err(PgError::unsupported("IS NULL of a row is not supported")
+                    .with_hint("Test each field."));
             }
             IsTest::Null => bound,
             _ => {
@@ -380,8 +442,9 @@ impl Binder<'_> {
         if let Some(fields) = row_fields(arg) {
             let mut parts = Vec::new();
             for item in list {
-                let item = row_fields(item)
-                    .ok_or_else(|| PgError::new("42601", "a row is compared with something that is no row"))?;
+                let item = row_fields(item).ok_or_else(|| {
+                    PgError::new("42601", "a row is compared with something that is no row")
+                })?;
                 parts.push(self.row_compare("=", fields, item, scope, clause)?);
             }
             let any = if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) };
@@ -400,7 +463,9 @@ impl Binder<'_> {
             if let Ok(array_type) = self.array_of(common) {
                 let elements = items
                     .into_iter()
-                    .map(|item| self.resolver().cast(item, TypeRef::plain(common), CastContext::Implicit))
+                    .map(|item| {
+                        self.resolver().cast(item, TypeRef::plain(common), CastContext::Implicit)
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 let array = Expr::Array { elements, ty: array_type };
                 let operator = if negated { "<>" } else { "=" };
@@ -501,20 +566,28 @@ impl Binder<'_> {
         let (index, mut select) = self.subquery(query, scope)?;
         let columns = output_columns(&select);
         match columns.len().cmp(&left.len()) {
-            std::cmp::Ordering::Less => return Err(PgError::new("42601", "subquery has too few columns")),
-            std::cmp::Ordering::Greater => return Err(PgError::new("42601", "subquery has too many columns")),
+            std::cmp::Ordering::Less => {
+                return Err(PgError::new("42601", "subquery has too few columns"));
+            }
+            std::cmp::Ordering::Greater => {
+                return Err(PgError::new("42601", "subquery has too many columns"));
+            }
             std::cmp::Ordering::Equal => {}
         }
         let mut operators = Vec::new();
         for (place, column) in columns.iter().enumerate() {
             let probe = Expr::Column { index: place, ty: column.ty };
-            let Expr::Call(call) = self.resolver().binary(operator, left[place].clone(), probe)? else {
+            let Expr::Call(call) = self.resolver().binary(operator, left[place].clone(), probe)?
+            else {
                 return Err(PgError::internal("an operator is a call"));
             };
             if call.ty.id != TypeId::BOOL {
                 return Err(PgError::new(
                     "42804",
-                    format!("row comparison operator must yield type boolean, not type {}", self.type_name(call.ty.id)),
+                    format!(
+                        "row comparison operator must yield type boolean, not type {}",
+                        self.type_name(call.ty.id)
+                    ),
                 ));
             }
             let [one, other] = <[Expr; 2]>::try_from(call.args)
@@ -545,8 +618,10 @@ impl Binder<'_> {
     ) -> Result<()> {
         use dataman_node_protocol::query::OutputField;
         if !select.union.is_empty() || !select.distinct.is_all() {
-            return Err(PgError::unsupported("comparing with a set operation of another type is not supported")
-                .with_hint("Cast the subquery's column."));
+            return Err(PgError::unsupported(
+                "comparing with a set operation of another type is not supported",
+            )
+            .with_hint("Cast the subquery's column."));
         }
         if let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place) {
             let taken = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
@@ -570,8 +645,13 @@ impl Binder<'_> {
             return Err(PgError::new("0A000", "cannot compare rows of zero length"));
         }
         if !matches!(operator, "=" | "<>" | "<" | "<=" | ">" | ">=") {
-            return Err(PgError::new("0A000", format!("could not determine interpretation of row comparison operator {operator}"))
-                .with_hint("Row comparison operators must be associated with btree operator families."));
+            return Err(PgError::new(
+                "0A000",
+                format!("could not determine interpretation of row comparison operator {operator}"),
+            )
+            .with_hint(
+                "Row comparison operators must be associated with btree operator families.",
+            ));
         }
         let mut fields = Vec::new();
         for (one, other) in left.iter().zip(right) {
@@ -591,7 +671,9 @@ impl Binder<'_> {
         }
         // Equality of rows is a conjunction; so it can prune shards and use indexes.
         match operator {
-            "=" => Ok(conjunction(fields.into_iter().map(|field| Expr::Call(field.equal)).collect())),
+            "=" => {
+                Ok(conjunction(fields.into_iter().map(|field| Expr::Call(field.equal)).collect()))
+            }
             "<>" => Ok(Expr::Not(Box::new(conjunction(
                 fields.into_iter().map(|field| Expr::Call(field.equal)).collect(),
             )))),
@@ -614,8 +696,9 @@ impl Binder<'_> {
             });
         }
         if bound.is_empty() && wanted.is_none() {
-            return Err(PgError::new("42P18", "cannot determine type of empty array")
-                .with_hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+            return Err(PgError::new("42P18", "cannot determine type of empty array").with_hint(
+                "Explicitly cast to the desired type, for example ARRAY[]::integer[].",
+            ));
         }
         let nested = bound.iter().any(|element| matches!(element, Expr::Array { .. }));
         if nested {
@@ -626,7 +709,9 @@ impl Binder<'_> {
             let ty = ty.unwrap_or(TypeId::TEXT_ARRAY);
             let elements = bound
                 .into_iter()
-                .map(|element| self.resolver().cast(element, TypeRef::plain(ty), CastContext::Implicit))
+                .map(|element| {
+                    self.resolver().cast(element, TypeRef::plain(ty), CastContext::Implicit)
+                })
                 .collect::<Result<_>>()?;
             return Ok(Expr::Array { elements, ty });
         }
@@ -665,7 +750,10 @@ impl Binder<'_> {
             None => {
                 return Err(PgError::new(
                     "42804",
-                    format!("cannot subscript type {} because it does not support subscripting", self.type_name(ty)),
+                    format!(
+                        "cannot subscript type {} because it does not support subscripting",
+                        self.type_name(ty)
+                    ),
                 ));
             }
         };
@@ -674,7 +762,11 @@ impl Binder<'_> {
             return Err(PgError::new("0A000", "jsonb subscript does not support slices"));
         }
         let target = |expr: &Expr| {
-            if json && !matches!(expr.type_id(), TypeId::INT2 | TypeId::INT4) { TypeId::TEXT } else { TypeId::INT4 }
+            if json && !matches!(expr.type_id(), TypeId::INT2 | TypeId::INT4) {
+                TypeId::TEXT
+            } else {
+                TypeId::INT4
+            }
         };
         let mut bound = Vec::new();
         for subscript in subscripts {
@@ -710,9 +802,11 @@ impl Binder<'_> {
         }
         self.facts.volatile |= volatile_before;
         let operand = match operand {
-            Some(expr) if expr.type_id() == TypeId::UNKNOWN => {
-                Some(self.resolver().cast(expr, TypeRef::plain(TypeId::TEXT), CastContext::Implicit)?)
-            }
+            Some(expr) if expr.type_id() == TypeId::UNKNOWN => Some(self.resolver().cast(
+                expr,
+                TypeRef::plain(TypeId::TEXT),
+                CastContext::Implicit,
+            )?),
             other => other,
         };
         let mut conditions = Vec::new();
@@ -740,7 +834,11 @@ impl Binder<'_> {
             .map(|expr| self.resolver().cast(expr, ty, CastContext::Implicit))
             .collect::<Result<Vec<_>>>()?;
         let otherwise = cast.remove(0);
-        Ok(Expr::Case { branches: conditions.into_iter().zip(cast).collect(), otherwise: Box::new(otherwise), ty })
+        Ok(Expr::Case {
+            branches: conditions.into_iter().zip(cast).collect(),
+            otherwise: Box::new(otherwise),
+            ty,
+        })
     }
 
     fn common_of(&mut self, exprs: &[Expr], word: &str) -> Result<TypeRef> {
@@ -778,7 +876,11 @@ impl Binder<'_> {
         let clock = |binder: &mut Self, target: TypeId| -> Result<Expr> {
             let now = binder.plain_call("now", Vec::new())?;
             let typmod = precision.map_or(-1, |digits| digits.min(6));
-            let cast = binder.resolver().cast(now, TypeRef { id: target, typmod }, CastContext::Explicit)?;
+            let cast = binder.resolver().cast(
+                now,
+                TypeRef { id: target, typmod },
+                CastContext::Explicit,
+            )?;
             Ok(cast)
         };
         self.facts.internal = true;
@@ -788,23 +890,36 @@ impl Binder<'_> {
             "current_timestamp" => clock(self, TypeId::TIMESTAMPTZ)?,
             "localtime" => clock(self, TypeId::TIME)?,
             "localtimestamp" => clock(self, TypeId::TIMESTAMP)?,
-            "current_user" | "session_user" | "user" | "current_role" => text(self.context.user, TypeId::NAME),
+            "current_user" | "session_user" | "user" | "current_role" => {
+                text(self.context.user, TypeId::NAME)
+            }
             "current_catalog" => text(self.context.database, TypeId::NAME),
             "current_schema" => match self.context.search_path.first() {
                 Some(schema) => text(schema, TypeId::NAME),
                 None => Expr::null(TypeId::NAME),
             },
-            _ => return Err(PgError::unsupported(format!("{} is not supported", name.to_uppercase()))),
+            _ => {
+                return Err(PgError::unsupported(format!(
+                    "{} is not supported",
+                    name.to_uppercase()
+                )));
+            }
         };
         Ok(bound)
     }
 
     /// Casts to a column's type as INSERT and UPDATE do.
-    pub(crate) fn assign(&mut self, expr: Expr, column: &dataman_metadata::schema::Field) -> Result<Expr> {
+    pub(crate) fn assign(
+        &mut self,
+        expr: Expr,
+        column: &dataman_metadata::schema::Field,
+    ) -> Result<Expr> {
         let target = TypeRef { id: TypeId(column.type_oid), typmod: column.typmod };
         let ty = expr.type_id();
         self.resolver().cast(expr, target, CastContext::Assignment).map_err(|error| {
-            if error.sqlstate() == "42846" || (error.sqlstate() == "42804" && error.hint().is_none()) {
+            if error.sqlstate() == "42846"
+                || (error.sqlstate() == "42804" && error.hint().is_none())
+            {
                 PgError::new(
                     "42804",
                     format!(
@@ -854,6 +969,10 @@ fn number(text: &str) -> Result<Expr> {
             return Ok(Expr::constant(Value::Int8(value), TypeId::INT8));
         }
     }
-    let value = dataman_pg::io::text::input(text, TypeRef::plain(TypeId::NUMERIC), &dataman_pg::Context::default())?;
+    let value = dataman_pg::io::text::input(
+        text,
+        TypeRef::plain(TypeId::NUMERIC),
+        &dataman_pg::Context::default(),
+    )?;
     Ok(Expr::constant(value, TypeId::NUMERIC))
 }

@@ -83,14 +83,22 @@ fn derived_columns(alias: &str, columns: &[NamedType]) -> Vec<ScopeColumn> {
         .iter()
         .map(|column| ScopeColumn {
             name: column.name.clone(),
-            expr: Expr::Field(Field { source: alias.to_owned(), name: column.name.clone(), ty: column.ty }),
+            expr: Expr::Field(Field {
+                source: alias.to_owned(),
+                name: column.name.clone(),
+                ty: column.ty,
+            }),
         })
         .collect()
 }
 
 impl Binder<'_> {
     /// Binds FROM's items into `scope` and returns the sources.
-    pub(crate) fn from(&mut self, items: &[TableRef], scope: &mut Scope<'_>) -> Result<Vec<Source>> {
+    pub(crate) fn from(
+        &mut self,
+        items: &[TableRef],
+        scope: &mut Scope<'_>,
+    ) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
         for item in items {
             let mut bound = self.table_ref(item, scope)?;
@@ -129,7 +137,12 @@ impl Binder<'_> {
         }
     }
 
-    fn named_table(&mut self, name: &ObjectName, alias: Option<&Alias>, scope: &Scope<'_>) -> Result<FromItem> {
+    fn named_table(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<&Alias>,
+        scope: &Scope<'_>,
+    ) -> Result<FromItem> {
         if let [base] = name.parts.as_slice()
             && let Some(place) = self.common_tables.iter().rposition(|table| table.name == *base)
         {
@@ -138,17 +151,34 @@ impl Binder<'_> {
         let found = self.relation(name)?;
         match found.relation {
             Relation::Collection(collection) => {
-                let table = Table { schema: found.schema, name: found.name, collection: collection.clone() };
+                let table = Table {
+                    schema: found.schema,
+                    name: found.name,
+                    collection: collection.clone(),
+                };
                 self.collection(table, name, alias)
             }
             Relation::View(view) => {
                 let view = view.clone();
-                self.view(&Found { schema: found.schema, name: found.name, relation: Relation::View(&view) }, alias, scope)
+                self.view(
+                    &Found {
+                        schema: found.schema,
+                        name: found.name,
+                        relation: Relation::View(&view),
+                    },
+                    alias,
+                    scope,
+                )
             }
         }
     }
 
-    fn collection(&mut self, table: Table, name: &ObjectName, alias: Option<&Alias>) -> Result<FromItem> {
+    fn collection(
+        &mut self,
+        table: Table,
+        name: &ObjectName,
+        alias: Option<&Alias>,
+    ) -> Result<FromItem> {
         let visible = alias.map_or(table.name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&visible);
         if self.view_depth == 0 {
@@ -171,18 +201,31 @@ impl Binder<'_> {
     }
 
     /// A view: its query put in place.
-    fn view(&mut self, found: &Found<'_>, alias: Option<&Alias>, _scope: &Scope<'_>) -> Result<FromItem> {
+    fn view(
+        &mut self,
+        found: &Found<'_>,
+        alias: Option<&Alias>,
+        _scope: &Scope<'_>,
+    ) -> Result<FromItem> {
         let Relation::View(view) = &found.relation else {
             return Err(PgError::internal("a view was expected"));
         };
         self.facts.view = true;
         self.view_depth += 1;
         if self.view_depth > VIEW_DEPTH_MAX {
-            return Err(PgError::new("42P17", format!("infinite recursion detected in view \"{}\"", found.name)));
+            return Err(PgError::new(
+                "42P17",
+                format!("infinite recursion detected in view \"{}\"", found.name),
+            ));
         }
         let parsed = crate::parse::parse(&view.query)?;
-        let Some(Statement::Select(select)) = parsed.into_iter().next().map(|parsed| parsed.statement) else {
-            return Err(PgError::internal(format!("the text of view \"{}\" is no query", found.name)));
+        let Some(Statement::Select(select)) =
+            parsed.into_iter().next().map(|parsed| parsed.statement)
+        else {
+            return Err(PgError::internal(format!(
+                "the text of view \"{}\" is no query",
+                found.name
+            )));
         };
         // A view sees no common table of the statement that reads it.
         let common_tables = std::mem::take(&mut self.common_tables);
@@ -193,7 +236,11 @@ impl Binder<'_> {
         let mut item = self.derived(bound?, Some(&given), false)?;
         if let Some(alias) = alias {
             item.columns = renamed(&item.columns, alias)?;
-            item.tables = vec![ScopeTable { name: alias.name.clone(), schema: None, columns: item.columns.clone() }];
+            item.tables = vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: item.columns.clone(),
+            }];
         } else if let Some(table) = item.tables.first_mut() {
             table.schema = Some(found.schema.clone());
         }
@@ -201,7 +248,12 @@ impl Binder<'_> {
     }
 
     /// A bound query as a source.
-    fn derived(&mut self, select: query::Select, alias: Option<&Alias>, lateral: bool) -> Result<FromItem> {
+    fn derived(
+        &mut self,
+        select: query::Select,
+        alias: Option<&Alias>,
+        lateral: bool,
+    ) -> Result<FromItem> {
         let Some(alias) = alias else {
             return Err(PgError::new("42601", "subquery in FROM must have an alias")
                 .with_hint("For example, FROM (SELECT ...) [AS] foo."));
@@ -210,13 +262,27 @@ impl Binder<'_> {
         let columns = named_columns(&select, alias)?;
         let visible = derived_columns(&unique, &columns);
         Ok(FromItem {
-            tables: vec![ScopeTable { name: alias.name.clone(), schema: None, columns: restore_names(&visible, &select, alias) }],
+            tables: vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: restore_names(&visible, &select, alias),
+            }],
             columns: restore_names(&visible, &select, alias),
-            source: Some(Source::Query { query: Box::new(select), alias: unique, columns, lateral }),
+            source: Some(Source::Query {
+                query: Box::new(select),
+                alias: unique,
+                columns,
+                lateral,
+            }),
         })
     }
 
-    fn subselect_in_from(&mut self, select: &syntax::Select, scope: &Scope<'_>, lateral: bool) -> Result<query::Select> {
+    fn subselect_in_from(
+        &mut self,
+        select: &syntax::Select,
+        scope: &Scope<'_>,
+        lateral: bool,
+    ) -> Result<query::Select> {
         if lateral {
             return self.select(select, Some(scope));
         }
@@ -239,9 +305,12 @@ impl Binder<'_> {
         let name = call.name.parts.last().cloned().unwrap_or_default();
         let expr = self.call(call, scope, Clause::FromFunction, call.name.span)?;
         let ty = expr.type_ref();
-        if ty.id == TypeId::RECORD || matches!(&expr, Expr::Call(found) if dataman_pg::catalog::function(found.function).is_some_and(|f| f.out.len() > 1))
+        if ty.id == TypeId::RECORD
+            || matches!(&expr, Expr::Call(found) if dataman_pg::catalog::function(found.function).is_some_and(|f| f.out.len() > 1))
         {
-            return Err(PgError::unsupported(format!("the function {name} in FROM returns several columns: not supported")));
+            return Err(PgError::unsupported(format!(
+                "the function {name} in FROM returns several columns: not supported"
+            )));
         }
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
@@ -250,7 +319,9 @@ impl Binder<'_> {
             .unwrap_or_else(|| if alias.is_some() { given.clone() } else { name });
         let mut columns = vec![NamedType { name: column, ty }];
         if ordinality {
-            let label = alias.and_then(|alias| alias.columns.get(1).cloned()).unwrap_or_else(|| "ordinality".to_owned());
+            let label = alias
+                .and_then(|alias| alias.columns.get(1).cloned())
+                .unwrap_or_else(|| "ordinality".to_owned());
             columns.push(NamedType { name: label, ty: TypeRef::plain(TypeId::INT8) });
         }
         if let Some(alias) = alias
@@ -284,12 +355,22 @@ impl Binder<'_> {
             for item in scope.items() {
                 inner.push(item.clone());
             }
-            inner.push(FromItem { source: None, tables: left_item.tables.clone(), columns: left_item.columns.clone() });
+            inner.push(FromItem {
+                source: None,
+                tables: left_item.tables.clone(),
+                columns: left_item.columns.clone(),
+            });
             self.table_ref(right, &inner)?
         };
         let mut right_item = right_item;
-        let left_source = left_item.source.take().ok_or_else(|| PgError::internal("a join side has no source"))?;
-        let right_source = right_item.source.take().ok_or_else(|| PgError::internal("a join side has no source"))?;
+        let left_source = left_item
+            .source
+            .take()
+            .ok_or_else(|| PgError::internal("a join side has no source"))?;
+        let right_source = right_item
+            .source
+            .take()
+            .ok_or_else(|| PgError::internal("a join side has no source"))?;
 
         let mut merged: Vec<ScopeColumn> = Vec::new();
         let mut on_scope = match scope.around() {
@@ -299,13 +380,23 @@ impl Binder<'_> {
         let on = match condition {
             JoinCondition::None => None,
             JoinCondition::On(expr) => {
-                on_scope.push(FromItem { source: None, tables: left_item.tables.clone(), columns: left_item.columns.clone() });
-                on_scope.push(FromItem { source: None, tables: right_item.tables.clone(), columns: right_item.columns.clone() });
+                on_scope.push(FromItem {
+                    source: None,
+                    tables: left_item.tables.clone(),
+                    columns: left_item.columns.clone(),
+                });
+                on_scope.push(FromItem {
+                    source: None,
+                    tables: right_item.tables.clone(),
+                    columns: right_item.columns.clone(),
+                });
                 on_scope.check_unique()?;
                 let bound = self.expr(expr, &on_scope, Clause::JoinOn)?;
                 Some(self.resolver().to_boolean(bound, "JOIN/ON")?)
             }
-            JoinCondition::Using(names) => self.using(names, &left_item, &right_item, kind, &mut merged)?,
+            JoinCondition::Using(names) => {
+                self.using(names, &left_item, &right_item, kind, &mut merged)?
+            }
             JoinCondition::Natural => {
                 let names: Vec<String> = left_item
                     .columns
@@ -334,7 +425,8 @@ impl Binder<'_> {
             syntax::JoinKind::Right => JoinKind::Right,
             syntax::JoinKind::Full => JoinKind::Full,
         };
-        let source = Source::Join { left: Box::new(left_source), right: Box::new(right_source), kind, on };
+        let source =
+            Source::Join { left: Box::new(left_source), right: Box::new(right_source), kind, on };
         Ok(FromItem { source: Some(source), tables, columns })
     }
 
@@ -356,14 +448,19 @@ impl Binder<'_> {
                 )),
                 _ => Err(PgError::new(
                     "42703",
-                    format!("column \"{name}\" specified in USING clause does not exist in {side} table"),
+                    format!(
+                        "column \"{name}\" specified in USING clause does not exist in {side} table"
+                    ),
                 )),
             }
         };
         let mut conditions = Vec::new();
         for name in names {
             if merged.iter().any(|column| column.name == *name) {
-                return Err(PgError::new("42701", format!("column name \"{name}\" appears more than once in USING clause")));
+                return Err(PgError::new(
+                    "42701",
+                    format!("column name \"{name}\" appears more than once in USING clause"),
+                ));
             }
             let left_expr = one(left, name, "left")?;
             let right_expr = one(right, name, "right")?;
@@ -379,7 +476,9 @@ impl Binder<'_> {
             let right_expr = self.resolver().cast(right_expr, target, implicit)?;
             let expr = match kind {
                 syntax::JoinKind::Right => right_expr,
-                syntax::JoinKind::Full => Expr::Coalesce { args: vec![left_expr, right_expr], ty: target },
+                syntax::JoinKind::Full => {
+                    Expr::Coalesce { args: vec![left_expr, right_expr], ty: target }
+                }
                 _ => left_expr,
             };
             merged.push(ScopeColumn { name: name.clone(), expr });
@@ -392,7 +491,11 @@ impl Binder<'_> {
     }
 
     /// WITH: checks each table and makes it visible; returns how many were visible before, for [`Binder::leave_with`].
-    pub(crate) fn enter_with(&mut self, with: Option<&syntax::With>, form: &mut Vec<query::CommonTable>) -> Result<usize> {
+    pub(crate) fn enter_with(
+        &mut self,
+        with: Option<&syntax::With>,
+        form: &mut Vec<query::CommonTable>,
+    ) -> Result<usize> {
         let before = self.common_tables.len();
         let Some(with) = with else {
             return Ok(before);
@@ -405,8 +508,10 @@ impl Binder<'_> {
                 ));
             }
             let Statement::Select(select) = table.statement.as_ref() else {
-                return Err(PgError::unsupported("data-modifying statements in WITH are not supported")
-                    .with_hint("Run the statements one after the other in a transaction."));
+                return Err(PgError::unsupported(
+                    "data-modifying statements in WITH are not supported",
+                )
+                .with_hint("Run the statements one after the other in a transaction."));
             };
             let definition = CommonTableDefinition {
                 name: table.alias.name.clone(),
@@ -458,7 +563,11 @@ impl Binder<'_> {
                 None => visible,
             };
             return Ok(FromItem {
-                tables: vec![ScopeTable { name: given.to_owned(), schema: None, columns: renamed_columns.clone() }],
+                tables: vec![ScopeTable {
+                    name: given.to_owned(),
+                    schema: None,
+                    columns: renamed_columns.clone(),
+                }],
                 columns: renamed_columns,
                 source: Some(Source::CommonTable {
                     name: definition.name.clone(),
@@ -492,7 +601,11 @@ impl Binder<'_> {
         let mut item = self.derived(bound?, Some(&own), false)?;
         if let Some(alias) = alias {
             item.columns = renamed(&item.columns, alias)?;
-            item.tables = vec![ScopeTable { name: alias.name.clone(), schema: None, columns: item.columns.clone() }];
+            item.tables = vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: item.columns.clone(),
+            }];
         }
         Ok(item)
     }
@@ -504,7 +617,9 @@ impl Binder<'_> {
         materialized: Option<bool>,
         form: &mut Vec<query::CommonTable>,
     ) -> Result<()> {
-        let syntax::SelectBody::SetOperation { kind: syntax::SetOperationKind::Union, left, .. } = &definition.select.body
+        let syntax::SelectBody::SetOperation {
+            kind: syntax::SetOperationKind::Union, left, ..
+        } = &definition.select.body
         else {
             return Err(PgError::new(
                 "42P19",
@@ -523,7 +638,8 @@ impl Binder<'_> {
         let select = definition.select.clone();
         let visible_name = definition.name.clone();
         definition.name.clone_from(&name);
-        self.common_tables.push(CommonTableDefinition { name: visible_name.clone(), ..definition.clone() });
+        self.common_tables
+            .push(CommonTableDefinition { name: visible_name.clone(), ..definition.clone() });
         let bound = self.select(&select, None)?;
         form.push(query::CommonTable {
             name: visible_name,
@@ -547,16 +663,23 @@ fn reads_itself(select: &syntax::Select, name: &str) -> bool {
     }
     fn in_select(select: &syntax::Select, name: &str) -> bool {
         match &select.body {
-            syntax::SelectBody::Query(query) => query.from.iter().any(|table| in_table(table, name)),
+            syntax::SelectBody::Query(query) => {
+                query.from.iter().any(|table| in_table(table, name))
+            }
             syntax::SelectBody::Values(_) => false,
-            syntax::SelectBody::SetOperation { left, right, .. } => in_select(left, name) || in_select(right, name),
+            syntax::SelectBody::SetOperation { left, right, .. } => {
+                in_select(left, name) || in_select(right, name)
+            }
         }
     }
     in_select(select, name)
 }
 
 fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {
-    PgError::new("42P10", format!("table \"{name}\" has {available} columns available but {given} columns specified"))
+    PgError::new(
+        "42P10",
+        format!("table \"{name}\" has {available} columns available but {given} columns specified"),
+    )
 }
 
 /// Columns under the names of an alias's column list.
@@ -595,7 +718,11 @@ pub(crate) fn named_columns(select: &query::Select, alias: &Alias) -> Result<Vec
 }
 
 /// The names by which the statement sees a derived source's columns: duplicates stay, and are ambiguous.
-fn restore_names(columns: &[ScopeColumn], select: &query::Select, alias: &Alias) -> Vec<ScopeColumn> {
+fn restore_names(
+    columns: &[ScopeColumn],
+    select: &query::Select,
+    alias: &Alias,
+) -> Vec<ScopeColumn> {
     let outputs = crate::plan::form::output_columns(select);
     columns
         .iter()

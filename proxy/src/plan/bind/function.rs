@@ -15,25 +15,46 @@ use crate::plan::form::walk;
 use crate::plan::safety;
 
 impl Binder<'_> {
-    pub(crate) fn call(&mut self, call: &FunctionCall, scope: &Scope<'_>, clause: Clause, span: Span) -> Result<Expr> {
+    pub(crate) fn call(
+        &mut self,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+        span: Span,
+    ) -> Result<Expr> {
         let bound = self.call_inner(call, scope, clause);
         self.place(bound, span)
     }
 
-    fn call_inner(&mut self, call: &FunctionCall, scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
+    fn call_inner(
+        &mut self,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         let name = match call.name.parts.as_slice() {
             [name] => name,
             [schema, name] if schema == "pg_catalog" => name,
-            [schema, _] if schema == "information_schema" || self.database.schemas.contains_key(schema) => {
+            [schema, _]
+                if schema == "information_schema" || self.database.schemas.contains_key(schema) =>
+            {
                 return Err(self.no_function(call, scope, clause));
             }
-            [schema, _] => return Err(PgError::new("3F000", format!("schema \"{schema}\" does not exist"))),
-            _ => return Err(PgError::new("42601", "improper qualified name (too many dotted names)")),
+            [schema, _] => {
+                return Err(PgError::new("3F000", format!("schema \"{schema}\" does not exist")));
+            }
+            _ => {
+                return Err(PgError::new(
+                    "42601",
+                    "improper qualified name (too many dotted names)",
+                ));
+            }
         };
         if let Some(answered) = self.answered_here(name, call, scope, clause)? {
             return Ok(answered);
         }
-        let aggregate_like = catalog::functions_named(name).iter().any(|function| function.kind == 'a');
+        let aggregate_like =
+            catalog::functions_named(name).iter().any(|function| function.kind == 'a');
         let argument_clause =
             if aggregate_like && call.over.is_none() { Clause::AggregateArgument } else { clause };
         let mut args = Vec::new();
@@ -70,16 +91,22 @@ impl Binder<'_> {
         };
         self.check_star(call, &found)?;
         match (found.function.kind, &call.over) {
-            ('p', _) => Err(PgError::new("42809", format!("{name} is a procedure")).with_hint("To call a procedure, use CALL.")),
+            ('p', _) => Err(PgError::new("42809", format!("{name} is a procedure"))
+                .with_hint("To call a procedure, use CALL.")),
             (_, Some(over)) => self.window(call, found, over, scope, clause),
             ('a', None) => {
                 if ordered_set {
-                    return Err(PgError::unsupported(format!("the ordered-set aggregate {name} is not supported yet")));
+                    return Err(PgError::unsupported(format!(
+                        "the ordered-set aggregate {name} is not supported yet"
+                    )));
                 }
                 let _ = &mut within;
                 self.aggregate(call, found, scope, clause)
             }
-            ('w', None) => Err(PgError::new("42P20", format!("window function {name} requires an OVER clause"))),
+            ('w', None) => Err(PgError::new(
+                "42P20",
+                format!("window function {name} requires an OVER clause"),
+            )),
             (_, None) => self.plain(call, found, clause),
         }
     }
@@ -99,15 +126,28 @@ impl Binder<'_> {
 
     fn check_star(&self, call: &FunctionCall, found: &ResolvedFunction) -> Result<()> {
         let name = found.function.name;
-        if found.function.kind == 'a' && call.args.is_empty() && !call.star && call.within_group.is_empty() {
-            return Err(PgError::new("42809", format!("{name}(*) must be used to call a parameterless aggregate function")));
+        if found.function.kind == 'a'
+            && call.args.is_empty()
+            && !call.star
+            && call.within_group.is_empty()
+        {
+            return Err(PgError::new(
+                "42809",
+                format!("{name}(*) must be used to call a parameterless aggregate function"),
+            ));
         }
         if found.function.kind == 'f' {
             let refused = |what: &str| {
-                Err(PgError::new("42809", format!("{what} specified, but {name} is not an aggregate function")))
+                Err(PgError::new(
+                    "42809",
+                    format!("{what} specified, but {name} is not an aggregate function"),
+                ))
             };
             if call.star && call.over.is_none() {
-                return Err(PgError::new("42809", format!("{name}(*) specified, but {name} is not an aggregate function")));
+                return Err(PgError::new(
+                    "42809",
+                    format!("{name}(*) specified, but {name} is not an aggregate function"),
+                ));
             }
             if call.distinct {
                 return refused("DISTINCT");
@@ -124,14 +164,21 @@ impl Binder<'_> {
             if call.over.is_some() {
                 return Err(PgError::new(
                     "42809",
-                    format!("OVER specified, but {name} is not a window function nor an aggregate function"),
+                    format!(
+                        "OVER specified, but {name} is not a window function nor an aggregate function"
+                    ),
                 ));
             }
         }
         Ok(())
     }
 
-    fn plain(&mut self, call: &FunctionCall, found: ResolvedFunction, clause: Clause) -> Result<Expr> {
+    fn plain(
+        &mut self,
+        call: &FunctionCall,
+        found: ResolvedFunction,
+        clause: Clause,
+    ) -> Result<Expr> {
         let function = found.function;
         safety::check_function(function)?;
         if function.returns_set && clause != Clause::FromFunction {
@@ -155,12 +202,21 @@ impl Binder<'_> {
         }))
     }
 
-    fn aggregate(&mut self, call: &FunctionCall, found: ResolvedFunction, scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
+    fn aggregate(
+        &mut self,
+        call: &FunctionCall,
+        found: ResolvedFunction,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         if clause == Clause::AggregateArgument {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
         }
         if let Some(word) = clause.refuses_aggregates() {
-            return Err(PgError::new("42803", format!("aggregate functions are not allowed in {word}")));
+            return Err(PgError::new(
+                "42803",
+                format!("aggregate functions are not allowed in {word}"),
+            ));
         }
         let filter = match &call.filter {
             None => None,
@@ -172,7 +228,10 @@ impl Binder<'_> {
         let order_by = self.sort_keys(&call.order_by, scope, Clause::AggregateArgument)?;
         if call.distinct {
             if call.star {
-                return Err(PgError::new("42809", "DISTINCT specified, but the aggregate has no arguments"));
+                return Err(PgError::new(
+                    "42809",
+                    "DISTINCT specified, but the aggregate has no arguments",
+                ));
             }
             for arg in &found.args {
                 self.check_sortable(arg.type_id(), "an equality operator")?;
@@ -209,7 +268,9 @@ impl Binder<'_> {
                     let here = scope
                         .items()
                         .iter()
-                        .flat_map(|item| item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns))
+                        .flat_map(|item| {
+                            item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns)
+                        })
                         .any(|column| {
                             let mut found = false;
                             walk(&column.expr, &mut |inner| found |= inner == node);
@@ -220,18 +281,29 @@ impl Binder<'_> {
             });
         }
         if fields > 0 && own == 0 {
-            return Err(PgError::unsupported("an aggregate over an outer query's columns is not supported")
-                .with_hint("Compute the aggregate in the outer query."));
+            return Err(PgError::unsupported(
+                "an aggregate over an outer query's columns is not supported",
+            )
+            .with_hint("Compute the aggregate in the outer query."));
         }
         Ok(())
     }
 
-    fn sort_keys(&mut self, keys: &[OrderBy], scope: &Scope<'_>, clause: Clause) -> Result<Vec<SortKey>> {
+    fn sort_keys(
+        &mut self,
+        keys: &[OrderBy],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Vec<SortKey>> {
         let mut bound = Vec::new();
         for key in keys {
             let mut expr = self.expr(&key.expr, scope, clause)?;
             if expr.type_id() == TypeId::UNKNOWN {
-                expr = self.resolver().cast(expr, TypeRef::plain(TypeId::TEXT), CastContext::Implicit)?;
+                expr = self.resolver().cast(
+                    expr,
+                    TypeRef::plain(TypeId::TEXT),
+                    CastContext::Implicit,
+                )?;
             }
             self.check_sortable(expr.type_id(), "an ordering operator")?;
             bound.push(SortKey {
@@ -252,17 +324,26 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Expr> {
         if let Some(word) = clause.refuses_windows() {
-            return Err(PgError::new("42P20", format!("window functions are not allowed in {word}")));
+            return Err(PgError::new(
+                "42P20",
+                format!("window functions are not allowed in {word}"),
+            ));
         }
         let name = found.function.name;
         if call.distinct {
             return Err(PgError::new("0A000", "DISTINCT is not implemented for window functions"));
         }
         if !call.order_by.is_empty() {
-            return Err(PgError::new("0A000", "aggregate ORDER BY is not implemented for window functions"));
+            return Err(PgError::new(
+                "0A000",
+                "aggregate ORDER BY is not implemented for window functions",
+            ));
         }
         if call.filter.is_some() && found.function.kind != 'a' {
-            return Err(PgError::new("0A000", "FILTER is not implemented for non-aggregate window functions"));
+            return Err(PgError::new(
+                "0A000",
+                "FILTER is not implemented for non-aggregate window functions",
+            ));
         }
         let _ = name;
         let spec = self.window_spec(over)?;
@@ -302,7 +383,9 @@ impl Binder<'_> {
                 .iter()
                 .find(|(known, _)| known == name)
                 .map(|(_, spec)| spec.clone())
-                .ok_or_else(|| PgError::new("42704", format!("window \"{name}\" does not exist")))?;
+                .ok_or_else(|| {
+                    PgError::new("42704", format!("window \"{name}\" does not exist"))
+                })?;
             self.window_spec(&Over::Spec(found))
         };
         let spec = match over {
@@ -314,13 +397,22 @@ impl Binder<'_> {
         };
         let found = named(base)?;
         if !spec.partition_by.is_empty() {
-            return Err(PgError::new("42P20", format!("cannot override PARTITION BY clause of window \"{base}\"")));
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot override PARTITION BY clause of window \"{base}\""),
+            ));
         }
         if !spec.order_by.is_empty() && !found.order_by.is_empty() {
-            return Err(PgError::new("42P20", format!("cannot override ORDER BY clause of window \"{base}\"")));
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot override ORDER BY clause of window \"{base}\""),
+            ));
         }
         if found.frame.is_some() {
-            return Err(PgError::new("42P20", format!("cannot copy window \"{base}\" because it has a frame clause")));
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot copy window \"{base}\" because it has a frame clause"),
+            ));
         }
         Ok(WindowSpec {
             base: None,
@@ -340,9 +432,13 @@ impl Binder<'_> {
                         Value::Int4(_) | Value::Int8(_) => {
                             Err(PgError::new("22013", "frame starting offset must not be negative"))
                         }
-                        _ => Err(PgError::unsupported("a frame offset that is no integer constant is not supported")),
+                        _ => Err(PgError::unsupported(
+                            "a frame offset that is no integer constant is not supported",
+                        )),
                     },
-                    _ => Err(PgError::unsupported("a frame offset that is no constant is not supported")),
+                    _ => Err(PgError::unsupported(
+                        "a frame offset that is no constant is not supported",
+                    )),
                 }
             };
             Ok(match bound {
@@ -354,7 +450,8 @@ impl Binder<'_> {
             })
         };
         let (start, end) = (bound(&frame.start)?, bound(&frame.end)?);
-        let exclude = frame.exclude.map(|exclude| format!(" EXCLUDE {exclude}")).unwrap_or_default();
+        let exclude =
+            frame.exclude.map(|exclude| format!(" EXCLUDE {exclude}")).unwrap_or_default();
         Ok(format!("{} BETWEEN {start} AND {end}{exclude}", frame.unit))
     }
 

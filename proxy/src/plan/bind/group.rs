@@ -61,7 +61,9 @@ impl Binder<'_> {
             let visible = visible_name(&field, query);
             let error = PgError::new(
                 "42803",
-                format!("column \"{visible}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+                format!(
+                    "column \"{visible}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                ),
             );
             return Err(self.at(error, find_span(query, &field.name)));
         }
@@ -88,7 +90,10 @@ impl Binder<'_> {
         {
             return Err(PgError::new(
                 "42803",
-                format!("subquery uses ungrouped column \"{}\" from outer query", visible_name(&field, query)),
+                format!(
+                    "subquery uses ungrouped column \"{}\" from outer query",
+                    visible_name(&field, query)
+                ),
             ));
         }
         keys.extend(added);
@@ -103,7 +108,11 @@ impl Binder<'_> {
             let mut found = false;
             if let Some(subquery) = subqueries.get(index) {
                 for_each_select(subquery, &mut |inner| {
-                    for_each_expr(inner, &mut |expr| walk(expr, &mut |node| found |= matches!(node, Expr::Field(f) if f == field)));
+                    for_each_expr(inner, &mut |expr| {
+                        walk(expr, &mut |node| {
+                            found |= matches!(node, Expr::Field(f) if f == field)
+                        })
+                    });
                 });
             }
             found
@@ -130,9 +139,11 @@ impl Binder<'_> {
                 let Some(table) = self.tables.get(alias) else {
                     return;
                 };
-                let primary = table.collection.constraints.iter().find_map(|constraint| match &constraint.kind {
-                    ConstraintKind::PrimaryKey { fields } => Some(fields),
-                    _ => None,
+                let primary = table.collection.constraints.iter().find_map(|constraint| {
+                    match &constraint.kind {
+                        ConstraintKind::PrimaryKey { fields } => Some(fields),
+                        _ => None,
+                    }
                 });
                 let covered = primary.is_some_and(|fields| {
                     fields.iter().all(|name| {
@@ -190,9 +201,10 @@ fn ungrouped(expr: &Expr, keys: &[Expr], own: &HashSet<String>, visit: &mut dyn 
 fn visible_name(field: &Field, query: &syntax::Query) -> String {
     fn names(table: &syntax::TableRef, found: &mut Vec<String>) {
         match table {
-            syntax::TableRef::Table { name, alias, .. } => found.push(
-                alias.as_ref().map_or_else(|| name.parts.last().cloned().unwrap_or_default(), |alias| alias.name.clone()),
-            ),
+            syntax::TableRef::Table { name, alias, .. } => found.push(alias.as_ref().map_or_else(
+                || name.parts.last().cloned().unwrap_or_default(),
+                |alias| alias.name.clone(),
+            )),
             syntax::TableRef::Subquery { alias, .. } | syntax::TableRef::Function { alias, .. } => {
                 found.extend(alias.as_ref().map(|alias| alias.name.clone()));
             }
@@ -220,7 +232,11 @@ fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
         .iter()
         .find_map(|item| match item {
             syntax::SelectItem::Expr { expr, .. } => match &expr.kind {
-                syntax::ExprKind::Column(parts) if parts.last().is_some_and(|last| last == name) => Some(expr.span),
+                syntax::ExprKind::Column(parts)
+                    if parts.last().is_some_and(|last| last == name) =>
+                {
+                    Some(expr.span)
+                }
                 _ => None,
             },
             _ => None,

@@ -111,7 +111,11 @@ pub struct NamePlace {
 ///
 /// # Errors
 /// PostgreSQL's, and `0A000` for what dataman does not do.
-pub fn bind(statement: &ParsedStatement, declared: &[TypeId], context: &PlanContext<'_>) -> Result<Bound> {
+pub fn bind(
+    statement: &ParsedStatement,
+    declared: &[TypeId],
+    context: &PlanContext<'_>,
+) -> Result<Bound> {
     let mut binder = Binder::new(&statement.text, declared, context)?;
     let kind = match &statement.statement {
         Statement::Select(select) => BoundKind::Select(Box::new(binder.top_select(select)?)),
@@ -177,9 +181,10 @@ const VIEW_DEPTH_MAX: usize = 64;
 
 impl<'a> Binder<'a> {
     fn new(text: &'a str, declared: &[TypeId], context: &'a PlanContext<'a>) -> Result<Self> {
-        let database = context.snapshot.databases.get(&context.database.into()).ok_or_else(|| {
-            PgError::new("3D000", format!("database \"{}\" does not exist", context.database))
-        })?;
+        let database =
+            context.snapshot.databases.get(&context.database.into()).ok_or_else(|| {
+                PgError::new("3D000", format!("database \"{}\" does not exist", context.database))
+            })?;
         Ok(Self {
             text,
             context,

@@ -64,10 +64,16 @@ impl<'a> Binder<'a> {
             }
             Some(schema) => match self.wrong_kind(schema, base) {
                 Some(error) => error,
-                None => PgError::new("42P01", format!("relation \"{schema}.{base}\" does not exist")),
+                None => {
+                    PgError::new("42P01", format!("relation \"{schema}.{base}\" does not exist"))
+                }
             },
             None => {
-                let other = self.context.search_path.iter().find_map(|schema| self.wrong_kind(schema, base));
+                let other = self
+                    .context
+                    .search_path
+                    .iter()
+                    .find_map(|schema| self.wrong_kind(schema, base));
                 match other {
                     Some(error) => error,
                     None if base.starts_with("pg_") => catalog_refused(base),
@@ -82,16 +88,22 @@ impl<'a> Binder<'a> {
         let schema = self.database.schemas.get(schema)?;
         if schema.sequences.contains_key(base) {
             return Some(
-                PgError::unsupported(format!("reading the sequence \"{base}\" as a table is not supported"))
-                    .with_hint("Use nextval, or ask for the sequence's settings in dataman's metadata."),
+                PgError::unsupported(format!(
+                    "reading the sequence \"{base}\" as a table is not supported"
+                ))
+                .with_hint(
+                    "Use nextval, or ask for the sequence's settings in dataman's metadata.",
+                ),
             );
         }
-        schema.collections.values().any(|collection| collection.indexes.iter().any(|index| index.name == base)).then(
-            || {
+        schema
+            .collections
+            .values()
+            .any(|collection| collection.indexes.iter().any(|index| index.name == base))
+            .then(|| {
                 PgError::new("42809", format!("cannot open relation \"{base}\""))
                     .with_detail("This operation is not supported for indexes.")
-            },
-        )
+            })
     }
 
     /// The schema and name of a sequence given as text, as `regclass` reads it.
@@ -99,7 +111,10 @@ impl<'a> Binder<'a> {
         let parts = split_qualified(text);
         let missing = || PgError::new("42P01", format!("relation \"{text}\" does not exist"));
         let in_schema = |schema: &String, name: &String| {
-            self.database.schemas.get(schema).is_some_and(|found| found.sequences.contains_key(name))
+            self.database
+                .schemas
+                .get(schema)
+                .is_some_and(|found| found.sequences.contains_key(name))
         };
         match parts.as_slice() {
             [name] => self

@@ -116,7 +116,11 @@ impl ParameterTypes for Parameters {
         if let Some(place) = Self::internal_place(index) {
             return self.internal.get(place).map_or(TypeId::UNKNOWN, Internal::type_id);
         }
-        usize::from(index).checked_sub(1).and_then(|place| self.client.get(place)).copied().unwrap_or(TypeId::UNKNOWN)
+        usize::from(index)
+            .checked_sub(1)
+            .and_then(|place| self.client.get(place))
+            .copied()
+            .unwrap_or(TypeId::UNKNOWN)
     }
 
     fn decide(&mut self, index: u16, ty: TypeId) -> Result<(), PgError> {
@@ -126,12 +130,15 @@ impl ParameterTypes for Parameters {
         }
         let before = self.client[place];
         if before != TypeId::UNKNOWN && before != ty {
-            return Err(PgError::new("42P08", format!("inconsistent types deduced for parameter ${index}"))
-                .with_detail(format!(
-                    "{} versus {}",
-                    dataman_pg::catalog::format_type(before, -1),
-                    dataman_pg::catalog::format_type(ty, -1)
-                )));
+            return Err(PgError::new(
+                "42P08",
+                format!("inconsistent types deduced for parameter ${index}"),
+            )
+            .with_detail(format!(
+                "{} versus {}",
+                dataman_pg::catalog::format_type(before, -1),
+                dataman_pg::catalog::format_type(ty, -1)
+            )));
         }
         self.client[place] = ty;
         Ok(())

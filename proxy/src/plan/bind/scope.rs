@@ -88,9 +88,17 @@ impl<'p> Scope<'p> {
         let mut scope = Some(self);
         while let Some(level) = scope {
             let mut found = None;
-            for column in level.items.iter().flat_map(|item| &item.columns).filter(|column| column.name == name) {
+            for column in level
+                .items
+                .iter()
+                .flat_map(|item| &item.columns)
+                .filter(|column| column.name == name)
+            {
                 if found.replace(column.expr.clone()).is_some() {
-                    return Err(PgError::new("42702", format!("column reference \"{name}\" is ambiguous")));
+                    return Err(PgError::new(
+                        "42702",
+                        format!("column reference \"{name}\" is ambiguous"),
+                    ));
                 }
             }
             if found.is_some() {
@@ -114,7 +122,10 @@ impl<'p> Scope<'p> {
                     continue;
                 }
                 if found.replace(table).is_some() {
-                    return Err(PgError::new("42P09", format!("table reference \"{name}\" is ambiguous")));
+                    return Err(PgError::new(
+                        "42P09",
+                        format!("table reference \"{name}\" is ambiguous"),
+                    ));
                 }
             }
             if let Some(table) = found {
@@ -133,7 +144,12 @@ impl<'p> Scope<'p> {
     ///
     /// # Errors
     /// As [`Scope::table`]; `42703` when the table has no such column.
-    pub(crate) fn qualified(&self, schema: Option<&str>, table: &str, name: &str) -> Result<Expr, PgError> {
+    pub(crate) fn qualified(
+        &self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<Expr, PgError> {
         let found = self.table(schema, table)?;
         found
             .columns
@@ -155,7 +171,10 @@ impl<'p> Scope<'p> {
             }
             let key = (&table.schema, table.name.as_str());
             if seen.contains(&key) {
-                return Err(PgError::new("42712", format!("table name \"{}\" specified more than once", table.name)));
+                return Err(PgError::new(
+                    "42712",
+                    format!("table name \"{}\" specified more than once", table.name),
+                ));
             }
             seen.push(key);
         }

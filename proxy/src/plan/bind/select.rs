@@ -1,6 +1,8 @@
 //! SELECT → the form's select.
 
-use dataman_node_protocol::query::{self, Condition, NamedType, OutputField, SetOperation, SetOperationKind, Source};
+use dataman_node_protocol::query::{
+    self, Condition, NamedType, OutputField, SetOperation, SetOperationKind, Source,
+};
 use dataman_pg::expr::{Field, SortKey};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
@@ -19,7 +21,11 @@ impl Binder<'_> {
     }
 
     /// Binds a select whose expressions may look into `parent`.
-    pub(crate) fn select(&mut self, select: &syntax::Select, parent: Option<&Scope<'_>>) -> Result<query::Select> {
+    pub(crate) fn select(
+        &mut self,
+        select: &syntax::Select,
+        parent: Option<&Scope<'_>>,
+    ) -> Result<query::Select> {
         self.subqueries.push(Vec::new());
         let mut common = Vec::new();
         let bound = match self.enter_with(select.with.as_ref(), &mut common) {
@@ -38,7 +44,11 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    fn select_body(&mut self, select: &syntax::Select, parent: Option<&Scope<'_>>) -> Result<query::Select> {
+    fn select_body(
+        &mut self,
+        select: &syntax::Select,
+        parent: Option<&Scope<'_>>,
+    ) -> Result<query::Select> {
         let mut scope = match parent {
             Some(parent) => Scope::child(parent),
             None => Scope::root(),
@@ -57,7 +67,10 @@ impl Binder<'_> {
                 if !select.locks.is_empty() {
                     return Err(PgError::new(
                         "0A000",
-                        format!("FOR {} is not allowed with UNION/INTERSECT/EXCEPT", select.locks[0].strength),
+                        format!(
+                            "FOR {} is not allowed with UNION/INTERSECT/EXCEPT",
+                            select.locks[0].strength
+                        ),
                     ));
                 }
                 let mut bound = self.set_operation(*kind, *all, left, right, parent)?;
@@ -73,17 +86,26 @@ impl Binder<'_> {
         bound.offset = self.limit(select.offset.as_ref(), &empty, "OFFSET")?;
         bound.with_ties = select.with_ties;
         if bound.with_ties && bound.sort.is_empty() {
-            return Err(PgError::new("42601", "WITH TIES cannot be specified without ORDER BY clause"));
+            return Err(PgError::new(
+                "42601",
+                "WITH TIES cannot be specified without ORDER BY clause",
+            ));
         }
         Ok(bound)
     }
 
-    fn locks(&mut self, select: &syntax::Select, mut bound: query::Select) -> Result<query::Select> {
+    fn locks(
+        &mut self,
+        select: &syntax::Select,
+        mut bound: query::Select,
+    ) -> Result<query::Select> {
         let [lock] = select.locks.as_slice() else {
             if select.locks.is_empty() {
                 return Ok(bound);
             }
-            return Err(PgError::unsupported("several FOR UPDATE/SHARE clauses in one query are not supported"));
+            return Err(PgError::unsupported(
+                "several FOR UPDATE/SHARE clauses in one query are not supported",
+            ));
         };
         let refused = |what: &str| {
             Err(PgError::new("0A000", format!("FOR {} is not allowed with {what}", lock.strength)))
@@ -112,16 +134,25 @@ impl Binder<'_> {
             let Some(found) = found else {
                 return Err(PgError::new(
                     "42P01",
-                    format!("relation \"{name}\" in FOR {} clause not found in FROM clause", lock.strength),
+                    format!(
+                        "relation \"{name}\" in FOR {} clause not found in FROM clause",
+                        lock.strength
+                    ),
                 ));
             };
             of.push(found);
         }
-        bound.lock = Some(query::Lock { strength: lock.strength.clone(), of, wait: lock.wait.clone() });
+        bound.lock =
+            Some(query::Lock { strength: lock.strength.clone(), of, wait: lock.wait.clone() });
         Ok(bound)
     }
 
-    fn limit(&mut self, expr: Option<&syntax::Expr>, scope: &Scope<'_>, word: &'static str) -> Result<Option<Expr>> {
+    fn limit(
+        &mut self,
+        expr: Option<&syntax::Expr>,
+        scope: &Scope<'_>,
+        word: &'static str,
+    ) -> Result<Option<Expr>> {
         let Some(expr) = expr else {
             return Ok(None);
         };
@@ -129,22 +160,37 @@ impl Binder<'_> {
         let mut has_field = false;
         crate::plan::form::walk(&bound, &mut |node| has_field |= matches!(node, Expr::Field(_)));
         if has_field {
-            let error = PgError::new("42P10", format!("argument of {word} must not contain variables"));
+            let error =
+                PgError::new("42P10", format!("argument of {word} must not contain variables"));
             return Err(self.at(error, expr.span));
         }
         let ty = bound.type_id();
-        let cast = self.resolver().cast(bound, TypeRef::plain(TypeId::INT8), CastContext::Assignment).map_err(|error| {
-            if error.sqlstate() == "42846" || error.sqlstate() == "42804" {
-                PgError::new("42804", format!("argument of {word} must be type bigint, not type {}", self.type_name(ty)))
-            } else {
-                error
-            }
-        });
+        let cast = self
+            .resolver()
+            .cast(bound, TypeRef::plain(TypeId::INT8), CastContext::Assignment)
+            .map_err(|error| {
+                if error.sqlstate() == "42846" || error.sqlstate() == "42804" {
+                    PgError::new(
+                        "42804",
+                        format!(
+                            "argument of {word} must be type bigint, not type {}",
+                            self.type_name(ty)
+                        ),
+                    )
+                } else {
+                    error
+                }
+            });
         self.place(cast, expr.span).map(Some)
     }
 
     /// One `SELECT … FROM …` with the ORDER BY that stands around it.
-    fn query(&mut self, query: &syntax::Query, around: &syntax::Select, scope: &mut Scope<'_>) -> Result<query::Select> {
+    fn query(
+        &mut self,
+        query: &syntax::Query,
+        around: &syntax::Select,
+        scope: &mut Scope<'_>,
+    ) -> Result<query::Select> {
         let source = self.from(&query.from, scope)?;
         let filter = match &query.filter {
             None => None,
@@ -192,7 +238,13 @@ impl Binder<'_> {
             Some(syntax::Distinct::On(exprs)) => {
                 let mut on = Vec::new();
                 for expr in exprs {
-                    on.push(self.output_reference(expr, &fields, scope, "DISTINCT ON", Clause::DistinctOn)?);
+                    on.push(self.output_reference(
+                        expr,
+                        &fields,
+                        scope,
+                        "DISTINCT ON",
+                        Clause::DistinctOn,
+                    )?);
                 }
                 for (place, key) in sort.iter().take(on.len()).enumerate() {
                     if !on.contains(&key.expr) {
@@ -210,7 +262,11 @@ impl Binder<'_> {
         for key in &mut sort {
             if key.expr.type_id() == TypeId::UNKNOWN {
                 let taken = std::mem::replace(&mut key.expr, Expr::null(TypeId::TEXT));
-                key.expr = self.resolver().cast(taken, TypeRef::plain(TypeId::TEXT), CastContext::Implicit)?;
+                key.expr = self.resolver().cast(
+                    taken,
+                    TypeRef::plain(TypeId::TEXT),
+                    CastContext::Implicit,
+                )?;
             }
         }
         let mut select = query::Select {
@@ -235,16 +291,21 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Vec<OutputField>> {
         let mut fields = Vec::new();
-        let star = |columns: &mut dyn Iterator<Item = &ScopeColumn>, fields: &mut Vec<OutputField>| {
-            fields.extend(
-                columns.map(|column| OutputField::Bound { expr: column.expr.clone(), name: column.name.clone() }),
-            );
+        let star = |columns: &mut dyn Iterator<Item = &ScopeColumn>,
+                    fields: &mut Vec<OutputField>| {
+            fields.extend(columns.map(|column| OutputField::Bound {
+                expr: column.expr.clone(),
+                name: column.name.clone(),
+            }));
         };
         for item in items {
             match item {
                 SelectItem::Wildcard(span) => {
                     if scope.is_empty() {
-                        return Err(self.at(PgError::new("42601", "SELECT * with no tables specified is not valid"), *span));
+                        return Err(self.at(
+                            PgError::new("42601", "SELECT * with no tables specified is not valid"),
+                            *span,
+                        ));
                     }
                     star(&mut scope.items().iter().flat_map(|item| &item.columns), &mut fields);
                 }
@@ -252,9 +313,13 @@ impl Binder<'_> {
                     let (schema, table) = match name.parts.as_slice() {
                         [table] => (None, table),
                         [schema, table] => (Some(schema.as_str()), table),
-                        _ => return Err(self.at(PgError::new("42601", "improper qualified name"), name.span)),
+                        _ => {
+                            return Err(self
+                                .at(PgError::new("42601", "improper qualified name"), name.span));
+                        }
                     };
-                    let found = scope.table(schema, table).map_err(|error| self.at(error, name.span))?;
+                    let found =
+                        scope.table(schema, table).map_err(|error| self.at(error, name.span))?;
                     star(&mut found.columns.iter(), &mut fields);
                 }
                 SelectItem::Expr { expr, alias } => {
@@ -274,19 +339,33 @@ impl Binder<'_> {
                 && expr.type_id() == TypeId::UNKNOWN
             {
                 let taken = std::mem::replace(expr, Expr::null(TypeId::TEXT));
-                *expr = self.resolver().cast(taken, TypeRef::plain(TypeId::TEXT), CastContext::Implicit)?;
+                *expr = self.resolver().cast(
+                    taken,
+                    TypeRef::plain(TypeId::TEXT),
+                    CastContext::Implicit,
+                )?;
             }
         }
         Ok(())
     }
 
     /// ORDER BY of a plain query: output names first, then numbers, then expressions over the sources.
-    fn order_by(&mut self, keys: &[OrderBy], fields: &mut [OutputField], scope: &Scope<'_>) -> Result<Vec<SortKey>> {
+    fn order_by(
+        &mut self,
+        keys: &[OrderBy],
+        fields: &mut [OutputField],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<SortKey>> {
         let mut sort = Vec::new();
         for key in keys {
-            let mut expr = self.output_reference(&key.expr, fields, scope, "ORDER BY", Clause::OrderBy)?;
+            let mut expr =
+                self.output_reference(&key.expr, fields, scope, "ORDER BY", Clause::OrderBy)?;
             if expr.type_id() == TypeId::UNKNOWN {
-                expr = self.resolver().cast(expr, TypeRef::plain(TypeId::TEXT), CastContext::Implicit)?;
+                expr = self.resolver().cast(
+                    expr,
+                    TypeRef::plain(TypeId::TEXT),
+                    CastContext::Implicit,
+                )?;
             }
             let sortable = self.check_sortable(expr.type_id(), "an ordering operator");
             self.place(sortable, key.expr.span)?;
@@ -316,7 +395,10 @@ impl Binder<'_> {
                     continue;
                 }
                 if found.is_some_and(|found| found != output) {
-                    return Err(self.at(PgError::new("42702", format!("{word} \"{name}\" is ambiguous")), expr.span));
+                    return Err(self.at(
+                        PgError::new("42702", format!("{word} \"{name}\" is ambiguous")),
+                        expr.span,
+                    ));
                 }
                 found = Some(output);
             }
@@ -333,22 +415,32 @@ impl Binder<'_> {
     }
 
     /// The place that a bare number means; any other constant is an error, as in PostgreSQL.
-    pub(crate) fn output_number(&self, expr: &syntax::Expr, columns: usize, word: &str) -> Result<Option<usize>> {
+    pub(crate) fn output_number(
+        &self,
+        expr: &syntax::Expr,
+        columns: usize,
+        word: &str,
+    ) -> Result<Option<usize>> {
         match &expr.kind {
             ExprKind::Number(text) => {
                 let number: Option<usize> = text.parse().ok();
                 match number {
                     Some(number) if (1..=columns).contains(&number) => Ok(Some(number - 1)),
                     Some(_) => {
-                        let error = PgError::new("42P10", format!("{word} position {text} is not in select list"));
+                        let error = PgError::new(
+                            "42P10",
+                            format!("{word} position {text} is not in select list"),
+                        );
                         Err(self.at(error, expr.span))
                     }
-                    None => Err(self.at(PgError::new("42601", format!("non-integer constant in {word}")), expr.span)),
+                    None => Err(self.at(
+                        PgError::new("42601", format!("non-integer constant in {word}")),
+                        expr.span,
+                    )),
                 }
             }
-            ExprKind::String(_) | ExprKind::Null | ExprKind::Bool(_) => {
-                Err(self.at(PgError::new("42601", format!("non-integer constant in {word}")), expr.span))
-            }
+            ExprKind::String(_) | ExprKind::Null | ExprKind::Bool(_) => Err(self
+                .at(PgError::new("42601", format!("non-integer constant in {word}")), expr.span)),
             _ => Ok(None),
         }
     }
@@ -360,7 +452,13 @@ impl Binder<'_> {
             let place = match &key.expr.kind {
                 ExprKind::Column(parts) if parts.len() == 1 => {
                     outputs.iter().position(|output| output.name == parts[0]).ok_or_else(|| {
-                        self.at(PgError::new("42703", format!("column \"{}\" does not exist", parts[0])), key.expr.span)
+                        self.at(
+                            PgError::new(
+                                "42703",
+                                format!("column \"{}\" does not exist", parts[0]),
+                            ),
+                            key.expr.span,
+                        )
                     })?
                 }
                 _ => match self.output_number(&key.expr, outputs.len(), "ORDER BY")? {
@@ -379,7 +477,9 @@ impl Binder<'_> {
             let expr = if bound.union.is_empty() {
                 match &bound.fields[place] {
                     OutputField::Bound { expr, .. } => expr.clone(),
-                    OutputField::Named(_) => return Err(PgError::internal("a bound select has bound fields")),
+                    OutputField::Named(_) => {
+                        return Err(PgError::internal("a bound select has bound fields"));
+                    }
                 }
             } else {
                 Expr::Column { index: place, ty: outputs[place].ty }
@@ -390,15 +490,25 @@ impl Binder<'_> {
     }
 
     /// VALUES as a select over a source of its own.
-    pub(crate) fn values(&mut self, rows: &[Vec<syntax::Expr>], scope: &Scope<'_>) -> Result<query::Select> {
+    pub(crate) fn values(
+        &mut self,
+        rows: &[Vec<syntax::Expr>],
+        scope: &Scope<'_>,
+    ) -> Result<query::Select> {
         let width = rows.first().map_or(0, Vec::len);
         let mut bound: Vec<Vec<Expr>> = Vec::new();
         for row in rows {
             if row.len() != width {
                 let error = PgError::new("42601", "VALUES lists must all be the same length");
-                return Err(self.at(error, row.first().map_or_else(Default::default, |expr| expr.span)));
+                return Err(
+                    self.at(error, row.first().map_or_else(Default::default, |expr| expr.span))
+                );
             }
-            bound.push(row.iter().map(|expr| self.expr(expr, scope, Clause::Values)).collect::<Result<_>>()?);
+            bound.push(
+                row.iter()
+                    .map(|expr| self.expr(expr, scope, Clause::Values))
+                    .collect::<Result<_>>()?,
+            );
         }
         let alias = self.unique_alias("values");
         let mut columns = Vec::new();
@@ -414,7 +524,11 @@ impl Binder<'_> {
         let fields = columns
             .iter()
             .map(|column| OutputField::Bound {
-                expr: Expr::Field(Field { source: alias.clone(), name: column.name.clone(), ty: column.ty }),
+                expr: Expr::Field(Field {
+                    source: alias.clone(),
+                    name: column.name.clone(),
+                    ty: column.ty,
+                }),
                 name: column.name.clone(),
             })
             .collect();
@@ -456,11 +570,15 @@ impl Binder<'_> {
         let right = self.select(right, parent)?;
         let (left_columns, right_columns) = (output_columns(&left), output_columns(&right));
         if left_columns.len() != right_columns.len() {
-            return Err(PgError::new("42601", format!("each {word} query must have the same number of columns")));
+            return Err(PgError::new(
+                "42601",
+                format!("each {word} query must have the same number of columns"),
+            ));
         }
         let mut types = Vec::new();
         for (place, (one, other)) in left_columns.iter().zip(&right_columns).enumerate() {
-            let pair = [output_type_probe(&left, place, one), output_type_probe(&right, place, other)];
+            let pair =
+                [output_type_probe(&left, place, one), output_type_probe(&right, place, other)];
             let ty = self.common_output_type(&pair, word)?;
             if !(kind == SetOperationKind::Union && all) {
                 self.check_sortable(ty.id, "an equality operator")?;
@@ -506,12 +624,17 @@ impl Binder<'_> {
         let alias = self.unique_alias("part");
         let given = syntax::Alias { name: alias.clone(), columns: Vec::new() };
         let columns = super::from::named_columns(&select, &given)?;
-        let names: Vec<String> = output_columns(&select).into_iter().map(|column| column.name).collect();
+        let names: Vec<String> =
+            output_columns(&select).into_iter().map(|column| column.name).collect();
         let fields = columns
             .iter()
             .zip(names)
             .map(|(column, name)| OutputField::Bound {
-                expr: Expr::Field(Field { source: alias.clone(), name: column.name.clone(), ty: column.ty }),
+                expr: Expr::Field(Field {
+                    source: alias.clone(),
+                    name: column.name.clone(),
+                    ty: column.ty,
+                }),
                 name,
             })
             .collect();
@@ -535,8 +658,10 @@ impl Binder<'_> {
         let mut keys: Vec<Expr> = Vec::new();
         for item in items {
             let GroupItem::Expr(expr) = item else {
-                return Err(PgError::unsupported("GROUPING SETS, ROLLUP and CUBE are not supported yet")
-                    .with_hint("Combine the groupings with UNION ALL."));
+                return Err(PgError::unsupported(
+                    "GROUPING SETS, ROLLUP and CUBE are not supported yet",
+                )
+                .with_hint("Combine the groupings with UNION ALL."));
             };
             let bound = self.group_key(expr, fields, scope)?;
             if !keys.contains(&bound) {
@@ -548,11 +673,20 @@ impl Binder<'_> {
         Ok(Some(keys))
     }
 
-    fn group_key(&mut self, expr: &syntax::Expr, fields: &[OutputField], scope: &Scope<'_>) -> Result<Expr> {
+    fn group_key(
+        &mut self,
+        expr: &syntax::Expr,
+        fields: &[OutputField],
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
         let mut output = None;
         if let ExprKind::Column(parts) = &expr.kind
             && let [name] = parts.as_slice()
-            && scope.items().iter().flat_map(|item| &item.columns).all(|column| column.name != *name)
+            && scope
+                .items()
+                .iter()
+                .flat_map(|item| &item.columns)
+                .all(|column| column.name != *name)
         {
             output = fields.iter().find_map(|field| match field {
                 OutputField::Bound { expr, name: found } if found == name => Some(expr.clone()),
@@ -568,9 +702,12 @@ impl Binder<'_> {
         let bound = match output {
             Some(found) => {
                 let mut aggregate = false;
-                crate::plan::form::walk(&found, &mut |node| aggregate |= matches!(node, Expr::Aggregate(_)));
+                crate::plan::form::walk(&found, &mut |node| {
+                    aggregate |= matches!(node, Expr::Aggregate(_))
+                });
                 if aggregate {
-                    let error = PgError::new("42803", "aggregate functions are not allowed in GROUP BY");
+                    let error =
+                        PgError::new("42803", "aggregate functions are not allowed in GROUP BY");
                     return Err(self.at(error, expr.span));
                 }
                 found
@@ -578,7 +715,11 @@ impl Binder<'_> {
             None => self.expr(expr, scope, Clause::GroupBy)?,
         };
         if bound.type_id() == TypeId::UNKNOWN {
-            return self.resolver().cast(bound, TypeRef::plain(TypeId::TEXT), CastContext::Implicit);
+            return self.resolver().cast(
+                bound,
+                TypeRef::plain(TypeId::TEXT),
+                CastContext::Implicit,
+            );
         }
         Ok(bound)
     }
@@ -586,7 +727,11 @@ impl Binder<'_> {
 
 /// Nothing stands behind the select that would apply to the whole set operation instead.
 fn plain_tail(select: &query::Select) -> bool {
-    select.sort.is_empty() && select.limit.is_none() && select.offset.is_none() && !select.with_ties && select.lock.is_none()
+    select.sort.is_empty()
+        && select.limit.is_none()
+        && select.offset.is_none()
+        && !select.with_ties
+        && select.lock.is_none()
 }
 
 /// An expression that stands for an output column where types are compared: literals count as unknown still.
@@ -606,7 +751,11 @@ fn output_type_probe(select: &query::Select, place: usize, column: &NamedType) -
 }
 
 fn sort_key(expr: Expr, key: &OrderBy) -> SortKey {
-    SortKey { expr, descending: key.descending, nulls_first: key.nulls_first.unwrap_or(key.descending) }
+    SortKey {
+        expr,
+        descending: key.descending,
+        nulls_first: key.nulls_first.unwrap_or(key.descending),
+    }
 }
 
 /// The name PostgreSQL gives an output column without an alias.
@@ -621,7 +770,9 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
         ExprKind::Column(parts) => strong(parts.last().map_or("?column?", String::as_str)),
         ExprKind::FieldOf(_, name) => strong(name),
         ExprKind::Subscript { array, .. } => figure_name(array),
-        ExprKind::Function(call) => strong(call.name.parts.last().map_or("?column?", String::as_str)),
+        ExprKind::Function(call) => {
+            strong(call.name.parts.last().map_or("?column?", String::as_str))
+        }
         ExprKind::Special(name, _) => strong(name),
         ExprKind::Coalesce(_) => strong("coalesce"),
         ExprKind::NullIf(..) => strong("nullif"),
@@ -634,7 +785,11 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
         ExprKind::Collate(arg, _) => figure_name(arg),
         ExprKind::Cast { arg, ty } => {
             let inner = figure_name(arg);
-            if inner.0 >= 1 { inner } else { (1, ty.name.parts.last().cloned().unwrap_or_default()) }
+            if inner.0 >= 1 {
+                inner
+            } else {
+                (1, ty.name.parts.last().cloned().unwrap_or_default())
+            }
         }
         ExprKind::TypedString(ty, _) => (1, ty.name.parts.last().cloned().unwrap_or_default()),
         ExprKind::Bool(_) => (1, "bool".to_owned()),

@@ -56,7 +56,11 @@ impl UserTypes for SnapshotTypes<'_> {
 ///
 /// # Errors
 /// `42704` for a type that does not exist, `42601`/`22023` for modifiers that do not fit.
-pub fn type_by_name(name: &TypeName, search_path: &[String], database: &Database) -> Result<TypeRef> {
+pub fn type_by_name(
+    name: &TypeName,
+    search_path: &[String],
+    database: &Database,
+) -> Result<TypeRef> {
     let written = || {
         let mut text = name.name.parts.join(".");
         for _ in 0..name.array_dimensions {
@@ -72,7 +76,11 @@ pub fn type_by_name(name: &TypeName, search_path: &[String], database: &Database
     };
     let user = || {
         let in_schema = |schema: &str| {
-            database.schemas.get(schema).and_then(|schema| schema.enums.get(base)).map(|found| TypeId(found.oid.0))
+            database
+                .schemas
+                .get(schema)
+                .and_then(|schema| schema.enums.get(base))
+                .map(|found| TypeId(found.oid.0))
         };
         match schema {
             Some(schema) => in_schema(schema),
@@ -84,8 +92,14 @@ pub fn type_by_name(name: &TypeName, search_path: &[String], database: &Database
         Some(_) => None,
     };
     let id = match built_in {
-        Some(found) if found.kind != 'p' || matches!(found.name, "record" | "void" | "unknown") => found.id,
-        Some(_) => return Err(PgError::unsupported(format!("the pseudo-type {base} is not supported here"))),
+        Some(found) if found.kind != 'p' || matches!(found.name, "record" | "void" | "unknown") => {
+            found.id
+        }
+        Some(_) => {
+            return Err(PgError::unsupported(format!(
+                "the pseudo-type {base} is not supported here"
+            )));
+        }
         None => user().ok_or_else(missing)?,
     };
     let typmod = typmod(id, name)?;
@@ -94,7 +108,9 @@ pub fn type_by_name(name: &TypeName, search_path: &[String], database: &Database
     }
     let array = match catalog::type_by_id(id) {
         Some(found) => found.array,
-        None => SnapshotTypes::new(database).describe(id).and_then(|ty| ty.array).unwrap_or(TypeId(0)),
+        None => {
+            SnapshotTypes::new(database).describe(id).and_then(|ty| ty.array).unwrap_or(TypeId(0))
+        }
     };
     if array.0 == 0 {
         return Err(missing());
@@ -140,10 +156,14 @@ fn typmod(id: TypeId, name: &TypeName) -> Result<i32> {
                 _ => return Err(invalid("invalid NUMERIC type modifier".to_owned())),
             };
             if !(1..=1000).contains(&precision) {
-                return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
+                return Err(invalid(format!(
+                    "NUMERIC precision {precision} must be between 1 and 1000"
+                )));
             }
             if !(-1000..=1000).contains(&scale) {
-                return Err(invalid(format!("NUMERIC scale {scale} must be between -1000 and 1000")));
+                return Err(invalid(format!(
+                    "NUMERIC scale {scale} must be between -1000 and 1000"
+                )));
             }
             i32::try_from((precision << 16) | (scale & 0x7ff))
                 .map(|packed| packed + 4)
@@ -202,7 +222,10 @@ fn interval_typmod(fields: &str, modifiers: &[i64]) -> Result<i32> {
         [digits] if (0..=6).contains(digits) => i32::try_from(*digits).unwrap_or(6),
         [digits] if *digits > 6 => 6,
         [digits] => {
-            return Err(PgError::new("22023", format!("INTERVAL({digits}) precision must not be negative")));
+            return Err(PgError::new(
+                "22023",
+                format!("INTERVAL({digits}) precision must not be negative"),
+            ));
         }
         _ => return Err(PgError::new("22023", "invalid INTERVAL type modifier")),
     };
@@ -220,7 +243,9 @@ impl Binder<'_> {
     /// A type's name as SQL writes it, also a user's.
     pub(crate) fn type_name(&self, id: TypeId) -> String {
         match self.types.describe(id) {
-            Some(UserType { element: Some(element), .. }) => format!("{}[]", self.type_name(element)),
+            Some(UserType { element: Some(element), .. }) => {
+                format!("{}[]", self.type_name(element))
+            }
             Some(user) => user.name,
             None => catalog::format_type(id, -1),
         }
@@ -233,7 +258,10 @@ impl Binder<'_> {
             None => self.types.describe(id).and_then(|ty| ty.array),
         };
         array.ok_or_else(|| {
-            PgError::new("42704", format!("could not find array type for data type {}", self.type_name(id)))
+            PgError::new(
+                "42704",
+                format!("could not find array type for data type {}", self.type_name(id)),
+            )
         })
     }
 
@@ -251,11 +279,16 @@ impl Binder<'_> {
         let operator = if what == "an ordering operator" { "<" } else { "=" };
         let exists = element.0 >= 16384
             || matches!(element, TypeId::VARCHAR | TypeId::UNKNOWN | TypeId::RECORD)
-            || catalog::operators_named(operator).iter().any(|op| op.left == element && op.right == element);
+            || catalog::operators_named(operator)
+                .iter()
+                .any(|op| op.left == element && op.right == element);
         if exists {
             return Ok(());
         }
-        let error = PgError::new("42883", format!("could not identify {what} for type {}", self.type_name(id)));
+        let error = PgError::new(
+            "42883",
+            format!("could not identify {what} for type {}", self.type_name(id)),
+        );
         Err(if operator == "<" {
             error.with_hint("Use an explicit ordering operator or modify the query.")
         } else {

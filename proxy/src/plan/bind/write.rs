@@ -32,12 +32,20 @@ pub enum InsertRows {
 
 impl Binder<'_> {
     /// The collection a statement writes to.
-    fn target(&mut self, name: &ObjectName, alias: Option<&str>, word: &str) -> Result<(Table, String)> {
+    fn target(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<&str>,
+        word: &str,
+    ) -> Result<(Table, String)> {
         if let [base] = name.parts.as_slice()
             && self.common_tables.iter().any(|table| table.name == *base)
         {
-            let error = PgError::new("42P01", format!("relation \"{base}\" cannot be the target of a modifying statement"))
-                .with_detail("WITH queries are not written to.");
+            let error = PgError::new(
+                "42P01",
+                format!("relation \"{base}\" cannot be the target of a modifying statement"),
+            )
+            .with_detail("WITH queries are not written to.");
             return Err(self.at(error, name.span));
         }
         let found = self.relation(name)?;
@@ -46,7 +54,8 @@ impl Binder<'_> {
                 .with_hint("Write to the table that the view reads.");
             return Err(self.at(error, name.span));
         };
-        let table = Table { schema: found.schema, name: found.name, collection: collection.clone() };
+        let table =
+            Table { schema: found.schema, name: found.name, collection: collection.clone() };
         let unique = self.unique_alias(alias.unwrap_or(&table.name));
         self.facts.names.push(NamePlace {
             span: name.span,
@@ -81,10 +90,19 @@ impl Binder<'_> {
                 let mut bound = Vec::with_capacity(rows.len());
                 for row in rows {
                     if row.len() != width {
-                        let error = PgError::new("42601", "VALUES lists must all be the same length");
-                        return Err(self.at(error, row.first().map_or_else(Default::default, |expr| expr.span)));
+                        let error =
+                            PgError::new("42601", "VALUES lists must all be the same length");
+                        return Err(self.at(
+                            error,
+                            row.first().map_or_else(Default::default, |expr| expr.span),
+                        ));
                     }
-                    self.check_width(row.len(), &columns, insert.columns.is_some(), row.get(columns.len()).map(|e| e.span))?;
+                    self.check_width(
+                        row.len(),
+                        &columns,
+                        insert.columns.is_some(),
+                        row.get(columns.len()).map(|e| e.span),
+                    )?;
                     let mut values = Vec::with_capacity(row.len());
                     for (expr, column) in row.iter().zip(&columns) {
                         values.push(self.insert_value(expr, column, &scope, insert.overriding)?);
@@ -98,7 +116,10 @@ impl Binder<'_> {
                 let outputs = form::output_columns(&select);
                 self.check_width(outputs.len(), &columns, insert.columns.is_some(), None)?;
                 // A literal in the select list takes the column's type, not text.
-                let simple = select.union.is_empty() && select.distinct.is_all() && select.sort.is_empty() && select.group.is_none();
+                let simple = select.union.is_empty()
+                    && select.distinct.is_all()
+                    && select.sort.is_empty()
+                    && select.group.is_none();
                 let mut values = Vec::new();
                 for (place, (output, column)) in outputs.iter().zip(&columns).enumerate() {
                     self.check_identity(column, insert.overriding, false)?;
@@ -160,7 +181,13 @@ impl Binder<'_> {
         Ok(BoundInsert { insert: form, alias, rows, subqueries: row_subqueries })
     }
 
-    fn check_width(&self, width: usize, columns: &[Column], named: bool, span: Option<syntax::Span>) -> Result<()> {
+    fn check_width(
+        &self,
+        width: usize,
+        columns: &[Column],
+        named: bool,
+        span: Option<syntax::Span>,
+    ) -> Result<()> {
         if width > columns.len() {
             let error = PgError::new("42601", "INSERT has more expressions than target columns");
             return Err(self.at(error, span.unwrap_or_default()));
@@ -179,7 +206,10 @@ impl Binder<'_> {
         for name in names {
             let column = table_column(table, name)?;
             if columns.iter().any(|other| other.name == column.name) {
-                return Err(PgError::new("42701", format!("column \"{name}\" specified more than once")));
+                return Err(PgError::new(
+                    "42701",
+                    format!("column \"{name}\" specified more than once"),
+                ));
             }
             columns.push(column.clone());
         }
@@ -205,22 +235,42 @@ impl Binder<'_> {
         self.place(assigned, expr.span)
     }
 
-    fn check_identity(&self, column: &Column, overriding: Option<bool>, update: bool) -> Result<()> {
+    fn check_identity(
+        &self,
+        column: &Column,
+        overriding: Option<bool>,
+        update: bool,
+    ) -> Result<()> {
         let (word, detail) = match &column.default {
-            FieldDefault::Generated(_) => ("generated", format!("Column \"{}\" is a generated column.", column.name)),
+            FieldDefault::Generated(_) => {
+                ("generated", format!("Column \"{}\" is a generated column.", column.name))
+            }
             FieldDefault::Identity { always: true, .. } if overriding.is_none() => (
                 "identity",
-                format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name),
+                format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    column.name
+                ),
             ),
             _ => return Ok(()),
         };
         let error = if update {
-            PgError::new("428C9", format!("column \"{}\" can only be updated to DEFAULT", column.name))
+            PgError::new(
+                "428C9",
+                format!("column \"{}\" can only be updated to DEFAULT", column.name),
+            )
         } else {
-            PgError::new("428C9", format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name))
+            PgError::new(
+                "428C9",
+                format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            )
         }
         .with_detail(detail);
-        Err(if word == "identity" && !update { error.with_hint("Use OVERRIDING SYSTEM VALUE to override.") } else { error })
+        Err(if word == "identity" && !update {
+            error.with_hint("Use OVERRIDING SYSTEM VALUE to override.")
+        } else {
+            error
+        })
     }
 
     /// What a column gets when nothing is given.
@@ -235,7 +285,9 @@ impl Binder<'_> {
             FieldDefault::Serial(sequence) | FieldDefault::Identity { sequence, .. } => {
                 let (schema, name) = sequence.split_once('.').unwrap_or(("public", sequence));
                 self.facts.internal = true;
-                let next = self.parameters.add_internal(Internal::NextValue(schema.to_owned(), name.to_owned()));
+                let next = self
+                    .parameters
+                    .add_internal(Internal::NextValue(schema.to_owned(), name.to_owned()));
                 self.assign(next, column)
             }
         }
@@ -262,7 +314,12 @@ impl Binder<'_> {
     }
 
     /// Adds the stored generated columns, each computed from the row's other values.
-    fn generated_columns(&mut self, table: &Table, fields: &mut Vec<Column>, rows: &mut [Vec<Expr>]) -> Result<()> {
+    fn generated_columns(
+        &mut self,
+        table: &Table,
+        fields: &mut Vec<Column>,
+        rows: &mut [Vec<Expr>],
+    ) -> Result<()> {
         let generated: Vec<(Column, String)> = table
             .collection
             .fields
@@ -322,7 +379,12 @@ impl Binder<'_> {
         Ok((conflict, returning, subqueries))
     }
 
-    fn conflict(&mut self, conflict: &syntax::OnConflict, table: &Table, mut scope: Scope<'_>) -> Result<Conflict> {
+    fn conflict(
+        &mut self,
+        conflict: &syntax::OnConflict,
+        table: &Table,
+        mut scope: Scope<'_>,
+    ) -> Result<Conflict> {
         let mut fields = Vec::new();
         for expr in &conflict.columns {
             match &expr.kind {
@@ -332,35 +394,49 @@ impl Binder<'_> {
                     fields.push(found.name.clone());
                 }
                 _ => {
-                    return Err(PgError::unsupported("ON CONFLICT on an expression is not supported")
-                        .with_hint("Name the columns of a unique constraint."));
+                    return Err(PgError::unsupported(
+                        "ON CONFLICT on an expression is not supported",
+                    )
+                    .with_hint("Name the columns of a unique constraint."));
                 }
             }
         }
         if conflict.index_filter.is_some() {
-            return Err(PgError::unsupported("ON CONFLICT with a WHERE of the index is not supported"));
+            return Err(PgError::unsupported(
+                "ON CONFLICT with a WHERE of the index is not supported",
+            ));
         }
         let unique_sets = unique_sets(table);
         if let Some(name) = &conflict.constraint {
-            let found = table.collection.constraints.iter().find(|constraint| constraint.name == *name);
+            let found =
+                table.collection.constraints.iter().find(|constraint| constraint.name == *name);
             match found.map(|constraint| &constraint.kind) {
-                Some(ConstraintKind::PrimaryKey { fields: keys } | ConstraintKind::Unique { fields: keys, .. }) => {
+                Some(
+                    ConstraintKind::PrimaryKey { fields: keys }
+                    | ConstraintKind::Unique { fields: keys, .. },
+                ) => {
                     fields.clone_from(keys);
                 }
                 Some(_) => {
-                    return Err(PgError::new("42809", "constraint in ON CONFLICT clause has no associated index"));
+                    return Err(PgError::new(
+                        "42809",
+                        "constraint in ON CONFLICT clause has no associated index",
+                    ));
                 }
                 None => {
                     return Err(PgError::new(
                         "42704",
-                        format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                        format!(
+                            "constraint \"{name}\" for table \"{}\" does not exist",
+                            table.name
+                        ),
                     ));
                 }
             }
         } else if !fields.is_empty() {
-            let matches = unique_sets
-                .iter()
-                .any(|set| set.len() == fields.len() && set.iter().all(|name| fields.contains(name)));
+            let matches = unique_sets.iter().any(|set| {
+                set.len() == fields.len() && set.iter().all(|name| fields.contains(name))
+            });
             if !matches {
                 return Err(PgError::new(
                     "42P10",
@@ -369,11 +445,20 @@ impl Binder<'_> {
             }
         }
         let Some((assignments, filter)) = &conflict.update else {
-            return Ok(Conflict { fields, constraint: None, set: Vec::new(), nothing: true, filter: None });
+            return Ok(Conflict {
+                fields,
+                constraint: None,
+                set: Vec::new(),
+                nothing: true,
+                filter: None,
+            });
         };
         if fields.is_empty() {
-            return Err(PgError::new("42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name")
-                .with_hint("For example, ON CONFLICT (column_name)."));
+            return Err(PgError::new(
+                "42601",
+                "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            )
+            .with_hint("For example, ON CONFLICT (column_name)."));
         }
         self.aliases.insert("excluded".to_owned());
         let mut excluded = collection_item(table, "excluded", "excluded");
@@ -401,7 +486,10 @@ impl Binder<'_> {
         let mut set: Vec<(String, Expr)> = Vec::new();
         let add = |set: &mut Vec<(String, Expr)>, name: &str, value: Expr| -> Result<()> {
             if set.iter().any(|(other, _)| other == name) {
-                return Err(PgError::new("42601", format!("multiple assignments to same column \"{name}\"")));
+                return Err(PgError::new(
+                    "42601",
+                    format!("multiple assignments to same column \"{name}\""),
+                ));
             }
             set.push((name.to_owned(), value));
             Ok(())
@@ -411,19 +499,26 @@ impl Binder<'_> {
                 Assignment::Column { name, subscripts, value, span } => {
                     let column = self.place(table_column(table, name), *span)?.clone();
                     if !subscripts.is_empty() {
-                        return Err(PgError::unsupported("assigning to an array element is not supported")
-                            .with_hint("Assign the whole array."));
+                        return Err(PgError::unsupported(
+                            "assigning to an array element is not supported",
+                        )
+                        .with_hint("Assign the whole array."));
                     }
                     let value = self.set_value(value, &column, scope)?;
                     add(&mut set, name, value)?;
                 }
                 Assignment::Row { names, value } => {
                     let ExprKind::Row(values) = &value.kind else {
-                        return Err(PgError::unsupported("assigning the columns of a subquery is not supported")
-                            .with_hint("Assign each column from a subquery of its own."));
+                        return Err(PgError::unsupported(
+                            "assigning the columns of a subquery is not supported",
+                        )
+                        .with_hint("Assign each column from a subquery of its own."));
                     };
                     if values.len() != names.len() {
-                        return Err(PgError::new("42601", "number of columns does not match number of values"));
+                        return Err(PgError::new(
+                            "42601",
+                            "number of columns does not match number of values",
+                        ));
                     }
                     for (name, value) in names.iter().zip(values) {
                         let column = table_column(table, name)?.clone();
@@ -436,7 +531,12 @@ impl Binder<'_> {
         Ok(set)
     }
 
-    fn set_value(&mut self, value: &syntax::Expr, column: &Column, scope: &Scope<'_>) -> Result<Expr> {
+    fn set_value(
+        &mut self,
+        value: &syntax::Expr,
+        column: &Column,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
         if matches!(value.kind, ExprKind::Default) {
             return self.default_of(column);
         }
@@ -447,7 +547,12 @@ impl Binder<'_> {
     }
 
     /// Generated columns computed anew over the changed record.
-    fn regenerated(&mut self, table: &Table, alias: &str, set: &mut Vec<(String, Expr)>) -> Result<()> {
+    fn regenerated(
+        &mut self,
+        table: &Table,
+        alias: &str,
+        set: &mut Vec<(String, Expr)>,
+    ) -> Result<()> {
         let changed = set.clone();
         for column in table.collection.fields.clone() {
             let FieldDefault::Generated(text) = &column.default else {
@@ -459,9 +564,10 @@ impl Binder<'_> {
             let bound = self.definition(text, &scope)?;
             let bound = self.assign(bound, &column)?;
             let value = form::replace(&bound, &mut |node| match node {
-                Expr::Field(field) if field.source == alias => {
-                    changed.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value.clone())
-                }
+                Expr::Field(field) if field.source == alias => changed
+                    .iter()
+                    .find(|(name, _)| *name == field.name)
+                    .map(|(_, value)| value.clone()),
                 _ => None,
             });
             set.push((column.name.clone(), value));
@@ -531,7 +637,11 @@ impl Binder<'_> {
         Ok(Delete { target: target_of(&table), alias, source, filter, returning, subqueries })
     }
 
-    fn filter(&mut self, filter: Option<&syntax::Expr>, scope: &Scope<'_>) -> Result<Option<Condition>> {
+    fn filter(
+        &mut self,
+        filter: Option<&syntax::Expr>,
+        scope: &Scope<'_>,
+    ) -> Result<Option<Condition>> {
         let Some(filter) = filter else {
             return Ok(None);
         };
@@ -542,15 +652,21 @@ impl Binder<'_> {
 }
 
 fn named_type(column: &Column) -> NamedType {
-    NamedType { name: column.name.clone(), ty: TypeRef { id: TypeId(column.type_oid), typmod: column.typmod } }
+    NamedType {
+        name: column.name.clone(),
+        ty: TypeRef { id: TypeId(column.type_oid), typmod: column.typmod },
+    }
 }
 
 /// The column lists that are unique in a table.
 pub(crate) fn unique_sets(table: &Table) -> Vec<Vec<String>> {
-    let constraints = table.collection.constraints.iter().filter_map(|constraint| match &constraint.kind {
-        ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => Some(fields.clone()),
-        _ => None,
-    });
+    let constraints =
+        table.collection.constraints.iter().filter_map(|constraint| match &constraint.kind {
+            ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
+                Some(fields.clone())
+            }
+            _ => None,
+        });
     let indexes = table
         .collection
         .indexes
@@ -562,7 +678,10 @@ pub(crate) fn unique_sets(table: &Table) -> Vec<Vec<String>> {
 
 fn table_column<'t>(table: &'t Table, name: &str) -> Result<&'t Column> {
     table.collection.fields.iter().find(|field| field.name == name).ok_or_else(|| {
-        PgError::new("42703", format!("column \"{name}\" of relation \"{}\" does not exist", table.name))
+        PgError::new(
+            "42703",
+            format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+        )
     })
 }
 
