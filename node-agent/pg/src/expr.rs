@@ -448,6 +448,74 @@ impl Expr {
             }
         }
     }
+
+    /// Calls `visit` on this expression's direct children so that they can be replaced. Both calls of a row comparison's
+    /// field are visited, since each holds its own copy of the operands.
+    pub fn for_each_child_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        match self {
+            Self::Const(_) | Self::Param { .. } | Self::Field(_) | Self::Column { .. } => {}
+            Self::Call(call) => call.args.iter_mut().for_each(visit),
+            Self::Cast(cast) => visit(&mut cast.arg),
+            Self::And(args) | Self::Or(args) | Self::Row(args) => args.iter_mut().for_each(visit),
+            Self::Coalesce { args, .. } | Self::Extreme { args, .. } => {
+                args.iter_mut().for_each(visit);
+            }
+            Self::Array { elements, .. } => elements.iter_mut().for_each(visit),
+            Self::Not(arg) | Self::Is { arg, .. } => visit(arg),
+            Self::Distinct { call, .. } => call.args.iter_mut().for_each(visit),
+            Self::NullIf { call, value } => {
+                visit(value);
+                call.args.iter_mut().for_each(visit);
+            }
+            Self::Case { branches, otherwise, .. } => {
+                for (condition, result) in branches {
+                    visit(condition);
+                    visit(result);
+                }
+                visit(otherwise);
+            }
+            Self::RowCompare { fields, .. } => {
+                for field in fields {
+                    field.equal.args.iter_mut().for_each(&mut *visit);
+                    if let Some(compare) = &mut field.compare {
+                        compare.args.iter_mut().for_each(&mut *visit);
+                    }
+                }
+            }
+            Self::ArrayOp { left, array, .. } => {
+                visit(left);
+                visit(array);
+            }
+            Self::Subscript { array, subscripts, .. } => {
+                visit(array);
+                for subscript in subscripts {
+                    match subscript {
+                        SubscriptIndex::At(at) => visit(at),
+                        SubscriptIndex::Slice(from, to) => {
+                            from.iter_mut().for_each(&mut *visit);
+                            to.iter_mut().for_each(&mut *visit);
+                        }
+                    }
+                }
+            }
+            Self::Aggregate(aggregate) => {
+                aggregate.args.iter_mut().for_each(&mut *visit);
+                aggregate.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+                aggregate.filter.iter_mut().for_each(visit);
+            }
+            Self::Window(window) => {
+                window.args.iter_mut().for_each(&mut *visit);
+                window.filter.iter_mut().for_each(&mut *visit);
+                window.partition_by.iter_mut().for_each(&mut *visit);
+                window.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+            }
+            Self::Subquery { kind, .. } => {
+                if let SubqueryKind::Compare { left, .. } = kind {
+                    left.iter_mut().for_each(visit);
+                }
+            }
+        }
+    }
 }
 
 /// How a [`Constant`] travels.

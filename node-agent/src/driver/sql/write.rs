@@ -1,0 +1,284 @@
+//! INSERT, UPDATE, DELETE.
+
+use dataman_node_protocol::NodeError;
+use dataman_node_protocol::query::{
+    Condition, Conflict, Delete, Insert, OutputField, Records, Source, Target, Update,
+};
+use dataman_pg::Expr;
+use dataman_pg::types::TypeRef;
+
+use super::expr::type_name;
+use super::{Dialect, Lowering, Qualifier, quoted, stored};
+
+impl<'q> Lowering<'q> {
+    /// Writes an insert of `parameters / fields` rows, or of the rows that the query holds.
+    pub(super) fn insert(
+        &mut self,
+        insert: &'q Insert,
+        parameters: usize,
+    ) -> Result<(), NodeError> {
+        self.subqueries.push(&insert.subqueries);
+        self.push("INSERT INTO ");
+        self.write_target(&insert.target, &insert.alias);
+        if !insert.fields.is_empty() {
+            self.push(" (");
+            self.list(&insert.fields, ", ", |lowering, field| {
+                lowering.name(&field.name);
+                Ok(())
+            })?;
+            self.push(")");
+        }
+        self.push(" ");
+        if self.dialect == Dialect::Postgres && !insert.fields.is_empty() {
+            // The values are dataman's own, also those of GENERATED ALWAYS AS IDENTITY.
+            self.push("OVERRIDING SYSTEM VALUE ");
+        }
+        match &insert.records {
+            Records::Values(rows) if insert.fields.is_empty() => self.default_rows(rows.len())?,
+            Records::Values(rows) => self.values(rows)?,
+            Records::Parameters if insert.fields.is_empty() => self.default_rows(1)?,
+            Records::Parameters => self.parameter_rows(insert, parameters)?,
+            Records::Query(query) if self.dialect == Dialect::Sqlite => {
+                // WHERE keeps ON CONFLICT from being read as a join's ON.
+                self.push("SELECT * FROM (");
+                self.select(query, &[])?;
+                self.push(") WHERE 1");
+            }
+            Records::Query(query) => self.select(query, &[])?,
+        }
+        if let Some(conflict) = &insert.conflict {
+            self.conflict(conflict)?;
+        }
+        self.returning(&insert.returning)?;
+        self.end_write();
+        Ok(())
+    }
+
+    /// Rows of nothing but defaults.
+    fn default_rows(&mut self, rows: usize) -> Result<(), NodeError> {
+        match (rows, self.dialect) {
+            (1, _) => self.push("DEFAULT VALUES"),
+            (_, Dialect::Postgres) => {
+                self.push(&format!("SELECT FROM pg_catalog.generate_series(1, {rows})"));
+            }
+            (_, Dialect::Sqlite) => {
+                return Err(NodeError::unsupported("SQLite inserts one row of defaults at a time"));
+            }
+        }
+        Ok(())
+    }
+
+    fn parameter_rows(&mut self, insert: &'q Insert, parameters: usize) -> Result<(), NodeError> {
+        let width = insert.fields.len();
+        // SQLite runs one row's statement for each.
+        let rows = if self.dialect == Dialect::Sqlite { 1 } else { parameters / width };
+        if rows == 0 || (self.dialect == Dialect::Postgres && !parameters.is_multiple_of(width)) {
+            return Err(NodeError::statement(
+                "08P01",
+                format!("insert of {width} fields got {parameters} parameters"),
+            ));
+        }
+        self.push("VALUES ");
+        for row in 0..rows {
+            self.push(if row == 0 { "(" } else { ", (" });
+            for (place, field) in insert.fields.iter().enumerate() {
+                if place > 0 {
+                    self.push(", ");
+                }
+                let number = row * width + place + 1;
+                match self.dialect {
+                    Dialect::Postgres => {
+                        self.push(&format!("${number}"));
+                        // Without the modifier: the column's own assignment checks the length.
+                        if let Some(name) = type_name(TypeRef::plain(field.ty.id)) {
+                            self.push("::");
+                            self.push(&name);
+                        }
+                    }
+                    Dialect::Sqlite => self.push(&format!("?{number}")),
+                }
+            }
+            self.push(")");
+        }
+        Ok(())
+    }
+
+    fn conflict(&mut self, conflict: &'q Conflict) -> Result<(), NodeError> {
+        self.push(" ON CONFLICT");
+        if let Some(constraint) = &conflict.constraint {
+            match self.dialect {
+                Dialect::Postgres => {
+                    self.push(" ON CONSTRAINT ");
+                    self.name(constraint);
+                }
+                Dialect::Sqlite if conflict.fields.is_empty() => {
+                    return Err(NodeError::unsupported(
+                        "SQLite needs the fields of the constraint in ON CONFLICT",
+                    ));
+                }
+                Dialect::Sqlite => self.conflict_fields(&conflict.fields)?,
+            }
+        } else if !conflict.fields.is_empty() {
+            self.conflict_fields(&conflict.fields)?;
+        }
+        if conflict.nothing {
+            self.push(" DO NOTHING");
+            return Ok(());
+        }
+        self.push(" DO UPDATE SET ");
+        self.qualifiers.push(("excluded".to_owned(), Qualifier::As("excluded".to_owned())));
+        self.assignments(&conflict.set)?;
+        if let Some(filter) = &conflict.filter {
+            self.push(" WHERE ");
+            self.expr(filter)?;
+        }
+        self.qualifiers.pop();
+        Ok(())
+    }
+
+    fn conflict_fields(&mut self, fields: &'q [String]) -> Result<(), NodeError> {
+        self.push(" (");
+        self.list(fields, ", ", |lowering, field| {
+            lowering.name(field);
+            Ok(())
+        })?;
+        self.push(")");
+        Ok(())
+    }
+
+    pub(super) fn update(&mut self, update: &'q Update) -> Result<(), NodeError> {
+        if !update.record.is_empty() {
+            return Err(NodeError::unsupported("a short-form update has to be bound first"));
+        }
+        self.subqueries.push(&update.subqueries);
+        self.push("UPDATE ");
+        self.write_target(&update.target, &update.alias);
+        self.push(" SET ");
+        self.assignments(&update.record_op)?;
+        if !update.source.is_empty() {
+            self.push(" FROM ");
+            self.sources(&update.source)?;
+        }
+        self.filter(update.filter.as_ref())?;
+        self.returning(&update.returning)?;
+        self.end_write();
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, delete: &'q Delete) -> Result<(), NodeError> {
+        self.subqueries.push(&delete.subqueries);
+        self.push("DELETE FROM ");
+        self.write_target(&delete.target, &delete.alias);
+        if self.dialect == Dialect::Sqlite && !delete.source.is_empty() {
+            self.delete_joined(delete)?;
+        } else {
+            if !delete.source.is_empty() {
+                self.push(" USING ");
+                self.sources(&delete.source)?;
+            }
+            self.filter(delete.filter.as_ref())?;
+        }
+        self.returning(&delete.returning)?;
+        self.end_write();
+        Ok(())
+    }
+
+    /// SQLite has no USING: the records are picked by a join of their own.
+    fn delete_joined(&mut self, delete: &'q Delete) -> Result<(), NodeError> {
+        let alias = default_alias(&delete.alias);
+        let table = self.alias_text(alias);
+        self.push(&format!(" WHERE rowid IN (SELECT {table}.rowid FROM "));
+        self.collection(&delete.target);
+        self.push(&format!(" AS {table}, "));
+        self.qualifiers.push((alias.to_owned(), Qualifier::As(table)));
+        self.sources(&delete.source)?;
+        self.filter(delete.filter.as_ref())?;
+        self.qualifiers.pop();
+        self.push(")");
+        Ok(())
+    }
+
+    /// The collection of a write. SQLite's RETURNING does not know an alias, so there the table's own name qualifies;
+    /// aliases bear a sign, so none hides it.
+    fn write_target(&mut self, target: &'q Target, alias: &'q str) {
+        let alias = default_alias(alias);
+        self.collection(target);
+        match self.dialect {
+            Dialect::Postgres => {
+                self.push(" AS ");
+                self.alias(alias);
+            }
+            Dialect::Sqlite => {
+                let table = quoted(&stored::physical_name(&target.collection));
+                self.qualifiers.push((alias.to_owned(), Qualifier::As(table)));
+            }
+        }
+    }
+
+    fn end_write(&mut self) {
+        if self.dialect == Dialect::Sqlite {
+            self.qualifiers.pop();
+        }
+        self.subqueries.pop();
+    }
+
+    fn assignments(&mut self, assignments: &'q [(String, Expr)]) -> Result<(), NodeError> {
+        self.list(assignments, ", ", |lowering, (field, value)| {
+            lowering.name(field);
+            lowering.push(" = ");
+            lowering.expr(value)
+        })
+    }
+
+    fn filter(&mut self, filter: Option<&'q Condition>) -> Result<(), NodeError> {
+        if let Some(filter) = filter {
+            self.push(" WHERE ");
+            self.condition(filter)?;
+        }
+        Ok(())
+    }
+
+    fn returning(&mut self, fields: &'q [OutputField]) -> Result<(), NodeError> {
+        if fields.is_empty() {
+            return Ok(());
+        }
+        self.push(" RETURNING ");
+        self.list(fields, ", ", |lowering, field| {
+            match field {
+                OutputField::Named(name) => lowering.name(name),
+                OutputField::Bound { expr, name } => {
+                    lowering.expr(expr)?;
+                    lowering.push(" AS ");
+                    lowering.name(name);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The alias of a written collection when none is given.
+pub(crate) fn default_alias(alias: &str) -> &str {
+    if alias.is_empty() { "record" } else { alias }
+}
+
+/// Whether an expression reads one of these sources: what SQLite's RETURNING cannot.
+#[expect(dead_code, reason = "the SQLite driver asks it")]
+pub(crate) fn reads_source(expr: &Expr, sources: &[Source]) -> bool {
+    fn holds(source: &Source, name: &str) -> bool {
+        match source {
+            Source::Collection { alias, .. }
+            | Source::Query { alias, .. }
+            | Source::CommonTable { alias, .. }
+            | Source::Values { alias, .. }
+            | Source::Function { alias, .. } => alias == name,
+            Source::Join { left, right, .. } => holds(left, name) || holds(right, name),
+        }
+    }
+    let mut found = match expr {
+        Expr::Field(field) => sources.iter().any(|source| holds(source, &field.source)),
+        _ => false,
+    };
+    expr.for_each_child(&mut |child| found = found || reads_source(child, sources));
+    found
+}
