@@ -103,12 +103,16 @@ fn column_type(field: &FieldShape, target: &Target) -> Result<String, NodeError>
     // Text compares by bytes everywhere in dataman.
     let collatable =
         dataman_pg::catalog::type_by_id(field.ty.id).is_some_and(|found| found.category == 'S');
-    Ok(if collatable && field.ty.id != dataman_pg::TypeId::NAME && field.ty.id != dataman_pg::TypeId::CHAR
-    {
-        format!("{name} COLLATE \"C\"")
-    } else {
-        name
-    })
+    Ok(
+        if collatable
+            && field.ty.id != dataman_pg::TypeId::NAME
+            && field.ty.id != dataman_pg::TypeId::CHAR
+        {
+            format!("{name} COLLATE \"C\"")
+        } else {
+            name
+        },
+    )
 }
 
 fn constraint(constraint: &ConstraintShape, target: &Target) -> Result<String, NodeError> {
@@ -207,9 +211,10 @@ fn alter(step: &AlterStep, to: &CollectionShape) -> Result<Vec<String>, NodeErro
     let target = &to.target;
     let alter = format!("ALTER TABLE {}", table(target));
     let field = |name: &str| {
-        to.fields.iter().find(|field| field.name == name).ok_or_else(|| {
-            NodeError::unsupported(format!("the shape has no field \"{name}\""))
-        })
+        to.fields
+            .iter()
+            .find(|field| field.name == name)
+            .ok_or_else(|| NodeError::unsupported(format!("the shape has no field \"{name}\"")))
     };
     Ok(match step {
         AlterStep::RenameCollection { from } => {

@@ -12,8 +12,15 @@ use dataman_pg::value::Value;
 use super::{Dialect, Lowering, Qualifier, literal, push_quoted};
 
 /// Aggregates whose ORDER BY stands in WITHIN GROUP.
-const WITHIN_GROUP: &[&str] =
-    &["percentile_cont", "percentile_disc", "mode", "rank", "dense_rank", "percent_rank", "cume_dist"];
+const WITHIN_GROUP: &[&str] = &[
+    "percentile_cont",
+    "percentile_disc",
+    "mode",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+];
 
 impl<'q> Lowering<'q> {
     /// Writes one expression, in parentheses where it needs them.
@@ -56,11 +63,7 @@ impl<'q> Lowering<'q> {
                 let (left, right) = two(&call.args)?;
                 self.push("(");
                 self.expr(left)?;
-                self.push(if *negated {
-                    " IS NOT DISTINCT FROM "
-                } else {
-                    " IS DISTINCT FROM "
-                });
+                self.push(if *negated { " IS NOT DISTINCT FROM " } else { " IS DISTINCT FROM " });
                 self.expr(right)?;
                 self.push(")");
             }
@@ -223,8 +226,9 @@ impl<'q> Lowering<'q> {
     }
 
     fn operator(&mut self, operator: OperatorId) -> Result<(), NodeError> {
-        let found = catalog::operator(operator)
-            .ok_or_else(|| NodeError::unsupported(format!("operator {} is not known", operator.0)))?;
+        let found = catalog::operator(operator).ok_or_else(|| {
+            NodeError::unsupported(format!("operator {} is not known", operator.0))
+        })?;
         self.push(&format!(" OPERATOR(pg_catalog.{}) ", found.name));
         Ok(())
     }
@@ -355,7 +359,9 @@ impl<'q> Lowering<'q> {
             SubqueryKind::Array => self.push("ARRAY("),
             SubqueryKind::Compare { all, left, operators } => {
                 let (Some(operator), false) = (operators.first(), left.is_empty()) else {
-                    return Err(NodeError::unsupported("a comparison with a subquery has operands"));
+                    return Err(NodeError::unsupported(
+                        "a comparison with a subquery has operands",
+                    ));
                 };
                 let name = |id: &OperatorId| catalog::operator(*id).map(|found| found.name);
                 if operators.iter().any(|other| name(other) != name(operator)) {

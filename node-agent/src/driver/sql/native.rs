@@ -67,11 +67,9 @@ pub fn form(expr: &Expr) -> Form {
         Expr::Const(constant) => native_if(stored::check_stored(constant.ty.id).is_ok()),
         Expr::Param { ty, .. } => native_if(stored::check_stored(*ty).is_ok()),
         Expr::Field(field) => native_if(stored::check_stored(field.ty.id).is_ok()),
-        Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::Case { .. }
-        | Expr::Coalesce { .. } => Form::Native,
+        Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Case { .. } | Expr::Coalesce { .. } => {
+            Form::Native
+        }
         Expr::Is { arg, .. } if arg.type_id() != TypeId::RECORD => Form::Native,
         Expr::Call(call) if comparison(call).is_some() || is_stored_alike(call) => Form::Native,
         Expr::Cast(cast) if is_relabel(cast.arg.type_id(), cast.ty.id, cast.method) => Form::Native,
@@ -89,8 +87,9 @@ pub fn form(expr: &Expr) -> Form {
                 (left.len() == 1 || !*all)
                     && left.len() == operators.len()
                     && left.iter().zip(operators).all(|(left, id)| {
-                        operator_family(*id)
-                            .is_some_and(|(name, own)| name == wanted && family(left.type_id()) == Some(own))
+                        operator_family(*id).is_some_and(|(name, own)| {
+                            name == wanted && family(left.type_id()) == Some(own)
+                        })
                     })
             }
         }),
@@ -167,9 +166,8 @@ pub(super) fn comparison(call: &Call) -> Option<&'static str> {
     let (left, right) = two(&call.args).ok()?;
     // The operator's own types decide that it is the type's B-tree comparison; polymorphic ones (arrays, enums) by the
     // types of their operands.
-    let declared = |ty: TypeId| {
-        matches!(ty, TypeId::ANYARRAY | TypeId::ANYENUM) || family(ty).is_some()
-    };
+    let declared =
+        |ty: TypeId| matches!(ty, TypeId::ANYARRAY | TypeId::ANYENUM) || family(ty).is_some();
     if !declared(found.left) || !declared(found.right) {
         return None;
     }
@@ -179,7 +177,8 @@ pub(super) fn comparison(call: &Call) -> Option<&'static str> {
 fn is_stored_alike(call: &Call) -> bool {
     call.operator.is_none()
         && call.args.len() == 1
-        && catalog::function(call.function).is_some_and(|found| STORED_ALIKE.contains(&found.source))
+        && catalog::function(call.function)
+            .is_some_and(|found| STORED_ALIKE.contains(&found.source))
 }
 
 fn is_relabel(from: TypeId, to: TypeId, method: CastMethod) -> bool {

@@ -191,9 +191,8 @@ impl<'q> Lowering<'q> {
         select: &'q Select,
         names: &[&'q str],
     ) -> Result<(), NodeError> {
-        let numbered = |operation: &SetOperation| {
-            operation.all && operation.kind != SetOperationKind::Union
-        };
+        let numbered =
+            |operation: &SetOperation| operation.all && operation.kind != SetOperationKind::Union;
         if let Some(place) = select.union.iter().rposition(numbered) {
             if select.union.len() > 1 {
                 return Err(NodeError::unsupported(format!(
@@ -207,11 +206,9 @@ impl<'q> Lowering<'q> {
             let collated: Vec<String> = columns
                 .iter()
                 .zip(&types)
-                .map(|(column, ty)| {
-                    match ty.and_then(super::stored::collation) {
-                        Some(collation) => format!("{column} COLLATE {collation}"),
-                        None => column.clone(),
-                    }
+                .map(|(column, ty)| match ty.and_then(super::stored::collation) {
+                    Some(collation) => format!("{column} COLLATE {collation}"),
+                    None => column.clone(),
                 })
                 .collect();
             self.push("SELECT ");
@@ -271,7 +268,10 @@ impl<'q> Lowering<'q> {
     fn order_and_limit(&mut self, select: &'q Select) -> Result<(), NodeError> {
         // A constant orders nothing, and in SQLite would be taken for a column's place.
         let keys = || {
-            select.sort.iter().filter(|key| !matches!(key.expr, Expr::Const(_) | Expr::Param { .. }))
+            select
+                .sort
+                .iter()
+                .filter(|key| !matches!(key.expr, Expr::Const(_) | Expr::Param { .. }))
         };
         if keys().next().is_some() {
             self.push(" ORDER BY ");

@@ -180,10 +180,9 @@ pub fn store(value: &Value) -> Result<Stored, PgError> {
         Value::Bytea(bytes) => Stored::Blob(bytes.to_vec()),
         Value::Uuid(bytes) => Stored::Blob(bytes.to_vec()),
         Value::TimeTz(time) => Stored::Blob(timetz_bytes(*time).to_vec()),
-        Value::Interval(interval) => Stored::Text(format!(
-            "{} {} {}",
-            interval.months, interval.days, interval.time_us
-        )),
+        Value::Interval(interval) => {
+            Stored::Text(format!("{} {} {}", interval.months, interval.days, interval.time_us))
+        }
         Value::Numeric(_) => Stored::Text(text_form(value, TypeId::NUMERIC)),
         Value::Jsonb(_) => Stored::Text(text_form(value, TypeId::JSONB)),
         Value::Array(array) => {
@@ -253,9 +252,10 @@ pub fn load(stored: StoredRef<'_>, ty: TypeId, enums: &dyn EnumLabels) -> Result
         (StoredRef::Real(value), TypeId::FLOAT8) => Value::Float8(value),
         (StoredRef::Text("NaN"), TypeId::FLOAT4) => Value::Float4(f32::NAN),
         (StoredRef::Text("NaN"), TypeId::FLOAT8) => Value::Float8(f64::NAN),
-        (StoredRef::Text(text), TypeId::TEXT | TypeId::VARCHAR | TypeId::NAME | TypeId::UNKNOWN) => {
-            Value::text(text)
-        }
+        (
+            StoredRef::Text(text),
+            TypeId::TEXT | TypeId::VARCHAR | TypeId::NAME | TypeId::UNKNOWN,
+        ) => Value::text(text),
         (StoredRef::Text(text), TypeId::BPCHAR) => Value::Bpchar(text.into()),
         (StoredRef::Text(text), TypeId::JSON) => Value::Json(text.into()),
         (StoredRef::Text(text), TypeId::NUMERIC | TypeId::JSONB) => {
