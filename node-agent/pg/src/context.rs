@@ -126,4 +126,7 @@ pub struct CallContext<'a> {
     pub arguments: &'a [TypeId],
     /// The type of the result, after resolution.
     pub result: TypeId,
+    /// The last argument is an array that was written with VARIADIC. Only functions over VARIADIC "any" (`concat`,
+    /// `format`, `json_build_array`, …) need to know: without it they get their arguments as they were written.
+    pub variadic: bool,
 }

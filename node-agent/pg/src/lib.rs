@@ -17,13 +17,16 @@
 //! differential test (`tests/functions.rs`) compares it with the server on random and extreme arguments.
 
 pub mod aggregate;
+mod arguments;
 pub mod array;
+mod bytea;
 pub mod catalog;
 pub mod context;
 pub mod error;
 pub mod eval;
 pub mod expr;
 pub mod float;
+mod hashing;
 pub mod integer;
 pub mod io;
 pub mod json;
@@ -32,8 +35,12 @@ pub mod order;
 pub mod registry;
 pub mod resolve;
 pub mod string;
+pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod timezone;
 pub mod types;
+mod uuid;
 pub mod value;
 
 pub use context::{CallContext, Context};

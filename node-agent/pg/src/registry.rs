@@ -15,7 +15,8 @@ use crate::value::Value;
 ///
 /// For a function that `pg_proc` marks strict, the caller has already answered NULL when an argument is NULL, so the
 /// implementation sees none. Arguments have exactly the representations of the declared types. A VARIADIC function gets
-/// its variadic arguments as one array.
+/// its variadic arguments as one array; over VARIADIC "any" it gets them one by one, with their types in the context, unless
+/// [`CallContext::variadic`].
 pub type Implementation = fn(&CallContext<'_>, &[Value]) -> Result<Value>;
 
 /// One implemented function.
@@ -33,7 +34,17 @@ pub const fn entry(source: &'static str, implementation: Implementation) -> Entr
 }
 
 /// Every family's table.
-const FAMILIES: &[&[Entry]] = &[];
+const FAMILIES: &[&[Entry]] = &[
+    crate::string::FUNCTIONS,
+    crate::string::cast::FUNCTIONS,
+    crate::string::format::FUNCTIONS,
+    crate::string::split::FUNCTIONS,
+    crate::string::unicode::FUNCTIONS,
+    crate::bytea::FUNCTIONS,
+    crate::hashing::FUNCTIONS,
+    crate::uuid::FUNCTIONS,
+    crate::system::FUNCTIONS,
+];
 
 static BY_SOURCE: LazyLock<HashMap<&'static str, Implementation>> = LazyLock::new(|| {
     FAMILIES.iter().flat_map(|family| family.iter()).map(|e| (e.source, e.implementation)).collect()

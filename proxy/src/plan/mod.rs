@@ -1,9 +1,5 @@
 //! Query + Snapshot → Plan; pure.
 
-pub mod bind;
-mod form;
-mod safety;
-
 use std::sync::Arc;
 
 use dataman_metadata::snapshot::Snapshot;

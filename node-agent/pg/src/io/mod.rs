@@ -2,5 +2,4 @@
 
 pub mod binary;
 pub mod plain;
-pub mod record;
 pub mod text;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{PgError, Result};
-use crate::io::{plain, record};
+use crate::io::plain;
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{float, integer};
+use crate::{array, float, integer, json};
 
 /// Appends the text form of a value of type `ty`; nothing for NULL, which the caller writes its own way.
 pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
@@ -51,17 +51,14 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         | Value::TimestampTz(_)
         | Value::Interval(_) => Ok(()),
         Value::Jsonb(value) => {
-            crate::json::write_jsonb(value, out);
+            json::write_jsonb(value, out);
             Ok(())
         }
-        Value::Array(array) => {
-            crate::array::output(array, context, out);
+        Value::Array(value) => {
+            array::output(value, context, out);
             Ok(())
         }
-        Value::Record(fields) => {
-            record::output(fields, context, out);
-            Ok(())
-        }
+        Value::Record(_) => Ok(()),
     };
     debug_assert!(result.is_ok(), "writing type {} to memory", ty.0);
 }
@@ -89,12 +86,12 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::BYTEA => Value::Bytea(plain::input_bytea(text)?),
         TypeId::UUID => Value::Uuid(plain::input_uuid(text)?),
         TypeId::VOID => Value::Null,
-        TypeId::JSON => crate::json::json_input(text)?,
-        TypeId::JSONB => crate::json::jsonb_input(text)?,
+        TypeId::JSON => json::json_input(text)?,
+        TypeId::JSONB => json::jsonb_input(text)?,
         // The families of dates and times add their arms here.
-        _ => match element_type(ty.id) {
+        _ => match array::element_type(ty.id) {
             Some(element) => {
-                crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?
+                return array::input(text, TypeRef { id: element, typmod: ty.typmod }, context);
             }
             None => return Err(not_read(ty)),
         },
@@ -102,14 +99,8 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
     Ok(value)
 }
 
-/// The elements' type, for an array type of the catalog.
-pub(crate) fn element_type(id: TypeId) -> Option<TypeId> {
-    let ty = crate::catalog::type_by_id(id)?;
-    (ty.category == 'A' && ty.element.0 != 0 && ty.length == -1).then_some(ty.element)
-}
-
 /// The refusal of a type that this library does not read.
-pub(crate) fn not_read(ty: TypeRef) -> PgError {
+fn not_read(ty: TypeRef) -> PgError {
     let name = crate::catalog::format_type(ty.id, ty.typmod);
     PgError::unsupported(format!("values of type {name} are not computed with here"))
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::error::{PgError, Result};
 use crate::value::{Numeric, Value};
 
-mod number;
 pub mod parse;
 mod write;
 
@@ -107,5 +106,5 @@ pub fn json_decode(bytes: &[u8]) -> Result<Value> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str> {
-    crate::string::utf8(bytes)
+    crate::io::binary::utf8(bytes)
 }

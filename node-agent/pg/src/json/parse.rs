@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Jsonb, number};
+use super::Jsonb;
 use crate::error::{PgError, Result};
+use crate::value::Numeric;
 
 /// The deepest nesting that is read. PostgreSQL's own limit is its stack (about 6,000 levels at the default setting);
 /// ours keeps every walk over a parsed value within a small thread's stack.
@@ -122,7 +123,7 @@ pub fn jsonb(text: &str) -> Result<Jsonb> {
         fn scalar(&mut self, kind: Scalar, start: usize, end: usize, string: &str) -> Result<()> {
             let value = match kind {
                 Scalar::String => Jsonb::String(Arc::from(string)),
-                Scalar::Number => Jsonb::Number(number::read(&self.text[start..end])?),
+                Scalar::Number => Jsonb::Number(Numeric::parse(&self.text[start..end])?),
                 Scalar::True => Jsonb::Bool(true),
                 Scalar::False => Jsonb::Bool(false),
                 Scalar::Null => Jsonb::Null,

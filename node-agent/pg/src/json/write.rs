@@ -1,6 +1,8 @@
 //! JSON written as PostgreSQL writes it.
 
-use super::{Jsonb, number};
+use std::io::Write;
+
+use super::Jsonb;
 
 /// Appends the text form of `jsonb`: one blank after a colon and after a comma.
 pub fn write_jsonb(value: &Jsonb, out: &mut Vec<u8>) {
@@ -8,7 +10,9 @@ pub fn write_jsonb(value: &Jsonb, out: &mut Vec<u8>) {
         Jsonb::Null => out.extend_from_slice(b"null"),
         Jsonb::Bool(true) => out.extend_from_slice(b"true"),
         Jsonb::Bool(false) => out.extend_from_slice(b"false"),
-        Jsonb::Number(number) => number::write(number, out),
+        Jsonb::Number(number) => {
+            write!(out, "{number}").expect("writing to memory cannot fail");
+        }
         Jsonb::String(text) => escape_string(text, out),
         Jsonb::Array(elements) => {
             out.push(b'[');
