@@ -7,6 +7,7 @@ use crate::schema::{
     Collection, Constraint, ConstraintKind, Database, EnumType, FieldDefault, Index, Keyspace,
     KeyspaceMethod, Placement, Sequence, View,
 };
+use crate::sharding::{self, KeyType};
 use crate::snapshot::{FIRST_OID, NAME_BYTES_MAX, Snapshot, shard_instance_name};
 use crate::topology::{Datastore, Node, Replication};
 
@@ -308,7 +309,9 @@ impl Snapshot {
         match &collection.placement {
             Placement::Single { shard } => check_shard(what, datastore, *shard)?,
             Placement::Reference => {}
-            Placement::Sharded(keyspace) => check_keyspace(what, datastore, collection, keyspace)?,
+            Placement::Sharded(keyspace) => {
+                check_keyspace(database, what, datastore, collection, keyspace)?
+            }
         }
         let mut names = BTreeSet::new();
         let mut primary_keys = 0;
@@ -570,6 +573,7 @@ fn check_fields(database: &Database, what: &str, collection: &Collection) -> Che
 }
 
 fn check_keyspace(
+    database: &Database,
     what: &str,
     datastore: &Datastore,
     collection: &Collection,
@@ -601,6 +605,25 @@ fn check_keyspace(
                 format!("its shard key \"{name}\" is a generated column"),
             ));
         }
+    }
+    let mut types = Vec::new();
+    for name in &keyspace.fields {
+        let type_oid = collection.field(name).map_or(0, |field| field.type_oid);
+        let is_array = database
+            .enum_by_oid(type_oid)
+            .is_some_and(|(_, _, found)| found.array_oid.0 == type_oid);
+        match KeyType::of(type_oid).filter(|_| !is_array) {
+            Some(key_type) => types.push(key_type),
+            None => {
+                let rule = format!(
+                    "its shard key \"{name}\" is of a type (OID {type_oid}) that cannot be hashed exactly"
+                );
+                return Err(CheckError::unsupported(what, rule));
+            }
+        }
+    }
+    if let Err(problem) = sharding::check_keyspace(&keyspace.method, &types) {
+        return Err(CheckError::invalid(what, problem.to_string()));
     }
     match &keyspace.method {
         KeyspaceMethod::Hash(_) => {}
