@@ -208,6 +208,17 @@ pub trait RowStream: Send {
     /// After the end: the records read or changed, as the command tag counts them.
     fn end(&self) -> End;
 
+    /// For a COPY out, whose batches hold CopyData messages instead of DataRow: the body of CopyOutResponse, known with the
+    /// first batch or the end.
+    fn copy_out_response(&self) -> Option<&Bytes> {
+        None
+    }
+
+    /// The notices that the database sent so far; each is told once.
+    fn take_notices(&mut self) -> Vec<NodeError> {
+        Vec::new()
+    }
+
     /// After the end or a failure: the connection, ready for the next statement; none when it is broken. After a failure
     /// inside a transaction the connection is in the failed transaction, as PostgreSQL's would be.
     fn into_connection(self: Box<Self>) -> Option<Box<dyn NodeConnection>>;

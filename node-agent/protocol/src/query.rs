@@ -47,6 +47,23 @@ pub enum NodeQuery {
     Define(Definition),
 }
 
+impl NodeQuery {
+    /// Whether it may change something.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Get(_) => false,
+            Self::Filter(select) | Self::Aggregate(select) => select.lock.is_some(),
+            Self::Sql(sql) => sql.writes,
+            Self::Set(_)
+            | Self::Insert(_)
+            | Self::InsertMany(_)
+            | Self::Update(_)
+            | Self::Delete(_)
+            | Self::Define(_) => true,
+        }
+    }
+}
+
 /// `get`: one record by primary key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Get {

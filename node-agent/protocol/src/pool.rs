@@ -1,0 +1,208 @@
+//! A bounded number of connections to one address.
+//!
+//! A connection comes back by being dropped. One that is clean goes to the next user; one in a transaction, or with an
+//! answer still under way, is cleaned by a task of the pool's (cancel, read to the end, roll back) and goes back only then;
+//! one that is broken is closed. While a connection is being cleaned it still counts, so the bound holds at the server.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::address::Address;
+use crate::connection::{CANCEL_TIMEOUT, Connection, TransactionStatus};
+use crate::error::{NodeError, NodeErrorKind};
+
+/// Connections to one address unless configured. A PostgreSQL server takes 100 by default, others' included.
+pub const POOL_CONNECTIONS_MAX: usize = 64;
+
+/// How long a caller waits for a connection unless configured; then `Busy`.
+pub const POOL_WAIT: Duration = Duration::from_secs(10);
+
+/// How long an unused connection is kept.
+pub const POOL_IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// The bounds of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// How long a caller waits for one.
+    pub wait: Duration,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { connections_max: POOL_CONNECTIONS_MAX, wait: POOL_WAIT }
+    }
+}
+
+/// The connections to one address.
+#[derive(Debug)]
+pub struct Pool {
+    address: Arc<Address>,
+    limits: PoolLimits,
+    permits: Arc<Semaphore>,
+    /// Clean connections; the one used last is taken first, so that a quiet pool shrinks.
+    idle: Mutex<VecDeque<Idle>>,
+    /// Connections being cleaned.
+    cleaning: Mutex<JoinSet<()>>,
+    itself: Weak<Pool>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pool {
+    /// Makes a pool; connects to nothing yet.
+    pub fn new(address: Address, limits: PoolLimits) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            address: Arc::new(address),
+            limits,
+            permits: Arc::new(Semaphore::new(
+                limits.connections_max.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            idle: Mutex::default(),
+            cleaning: Mutex::default(),
+            itself: itself.clone(),
+        })
+    }
+
+    /// Takes a connection: an idle one that is still alive, or a new one.
+    ///
+    /// # Errors
+    /// `Busy` (`53300`) when all stay in use for as long as the limit says; `Unreachable`.
+    pub async fn take(&self) -> Result<PooledConnection, NodeError> {
+        let permit =
+            match timeout(self.limits.wait, Arc::clone(&self.permits).acquire_owned()).await {
+                Ok(permit) => permit.expect("the semaphore is never closed"),
+                Err(_) => {
+                    return Err(NodeError::new(
+                        NodeErrorKind::Busy,
+                        "53300",
+                        format!(
+                            "all {} connections to a node's database are in use",
+                            self.limits.connections_max
+                        ),
+                    )
+                    .with_hint(
+                        "Use fewer sessions at a time, or raise the datasource's connection limit.",
+                    ));
+                }
+            };
+        while let Some(mut idle) = self.pop_idle() {
+            if idle.since.elapsed() < POOL_IDLE_MAX && idle.connection.is_alive() {
+                return Ok(self.lend(idle.connection, permit));
+            }
+            idle.connection.close();
+        }
+        let connection = Connection::open(Arc::clone(&self.address)).await?;
+        Ok(self.lend(connection, permit))
+    }
+
+    /// Connections in use or being cleaned.
+    pub fn in_use(&self) -> usize {
+        self.limits.connections_max.saturating_sub(self.permits.available_permits())
+    }
+
+    fn pop_idle(&self) -> Option<Idle> {
+        lock(&self.idle).pop_back()
+    }
+
+    fn lend(&self, connection: Connection, permit: OwnedSemaphorePermit) -> PooledConnection {
+        PooledConnection {
+            connection: Some(connection),
+            permit: Some(permit),
+            pool: self.itself.upgrade().expect("whoever takes holds the pool"),
+        }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = lock(&self.idle);
+        idle.push_back(Idle { connection, since: Instant::now() });
+        // The oldest stands in front.
+        while idle.front().is_some_and(|oldest| oldest.since.elapsed() >= POOL_IDLE_MAX) {
+            idle.pop_front();
+        }
+    }
+
+    fn clean_up(&self, mut connection: Connection, permit: OwnedSemaphorePermit) {
+        // Outside a runtime nothing can be awaited: the socket closes, and the server rolls back.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let pool = self.itself.clone();
+        let mut cleaning = lock(&self.cleaning);
+        while cleaning.try_join_next().is_some() {}
+        cleaning.spawn(async move {
+            // Held to the end: the server still has the connection.
+            let _permit = permit;
+            let clean = timeout(CANCEL_TIMEOUT, async {
+                if !connection.is_ready() {
+                    connection.send_cancel().await;
+                    // The statement's own failure is what was wanted.
+                    let _ = connection.drain().await;
+                }
+                if !connection.drop_queued_begin() && connection.status() != TransactionStatus::Idle
+                {
+                    connection.run(&["ROLLBACK".to_owned()]).await?;
+                    connection.sent.rolled_back();
+                    connection.sent.settled();
+                }
+                Ok::<_, NodeError>(())
+            });
+            let clean = matches!(clean.await, Ok(Ok(())));
+            match pool.upgrade() {
+                Some(pool) if clean && connection.is_clean() => pool.give_back(connection),
+                _ => connection.close(),
+            }
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection on loan. Dropped, it goes back.
+#[derive(Debug)]
+pub struct PooledConnection {
+    connection: Option<Connection>,
+    permit: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
+}
+
+impl std::ops::Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("taken only by the drop")
+    }
+}
+
+impl std::ops::DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("taken only by the drop")
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        let (Some(connection), Some(permit)) = (self.connection.take(), self.permit.take()) else {
+            return;
+        };
+        if connection.is_clean() {
+            self.pool.give_back(connection);
+        } else if connection.is_broken() {
+            connection.close();
+        } else {
+            self.pool.clean_up(connection, permit);
+        }
+    }
+}
