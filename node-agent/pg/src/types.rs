@@ -32,6 +32,56 @@ impl From<TypeId> for TypeRef {
     }
 }
 
+impl TypeId {
+    /// `InvalidOid`: no type, where a catalog row leaves one out.
+    pub const NONE: TypeId = TypeId(0);
+
+    /// The first OID of the users' own types.
+    pub const FIRST_USER: TypeId = TypeId(16384);
+
+    /// Whether this is a user's own type: an enum or an array of one.
+    pub const fn is_user(self) -> bool {
+        self.0 >= Self::FIRST_USER.0
+    }
+
+    /// Whether it is one of PostgreSQL's pseudo-types that stand for an argument's actual type.
+    pub const fn is_polymorphic(self) -> bool {
+        matches!(
+            self,
+            Self::ANYELEMENT
+                | Self::ANYARRAY
+                | Self::ANYNONARRAY
+                | Self::ANYENUM
+                | Self::ANYRANGE
+                | Self::ANYMULTIRANGE
+                | Self::ANYCOMPATIBLE
+                | Self::ANYCOMPATIBLEARRAY
+                | Self::ANYCOMPATIBLENONARRAY
+                | Self::ANYCOMPATIBLERANGE
+                | Self::ANYCOMPATIBLEMULTIRANGE
+        )
+    }
+
+    /// Whether it is `oid` or one of its `reg…` aliases, all of which are [`crate::Value::Oid`].
+    pub const fn is_oid(self) -> bool {
+        matches!(
+            self,
+            Self::OID
+                | Self::REGPROC
+                | Self::REGPROCEDURE
+                | Self::REGOPER
+                | Self::REGOPERATOR
+                | Self::REGCLASS
+                | Self::REGTYPE
+                | Self::REGROLE
+                | Self::REGNAMESPACE
+                | Self::REGCOLLATION
+                | Self::REGCONFIG
+                | Self::REGDICTIONARY
+        )
+    }
+}
+
 macro_rules! type_ids {
     ($($name:ident = $oid:literal $(, array $array:ident = $array_oid:literal)?;)*) => {
         #[expect(missing_docs, reason = "each constant bears PostgreSQL's own name of the type")]
@@ -77,6 +127,22 @@ type_ids! {
     ANYCOMPATIBLE = 5077;
     ANYCOMPATIBLEARRAY = 5078;
     ANYCOMPATIBLENONARRAY = 5079;
-    REGCLASS = 2205;
-    REGTYPE = 2206;
+    REGCLASS = 2205, array REGCLASS_ARRAY = 2210;
+    REGTYPE = 2206, array REGTYPE_ARRAY = 2211;
+    REGPROCEDURE = 2202;
+    REGOPER = 2203;
+    REGOPERATOR = 2204;
+    REGROLE = 4096;
+    REGNAMESPACE = 4089;
+    REGCOLLATION = 4191;
+    REGCONFIG = 3734;
+    REGDICTIONARY = 3769;
+    INT2VECTOR = 22;
+    OIDVECTOR = 30;
+    CSTRING = 2275;
+    INTERNAL = 2281;
+    ANYRANGE = 3831;
+    ANYMULTIRANGE = 4537;
+    ANYCOMPATIBLERANGE = 5080;
+    ANYCOMPATIBLEMULTIRANGE = 4538;
 }

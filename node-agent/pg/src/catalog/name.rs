@@ -41,6 +41,8 @@ pub fn format_type(id: TypeId, typmod: i32) -> String {
             "bit" if typmod >= 0 => format!("bit({typmod})"),
             "varbit" if typmod >= 0 => format!("bit varying({typmod})"),
             "varbit" => "bit varying".to_owned(),
+            // Keywords, but of these types.
+            name @ ("bit" | "interval" | "numeric") => name.to_owned(),
             name => quote_identifier(name),
         },
     }
@@ -268,6 +270,9 @@ mod tests {
         check(1186, (0x7fff << 16) | 2, "interval(2)");
         check(2276, -1, "\"any\"");
         check(1562, -1, "bit varying");
+        check(1700, -1, "numeric");
+        check(1186, -1, "interval");
+        check(1560, -1, "bit");
         check(99_999, -1, "???");
     }
 
