@@ -6,11 +6,11 @@ use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::Zero;
 
 use crate::error::{PgError, Result};
-use crate::io::plain;
+use crate::io::text::not_read;
+use crate::io::{plain, record};
 use crate::numeric::{Rounding, divide_rounded, pow10};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{array, json};
 
 /// Appends the binary form of a value of type `ty` (without a length); nothing for NULL.
 pub fn encode(value: &Value, _ty: TypeId, out: &mut Vec<u8>) {
@@ -38,9 +38,9 @@ pub fn encode(value: &Value, _ty: TypeId, out: &mut Vec<u8>) {
         | Value::Timestamp(_)
         | Value::TimestampTz(_)
         | Value::Interval(_) => {}
-        Value::Jsonb(value) => json::jsonb_encode(value, out),
-        Value::Array(value) => array::encode(value, out),
-        Value::Record(_) => {}
+        Value::Jsonb(value) => crate::json::jsonb_encode(value, out),
+        Value::Array(array) => crate::array::encode(array, out),
+        Value::Record(fields) => record::encode(fields, out),
     }
 }
 
@@ -77,18 +77,15 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         TypeId::BYTEA => Value::Bytea(Arc::from(bytes)),
         TypeId::UUID => Value::Uuid(fixed(bytes)?),
         TypeId::VOID => Value::Null,
-        TypeId::JSON => json::json_decode(bytes)?,
-        TypeId::JSONB => json::jsonb_decode(bytes)?,
+        TypeId::JSON => crate::json::json_decode(bytes)?,
+        TypeId::JSONB => crate::json::jsonb_decode(bytes)?,
         // The families of dates and times add their arms here.
-        _ => {
-            if let Some(element) = array::element_type(ty.id) {
-                return array::decode(bytes, TypeRef { id: element, typmod: ty.typmod });
+        _ => match crate::array::element_type(ty.id) {
+            Some(element) => {
+                crate::array::decode(bytes, TypeRef { id: element, typmod: ty.typmod })?
             }
-            let name = crate::catalog::format_type(ty.id, ty.typmod);
-            return Err(PgError::unsupported(format!(
-                "values of type {name} are not computed with here"
-            )));
-        }
+            None => return Err(not_read(ty)),
+        },
     };
     Ok(value)
 }

@@ -2,4 +2,5 @@
 
 pub mod binary;
 pub mod plain;
+pub mod record;
 pub mod text;

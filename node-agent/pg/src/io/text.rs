@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{PgError, Result};
-use crate::io::plain;
+use crate::io::{plain, record};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{array, float, integer, json};
+use crate::{float, integer};
 
 /// Appends the text form of a value of type `ty`; nothing for NULL, which the caller writes its own way.
 pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
@@ -51,14 +51,17 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         | Value::TimestampTz(_)
         | Value::Interval(_) => Ok(()),
         Value::Jsonb(value) => {
-            json::write_jsonb(value, out);
+            crate::json::write_jsonb(value, out);
             Ok(())
         }
-        Value::Array(value) => {
-            array::output(value, context, out);
+        Value::Array(array) => {
+            crate::array::output(array, context, out);
             Ok(())
         }
-        Value::Record(_) => Ok(()),
+        Value::Record(fields) => {
+            record::output(fields, context, out);
+            Ok(())
+        }
     };
     debug_assert!(result.is_ok(), "writing type {} to memory", ty.0);
 }
@@ -86,12 +89,12 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::BYTEA => Value::Bytea(plain::input_bytea(text)?),
         TypeId::UUID => Value::Uuid(plain::input_uuid(text)?),
         TypeId::VOID => Value::Null,
-        TypeId::JSON => json::json_input(text)?,
-        TypeId::JSONB => json::jsonb_input(text)?,
+        TypeId::JSON => crate::json::json_input(text)?,
+        TypeId::JSONB => crate::json::jsonb_input(text)?,
         // The families of dates and times add their arms here.
-        _ => match array::element_type(ty.id) {
+        _ => match crate::array::element_type(ty.id) {
             Some(element) => {
-                return array::input(text, TypeRef { id: element, typmod: ty.typmod }, context);
+                crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?
             }
             None => return Err(not_read(ty)),
         },
@@ -100,7 +103,7 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
 }
 
 /// The refusal of a type that this library does not read.
-fn not_read(ty: TypeRef) -> PgError {
+pub(crate) fn not_read(ty: TypeRef) -> PgError {
     let name = crate::catalog::format_type(ty.id, ty.typmod);
     PgError::unsupported(format!("values of type {name} are not computed with here"))
 }

@@ -1,5 +1,6 @@
 //! `numeric`: unbounded decimal numbers with a display scale (the manual's section 8.1.2).
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use num_bigint::{BigInt, Sign};
@@ -55,6 +56,24 @@ impl Numeric {
     /// Whether this is `NaN`.
     pub fn is_nan(&self) -> bool {
         matches!(self, Self::NaN)
+    }
+
+    /// PostgreSQL's order: `-Infinity`, finite numbers by value, `Infinity`, `NaN`, each special equal to itself.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        if let (
+            Self::Finite { unscaled: left, scale: left_scale },
+            Self::Finite { unscaled: right, scale: right_scale },
+        ) = (self, other)
+        {
+            return compare_scaled(left, i64::from(*left_scale), right, i64::from(*right_scale));
+        }
+        let rank = |value: &Self| match value {
+            Self::NegativeInfinity => 0,
+            Self::Finite { .. } => 1,
+            Self::PositiveInfinity => 2,
+            Self::NaN => 3,
+        };
+        rank(self).cmp(&rank(other))
     }
 
     /// Reads the text form, as `numeric_in` without a modifier does.
@@ -202,6 +221,24 @@ impl Numeric {
         } else {
             Self::checked(rounded, scale)
         }
+    }
+}
+
+/// Compares `left × 10^-left_scale` with `right × 10^-right_scale`.
+fn compare_scaled(left: &BigInt, left_scale: i64, right: &BigInt, right_scale: i64) -> Ordering {
+    let signs = left.sign().cmp(&right.sign());
+    if left_scale == right_scale || signs.is_ne() || left.is_zero() {
+        return if signs.is_ne() { signs } else { left.cmp(right) };
+    }
+    // The places of the first digits decide most cases without a multiplication.
+    let places = (decimal_digits(left) - left_scale).cmp(&(decimal_digits(right) - right_scale));
+    if places.is_ne() {
+        return if left.is_negative() { places.reverse() } else { places };
+    }
+    if left_scale < right_scale {
+        (left * pow10(right_scale - left_scale)).cmp(right)
+    } else {
+        left.cmp(&(right * pow10(left_scale - right_scale)))
     }
 }
 
