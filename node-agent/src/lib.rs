@@ -1,3 +1,40 @@
 //! The process beside a database that carries out dataman's queries in the database's own language.
+//!
+//! # The journey of a node query
+//!
+//! 1. [`serve::listen::serve`] accepts a connection under a permit; [`serve::session`] speaks PostgreSQL's protocol on it,
+//!    simple and extended, and keeps what belongs to one client: settings, prepared statements, portals, the open
+//!    transaction. A statement's text is a [`NodeQuery`] as JSON, or one of a few commands (`BEGIN`, `SET`, …).
+//! 2. [`execute::bind`] finds the datasource and the shard instance, and turns the short form, which people type, into the
+//!    bound one, which drivers take, with the fields that [`inspect`] finds in the metadata or in the database.
+//! 3. [`serve::fence`] refuses a statement that was planned before the last change of schema here (`DM001`).
+//! 4. [`execute::run`] takes the session's connection, or one from the datasource's pool, and hands it the statement.
+//! 5. The datasource's [`driver`] lowers the query to its database's language and runs it. Rows come back as batches of
+//!    whole DataRow messages at the reader's pace, and go to the client as they are.
+//!
+//! In `dataman up` the journey is shorter: [`open`] gives the proxy the driver's own object, and only step 5 is left. An agent
+//! knows no other node, and nothing of routes and shards but the instance names that queries bear.
+//!
+//! [`NodeQuery`]: dataman_node_protocol::query::NodeQuery
 
 pub mod driver;
+
+use std::sync::Arc;
+
+use dataman_metadata::topology::Engine;
+use dataman_node_protocol::NodeError;
+
+pub use driver::contract::{Datasource, Driver, Limits};
+
+/// Opens a datasource in this process: what `dataman up` hands to the proxy (a [`Datasource`] is a
+/// [`Node`](dataman_node_protocol::node::Node)), and what an agent serves.
+///
+/// # Errors
+/// `0A000` for an engine that this program was built without; else as [`Driver::open`].
+pub async fn open(
+    engine: Engine,
+    url: &str,
+    limits: Limits,
+) -> Result<Arc<dyn Datasource>, NodeError> {
+    driver::of(engine)?.open(url, limits).await
+}

@@ -74,7 +74,7 @@ pub struct HopStatement<'a> {
     /// The text.
     pub text: HopText<'a>,
     /// The types of `$1…`; 0 leaves one to the server.
-    pub params: Vec<u32>,
+    pub params: Arc<[u32]>,
     /// The parameters as the text wants them, when they are not the caller's.
     pub parameters: Option<Cow<'a, Parameters>>,
     /// Whether it can be used again: then it is prepared under a name from the second time on.

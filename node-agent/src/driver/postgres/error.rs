@@ -1,0 +1,162 @@
+//! The server's errors with the users' names in them.
+//!
+//! A shard instance is a schema of the server, and a collection outside `public` bears its schema in its own name. Users know
+//! neither: they see their schema and their table, as on a plain PostgreSQL.
+
+use dataman_node_protocol::NodeError;
+use dataman_node_protocol::definition::Definition;
+use dataman_node_protocol::query::{NodeQuery, Select, Source, Target};
+
+/// Puts a user's names in the place of physical ones.
+pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeError {
+    let instance = shard_instance(query)
+        .map(str::to_owned)
+        .or_else(|| error.object.schema.clone().filter(|schema| schema.starts_with("dbshard_")));
+    let Some(instance) = instance else { return error };
+    let mut names: Vec<(String, String)> = Vec::new();
+    let mut schema = None;
+    if let Some(physical) = &error.object.table {
+        let (user_schema, name) = user_name(physical);
+        names.push((physical.clone(), name));
+        schema = Some(user_schema);
+    }
+    if let Some(physical) = &error.object.constraint {
+        names.push((physical.clone(), user_name(physical).1));
+    }
+    for physical in quoted_names(&error.message) {
+        // The name of a relation may be given with its schema, in one pair of quotes.
+        let bare = physical.strip_prefix(&format!("{instance}.")).unwrap_or(&physical);
+        let (user_schema, name) = user_name(bare);
+        let shown = match user_schema.as_str() {
+            "public" => name,
+            _ if bare.contains('.') => match bare == physical {
+                true => name,
+                false => format!("{user_schema}.{name}"),
+            },
+            _ => name,
+        };
+        names.push((physical.clone(), shown));
+    }
+    let rewrite = |text: &mut String| {
+        for (physical, name) in &names {
+            if physical != name {
+                *text = text.replace(&format!("\"{physical}\""), &format!("\"{name}\""));
+            }
+        }
+        *text = text.replace(&format!("\"{instance}\"."), "").replace(&format!("{instance}."), "");
+    };
+    rewrite(&mut error.message);
+    error.detail.iter_mut().for_each(rewrite);
+    error.hint.iter_mut().for_each(rewrite);
+    error.context.iter_mut().for_each(rewrite);
+    if error.object.schema.as_deref() == Some(instance.as_str()) {
+        error.object.schema = Some(schema.unwrap_or_else(|| "public".to_owned()));
+    }
+    if let Some(table) = &mut error.object.table {
+        *table = user_name(table).1;
+    }
+    if let Some(constraint) = &mut error.object.constraint {
+        *constraint = user_name(constraint).1;
+    }
+    error
+}
+
+/// A physical name → the user's schema and name; the reverse of `dataman_metadata::snapshot::physical_name` but for names
+/// that were too long.
+fn user_name(physical: &str) -> (String, String) {
+    let unescape = |part: &str| part.replace("%2E", ".").replace("%7E", "~").replace("%25", "%");
+    match physical.split_once('.') {
+        Some((schema, name)) => (unescape(schema), unescape(name)),
+        None => ("public".to_owned(), unescape(physical)),
+    }
+}
+
+/// What stands between double quotes.
+fn quoted_names(text: &str) -> Vec<String> {
+    text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The shard instance that a query is about.
+fn shard_instance(query: &NodeQuery) -> Option<&str> {
+    let target = match query {
+        NodeQuery::Get(get) => &get.target,
+        NodeQuery::Set(set) => &set.target,
+        NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => &insert.target,
+        NodeQuery::Update(update) => &update.target,
+        NodeQuery::Delete(delete) => &delete.target,
+        NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => select_target(select)?,
+        NodeQuery::Sql(_) => return None,
+        NodeQuery::Define(definition) => match definition {
+            Definition::CreateInstance { shard_instance }
+            | Definition::DropInstance { shard_instance }
+            | Definition::CreateEnum { shard_instance, .. }
+            | Definition::DropEnum { shard_instance, .. } => return Some(shard_instance),
+            Definition::CreateCollection(shape) | Definition::AlterCollection { to: shape, .. } => {
+                &shape.target
+            }
+            Definition::DropCollection(target)
+            | Definition::CreateIndex { target, .. }
+            | Definition::DropIndex { target, .. } => target,
+            Definition::Truncate(targets) => targets.first()?,
+        },
+    };
+    Some(&target.shard_instance)
+}
+
+fn select_target(select: &Select) -> Option<&Target> {
+    select.source.iter().find_map(source_target)
+}
+
+fn source_target(source: &Source) -> Option<&Target> {
+    match source {
+        Source::Collection { target, .. } => Some(target),
+        Source::Query { query, .. } => select_target(query),
+        Source::Join { left, right, .. } => source_target(left).or_else(|| source_target(right)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(collection: &str, error: NodeError, expected: &NodeError) {
+        let target = Target {
+            shard_instance: "dbshard_x_0".to_owned(),
+            collection: collection.to_owned(),
+            ..Target::default()
+        };
+        let query = NodeQuery::Define(Definition::DropCollection(target));
+        assert_eq!(translate_error(&query, error), *expected);
+    }
+
+    #[test]
+    fn users_see_their_names() {
+        let error = |message: &str, schema: &str, table: &str| {
+            let mut error = NodeError::statement("23502", message);
+            error.object.schema = Some(schema.to_owned());
+            error.object.table = Some(table.to_owned());
+            error
+        };
+        check(
+            "t",
+            error("null value in column \"a\" of relation \"t\" violates", "dbshard_x_0", "t"),
+            &error("null value in column \"a\" of relation \"t\" violates", "public", "t"),
+        );
+        check(
+            "s.t",
+            error("null value in column \"a\" of relation \"s.t\" violates", "dbshard_x_0", "s.t"),
+            &error("null value in column \"a\" of relation \"t\" violates", "s", "t"),
+        );
+        check(
+            "t",
+            NodeError::statement("42P01", "relation \"dbshard_x_0.s.t\" does not exist"),
+            &NodeError::statement("42P01", "relation \"s.t\" does not exist"),
+        );
+        check(
+            "t",
+            NodeError::statement("42P01", "relation \"dbshard_x_0.t\" does not exist"),
+            &NodeError::statement("42P01", "relation \"t\" does not exist"),
+        );
+    }
+}

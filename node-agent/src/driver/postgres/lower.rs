@@ -1,0 +1,184 @@
+//! Node queries in PostgreSQL's words.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use dataman_node_protocol::NodeError;
+use dataman_node_protocol::capability::Capability;
+use dataman_node_protocol::connection::{Connection, TransactionStatus};
+use dataman_node_protocol::node::{NodeStatement, Parameters, StatementContext};
+use dataman_node_protocol::query::{Insert, NodeQuery, Records};
+use dataman_node_protocol::remote::{Hop, HopStatement, HopText};
+use dataman_pg::types::TypeId;
+use lru::LruCache;
+
+use super::capability::PostgresCapability;
+use super::error::translate_error;
+use crate::driver::sql::define::lower_definition;
+use crate::driver::sql::{Dialect, lower};
+
+/// The statements whose text is kept; the one not used for longest is lowered anew when it comes again.
+const LOWERED_STATEMENTS_MAX: usize = 2048;
+
+/// The most parameters of an insert of parameter tuples whose text is kept: longer ones come in all lengths.
+const KEPT_PARAMETERS_MAX: usize = 1000;
+
+/// The most parameters that one Bind holds.
+const PARAMETERS_MAX: usize = 65535;
+
+/// The first OID of user-defined types.
+const FIRST_USER_TYPE: u32 = 16384;
+
+/// Agent → PostgreSQL: the text is SQL.
+pub(super) struct PostgresHop {
+    capability: PostgresCapability,
+    /// By statement and number of parameters.
+    lowered: Mutex<LruCache<(u64, usize), Arc<Lowered>>>,
+}
+
+/// A statement in SQL.
+struct Lowered {
+    /// Names the text on a connection.
+    key: u64,
+    text: Arc<str>,
+    params: Arc<[u32]>,
+    reusable: bool,
+}
+
+impl PostgresHop {
+    pub(super) fn new() -> Self {
+        let bound = NonZeroUsize::new(LOWERED_STATEMENTS_MAX).expect("the bound is not zero");
+        Self { capability: PostgresCapability, lowered: Mutex::new(LruCache::new(bound)) }
+    }
+
+    fn lowered(
+        &self,
+        statement: &NodeStatement,
+        parameters: Option<&Parameters>,
+    ) -> Result<Arc<Lowered>, NodeError> {
+        let tuples = tuple_width(&statement.query);
+        let count = match (tuples, parameters) {
+            (None, _) => statement.params.len(),
+            (Some(_), Some(parameters)) => parameters.values.len(),
+            (Some(width), None) => width,
+        };
+        let key = (statement.id(), count);
+        let mut cache = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = cache.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        if count > PARAMETERS_MAX {
+            return Err(NodeError::statement(
+                "54000",
+                format!(
+                    "a statement has {count} parameters, and PostgreSQL takes {PARAMETERS_MAX}"
+                ),
+            ));
+        }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let text = lower(&statement.query, Dialect::Postgres, count)?;
+        let known = |ty: &TypeId| match *ty {
+            // The server knows it by another number, and finds it out by itself.
+            TypeId(id) if id >= FIRST_USER_TYPE => 0,
+            TypeId::UNKNOWN => 0,
+            TypeId(id) => id,
+        };
+        let params: Vec<u32> = match (&statement.query, tuples) {
+            (NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert), Some(width))
+                if width > 0 =>
+            {
+                insert.fields.iter().map(|field| known(&field.ty.id)).cycle().take(count).collect()
+            }
+            (NodeQuery::Sql(sql), _) if statement.params.is_empty() => {
+                sql.params.iter().map(known).collect()
+            }
+            _ => statement.params.iter().map(known).collect(),
+        };
+        let lowered = Arc::new(Lowered {
+            key: NEXT.fetch_add(1, Ordering::Relaxed),
+            text: text.into(),
+            params: params.into(),
+            reusable: tuples.is_none() || count <= KEPT_PARAMETERS_MAX,
+        });
+        if lowered.reusable {
+            cache.put(key, Arc::clone(&lowered));
+        }
+        Ok(lowered)
+    }
+}
+
+/// The fields of an insert of parameter tuples.
+fn tuple_width(query: &NodeQuery) -> Option<usize> {
+    match query {
+        NodeQuery::Insert(Insert { records: Records::Parameters, fields, .. })
+        | NodeQuery::InsertMany(Insert { records: Records::Parameters, fields, .. }) => {
+            Some(fields.len())
+        }
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Hop for PostgresHop {
+    fn capability(&self) -> &dyn Capability {
+        &self.capability
+    }
+
+    fn lower<'a>(
+        &self,
+        statement: &'a NodeStatement,
+        parameters: Option<&'a Parameters>,
+    ) -> Result<HopStatement<'a>, NodeError> {
+        let lowered = self.lowered(statement, parameters)?;
+        Ok(HopStatement {
+            key: lowered.key,
+            text: HopText::Shared(Arc::clone(&lowered.text)),
+            params: Arc::clone(&lowered.params),
+            parameters: None,
+            reusable: lowered.reusable,
+        })
+    }
+
+    fn relevant(&self, context: &StatementContext) -> StatementContext {
+        StatementContext { settings: Arc::clone(&context.settings), ..StatementContext::default() }
+    }
+
+    fn settings(&self, context: &StatementContext) -> Vec<(String, String)> {
+        context.settings.to_vec()
+    }
+
+    fn translate_error(&self, statement: &NodeStatement, error: NodeError) -> NodeError {
+        translate_error(&statement.query, error)
+    }
+
+    fn is_script(&self, query: &NodeQuery) -> bool {
+        matches!(query, NodeQuery::Define(_))
+    }
+
+    async fn carry_out(
+        &self,
+        connection: &mut Connection,
+        statement: &NodeStatement,
+    ) -> Option<Result<u64, NodeError>> {
+        let NodeQuery::Define(definition) = &statement.query else { return None };
+        let texts = match lower_definition(definition) {
+            Ok(texts) => texts,
+            Err(error) => return Some(Err(error)),
+        };
+        // One pipeline is one transaction, unless one is open already.
+        let alone = connection.status() == TransactionStatus::Idle;
+        let mut result = connection.run(&texts).await;
+        // Another session made the same at the same moment: then it is there now, and a repetition finds it.
+        if alone && result.as_ref().is_err_and(|error| is_collision(&error.sqlstate)) {
+            result = connection.run(&texts).await;
+        }
+        Some(result.map(|()| 0))
+    }
+}
+
+/// Failures of DDL that met the same DDL of another session.
+fn is_collision(sqlstate: &str) -> bool {
+    matches!(sqlstate, "23505" | "42P06" | "42P07" | "42710" | "40P01")
+}
