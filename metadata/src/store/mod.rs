@@ -1,11 +1,18 @@
 //! Where metadata is kept: read, watched and changed by compare-and-set; sequences and leases beside it.
 //!
-//! [`contract`] is what every store promises, [`conformance`] the suite that each one is run through.
+//! [`contract`] is what every store promises, [`conformance`] the suite that each one is run through. [`open`] makes a
+//! store of a URL.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub mod conformance;
 pub mod contract;
+#[cfg(any(feature = "embedded", test))]
+mod documents;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod memory;
 mod sequences;
 
@@ -13,3 +20,96 @@ pub use contract::{Store, StoreError};
 
 /// The longest time after which a store in a file notices another process's commit.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The file's name when a metadata URL names a folder.
+pub const METADATA_FILE: &str = "metadata.sqlite";
+
+/// Whether a store that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+/// Opens the store that a metadata URL names, or makes it: `file:PATH`, where PATH is the file or a folder that exists
+/// and has it as `metadata.sqlite`.
+///
+/// # Errors
+/// The URL names no store of this build, or the store does not answer.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_or(url, Missing::Make).await
+}
+
+/// Opens the store that a metadata URL names, and refuses to make one: for those who only take part in a cluster.
+///
+/// # Errors
+/// As [`open`], and there is no store.
+pub async fn open_existing(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_or(url, Missing::Refuse).await
+}
+
+async fn open_or(url: &str, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
+    let bad =
+        |problem: &str| StoreError::BadUrl { url: url.to_owned(), problem: problem.to_owned() };
+    match url.split_once(':') {
+        Some(("file", path)) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(bad("the path is missing: write file:PATH"));
+            }
+            let path = Path::new(path);
+            let path = if path.is_dir() { path.join(METADATA_FILE) } else { path.to_owned() };
+            if missing == Missing::Refuse && !path.exists() {
+                let problem = format!(
+                    "there is no file {}; `dataman ctl --metadata {url} apply FILE` makes one from a cluster file",
+                    path.display()
+                );
+                return Err(bad(&problem));
+            }
+            open_file(&path).await
+        }
+        Some(("etcd", _)) => {
+            Err(bad("this build of dataman leaves the etcd store out; write file:PATH"))
+        }
+        _ => Err(bad("it names no kind of store; write file:PATH")),
+    }
+}
+
+#[cfg(feature = "embedded")]
+async fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(embedded::EmbeddedStore::open(path).await?))
+}
+
+#[cfg(not(feature = "embedded"))]
+async fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let problem = "this build of dataman leaves the store in a file out".to_owned();
+    Err(StoreError::BadUrl { url: format!("file:{}", path.display()), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bad_urls() {
+        let check = async |url: &str, expected: &str| {
+            let error = open_existing(url).await.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("metadata URL \"{url}\": {expected}")), "{error}");
+        };
+        check("etcd://a:2379", "this build of dataman leaves the etcd store out").await;
+        check("file:", "the path is missing").await;
+        check("/tmp/x", "it names no kind of store").await;
+        check("file:/nowhere/at/all", "there is no file /nowhere/at/all").await;
+    }
+
+    #[cfg(feature = "embedded")]
+    #[tokio::test]
+    async fn a_folder_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file:{}", folder.path().display());
+        assert!(open_existing(&url).await.is_err());
+        open(&url).await.unwrap();
+        open_existing(&url).await.unwrap();
+        assert!(folder.path().join(METADATA_FILE).exists());
+    }
+}
