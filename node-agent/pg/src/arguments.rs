@@ -96,3 +96,46 @@ pub(crate) fn variadic<'a>(
         _ => Err(PgError::new("42804", "VARIADIC argument must be an array")),
     }
 }
+
+/// A Rust type that one variant of [`Value`] holds.
+pub(crate) trait Argument<'a>: Sized {
+    /// Takes it out of the value; `None` for another variant.
+    fn take(value: &'a Value) -> Option<Self>;
+}
+
+macro_rules! arguments {
+    ($($ty:ty = $pattern:pat => $value:expr;)*) => {
+        $(impl<'a> Argument<'a> for $ty {
+            fn take(value: &'a Value) -> Option<Self> {
+                match value {
+                    $pattern => Some($value),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+arguments! {
+    bool = Value::Bool(value) => *value;
+    i16 = Value::Int2(value) => *value;
+    i32 = Value::Int4(value) => *value;
+    i64 = Value::Int8(value) => *value;
+    u32 = Value::Oid(value) => *value;
+    u8 = Value::Char(value) => *value;
+    f32 = Value::Float4(value) => *value;
+    f64 = Value::Float8(value) => *value;
+    &'a crate::value::Numeric = Value::Numeric(value) => value;
+    &'a str = Value::Text(value) | Value::Bpchar(value) | Value::Json(value) => value;
+    &'a [u8] = Value::Bytea(value) => value;
+}
+
+/// The argument at a place.
+///
+/// # Errors
+/// `XX000` if the caller gave another representation than the function declares.
+pub(crate) fn arg<'a, T: Argument<'a>>(args: &'a [Value], place: usize) -> Result<T> {
+    args.get(place)
+        .and_then(T::take)
+        .ok_or_else(|| PgError::internal("an argument has another type than declared"))
+}

@@ -44,6 +44,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::hashing::FUNCTIONS,
     crate::uuid::FUNCTIONS,
     crate::system::FUNCTIONS,
+    crate::numeric::FUNCTIONS,
 ];
 
 static BY_SOURCE: LazyLock<HashMap<&'static str, Implementation>> = LazyLock::new(|| {

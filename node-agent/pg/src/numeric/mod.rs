@@ -1,5 +1,9 @@
 //! `numeric`: unbounded decimal numbers with a display scale (the manual's section 8.1.2).
 
+mod arithmetic;
+mod functions;
+mod transcendental;
+
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -7,6 +11,8 @@ use num_bigint::{BigInt, Sign};
 use num_traits::{Signed, Zero};
 
 use crate::error::{PgError, Result};
+
+pub(crate) use functions::FUNCTIONS;
 
 /// The most digits before the decimal point.
 const INTEGER_DIGITS_MAX: i64 = 131_072;
