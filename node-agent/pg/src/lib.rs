@@ -19,8 +19,10 @@
 pub mod aggregate;
 mod arguments;
 pub mod array;
+mod boolean;
 mod bytea;
 pub mod catalog;
+mod comparison;
 pub mod context;
 pub mod error;
 pub mod eval;

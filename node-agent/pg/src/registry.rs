@@ -35,6 +35,7 @@ pub const fn entry(source: &'static str, implementation: Implementation) -> Entr
 
 /// Every family's table.
 const FAMILIES: &[&[Entry]] = &[
+    crate::boolean::FUNCTIONS,
     crate::string::FUNCTIONS,
     crate::string::cast::FUNCTIONS,
     crate::string::format::FUNCTIONS,
@@ -47,16 +48,35 @@ const FAMILIES: &[&[Entry]] = &[
     crate::numeric::FUNCTIONS,
 ];
 
-static BY_SOURCE: LazyLock<HashMap<&'static str, Implementation>> = LazyLock::new(|| {
-    FAMILIES.iter().flat_map(|family| family.iter()).map(|e| (e.source, e.implementation)).collect()
+static BY_SOURCE: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
+    // What a family writes itself goes before what the catalog says is a comparison.
+    let comparisons = crate::comparison::entries();
+    let written = FAMILIES.iter().flat_map(|family| family.iter()).copied();
+    comparisons.into_iter().chain(written).map(|entry| (entry.source, entry)).collect()
 });
 
 /// Finds the implementation registered under `source`, if there is one.
 pub fn find(source: &str) -> Option<Implementation> {
-    BY_SOURCE.get(source).copied()
+    BY_SOURCE.get(source).map(|entry| entry.implementation)
 }
 
 /// Every registered entry, in no particular order: what the differential test goes through.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    FAMILIES.iter().flat_map(|family| family.iter())
+    BY_SOURCE.values()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_one_of_postgresqls() {
+        let known: std::collections::HashSet<&str> =
+            crate::catalog::functions().iter().map(|function| function.source).collect();
+        let mut seen = std::collections::HashSet::new();
+        for entry in FAMILIES.iter().flat_map(|family| family.iter()) {
+            assert!(known.contains(entry.source), "no function has the source {}", entry.source);
+            assert!(seen.insert(entry.source), "{} is registered twice", entry.source);
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::expr::Expr;
 use crate::types::{TypeId, TypeRef};
 
 pub use coerce::Pathway;
+pub(crate) use coerce::pathway;
 pub use facts::Facts;
 
 /// Decides parameters' types as they are found out.
