@@ -17,6 +17,8 @@ pub struct Span {
 pub struct ParsedStatement {
     /// Its own text, without the semicolon.
     pub text: String,
+    /// How many characters of the query string stand before it: what is added to an error's position in `text`.
+    pub offset: usize,
     /// What it is.
     pub statement: Statement,
 }
@@ -28,6 +30,13 @@ pub struct ObjectName {
     pub parts: Vec<String>,
     /// Where it stands.
     pub span: Span,
+}
+
+impl ObjectName {
+    /// The object's own name, without qualifiers.
+    pub fn last(&self) -> &str {
+        self.parts.last().map_or("", String::as_str)
+    }
 }
 
 /// A statement.
@@ -338,7 +347,7 @@ pub enum ExprKind {
     Number(String),
     /// A string, escapes done: type unknown.
     String(String),
-    /// `B'…'` or `X'…'`, as written with its letter.
+    /// `B'…'` or `X'…'`, its letter and digits as the input of `bit` takes them: `B101`, `X1F`.
     BitString(String),
     /// `type 'text'`: as a cast of the string, but a literal.
     TypedString(TypeName, String),
