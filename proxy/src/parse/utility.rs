@@ -119,7 +119,8 @@ impl Parser<'_> {
             None | Some("true" | "on" | "1") => true,
             Some("false" | "off" | "0") => false,
             Some(_) => {
-                return self.fail_plainly_owned("42601", format!("{name} requires a Boolean value"));
+                return self
+                    .fail_plainly_owned("42601", format!("{name} requires a Boolean value"));
             }
         };
         match name.as_str() {
@@ -136,7 +137,11 @@ impl Parser<'_> {
             }
             "buffers" | "settings" | "summary" => options.others.push((name, on)),
             _ => {
-                return self.fail(start, "42601", format!("unrecognized EXPLAIN option \"{name}\""));
+                return self.fail(
+                    start,
+                    "42601",
+                    format!("unrecognized EXPLAIN option \"{name}\""),
+                );
             }
         }
         Ok(())
