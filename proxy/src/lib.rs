@@ -4,4 +4,5 @@ pub mod error;
 pub mod merge;
 pub mod parse;
 pub mod plan;
+mod route;
 pub mod scatter;

@@ -1,27 +1,56 @@
 //! Query + Snapshot → Plan; pure.
+//!
+//! [`bind`] decides what a statement means. [`select`] and [`write`] then turn it into operators: [`distribution`] proves
+//! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge, and
+//! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row.
+
+mod above;
+pub mod bind;
+mod distribution;
+mod explain;
+mod fold;
+pub(crate) mod form;
+pub(crate) mod operator;
+mod safety;
+mod select;
+mod split;
+mod write;
 
 use std::sync::Arc;
 
+use dataman_metadata::id::Epoch;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_node_protocol::record::ColumnDescription;
 use dataman_pg::{Context, PgError, TypeId};
 
-use crate::parse::syntax::ParsedStatement;
+use crate::parse::syntax::{ParsedStatement, Statement};
 use crate::scatter::contract::Capabilities;
+
+pub use bind::{Internal, Parameters};
+pub use explain::ExplainFormat;
+pub(crate) use operator::{InsertPlan, NodeScan, Operator, Root, SubPlan, WritePlan};
 
 /// How a statement is carried out; immutable, kept in the plan cache, bound to parameters at each execution.
 #[derive(Debug)]
 pub struct Plan {
     /// The epoch it was made under.
-    pub epoch: dataman_metadata::id::Epoch,
+    pub epoch: Epoch,
     /// The types of `$1…`.
     pub params: Vec<TypeId>,
     /// The result's columns; none when it returns no rows.
     pub columns: Option<Vec<ColumnDescription>>,
     /// The command tag's word: `SELECT`, `INSERT 0`, `UPDATE`, `DELETE`.
     pub tag: &'static str,
-    /// Whether it may write.
+    /// Whether it may write, or lock rows.
     pub writes: bool,
+    /// The client's and the internal parameters.
+    pub(crate) parameters: Parameters,
+    /// Queries run first, whose results are internal parameters.
+    pub(crate) subplans: Vec<SubPlan>,
+    /// What is done.
+    pub(crate) root: Root,
+    /// The metadata that the plan was made from: keyspaces are looked up in it when keys are known.
+    pub(crate) snapshot: Arc<Snapshot>,
 }
 
 /// What planning may look at.
@@ -45,9 +74,77 @@ pub struct PlanContext<'a> {
 /// # Errors
 /// PostgreSQL's errors for names, types and grouping; `0A000` with a hint for what dataman cannot prove right here.
 pub fn plan(
-    _statement: &ParsedStatement,
-    _declared: &[TypeId],
-    _context: &PlanContext<'_>,
+    statement: &ParsedStatement,
+    declared: &[TypeId],
+    context: &PlanContext<'_>,
 ) -> Result<Arc<Plan>, PgError> {
-    Err(PgError::unsupported("planning is not there yet"))
+    if let Statement::Unsupported(refusal) = &statement.statement {
+        return Err(PgError::unsupported(refusal.message.clone()).with_hint(refusal.hint.clone()));
+    }
+    let bound = bind::bind(statement, declared, context)?;
+    let mut planner = Planner {
+        context,
+        text: &statement.text,
+        tables: bound.tables,
+        parameters: bound.parameters,
+        facts: bound.facts,
+        subplans: Vec::new(),
+        next_alias: 0,
+    };
+    let (root, columns, tag, writes) = match bound.kind {
+        bind::BoundKind::Select(select) => {
+            let columns = describe(&form::output_columns(&select));
+            let writes = select.lock.is_some();
+            (Root::Rows(planner.top_select(*select)?), Some(columns), "SELECT", writes)
+        }
+        bind::BoundKind::Insert(insert) => {
+            let columns = returning(&insert.insert.returning);
+            (planner.insert(*insert)?, columns, "INSERT 0", true)
+        }
+        bind::BoundKind::Update(update) => {
+            let columns = returning(&update.returning);
+            (planner.update(*update)?, columns, "UPDATE", true)
+        }
+        bind::BoundKind::Delete(delete) => {
+            let columns = returning(&delete.returning);
+            (planner.delete(*delete)?, columns, "DELETE", true)
+        }
+    };
+    let mut plan = Plan {
+        epoch: context.snapshot.epoch,
+        params: planner.parameters.client().to_vec(),
+        columns,
+        tag,
+        writes,
+        parameters: planner.parameters,
+        subplans: planner.subplans,
+        root,
+        snapshot: Arc::clone(context.snapshot),
+    };
+    operator::number_parameters(&mut plan);
+    operator::make_statements(&mut plan);
+    Ok(Arc::new(plan))
+}
+
+fn describe(columns: &[dataman_node_protocol::query::NamedType]) -> Vec<ColumnDescription> {
+    columns.iter().map(|column| ColumnDescription { name: column.name.clone(), ty: column.ty }).collect()
+}
+
+fn returning(fields: &[dataman_node_protocol::query::OutputField]) -> Option<Vec<ColumnDescription>> {
+    if fields.is_empty() {
+        return None;
+    }
+    let select = dataman_node_protocol::query::Select { fields: fields.to_vec(), ..Default::default() };
+    Some(describe(&form::output_columns(&select)))
+}
+
+/// The state of planning one statement.
+pub(crate) struct Planner<'a> {
+    context: &'a PlanContext<'a>,
+    text: &'a str,
+    tables: std::collections::HashMap<String, bind::Table>,
+    parameters: Parameters,
+    facts: bind::Facts,
+    subplans: Vec<SubPlan>,
+    next_alias: usize,
 }

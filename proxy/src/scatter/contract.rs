@@ -43,6 +43,9 @@ pub trait Participants: Send {
     /// # Errors
     /// The shard cannot be reached, or its pool is busy.
     async fn take(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error>;
+
+    /// Hands a connection back while the statement goes on: it may be taken again. None for one that broke.
+    fn give(&mut self, shard: &ShardRef, connection: Option<Box<dyn NodeConnection>>);
 }
 
 /// What a datastore's shards can do, for the planner.

@@ -1,0 +1,736 @@
+//! FROM → sources.
+
+use dataman_node_protocol::query::{self, JoinKind, NamedType, Source, Target};
+use dataman_pg::expr::Field;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::expr::Clause;
+use super::name::{Found, Relation, physical_name};
+use super::scope::{FromItem, Scope, ScopeColumn, ScopeTable};
+use super::{Binder, NamePlace, Result, Table, VIEW_DEPTH_MAX};
+use crate::parse::syntax::{self, Alias, JoinCondition, ObjectName, Statement, TableRef};
+
+/// A common table in scope, put in place where it is read.
+#[derive(Clone)]
+pub(crate) struct CommonTableDefinition {
+    pub(crate) name: String,
+    columns: Vec<String>,
+    select: syntax::Select,
+    /// How many definitions it sees itself.
+    visible: usize,
+    references: usize,
+    volatile: bool,
+    /// For a recursive one, the name and columns of the form's common table.
+    recursive: Option<Vec<NamedType>>,
+}
+
+/// A collection as an item of FROM.
+pub(crate) fn collection_item(table: &Table, alias: &str, visible: &str) -> FromItem {
+    let columns: Vec<ScopeColumn> = table
+        .collection
+        .fields
+        .iter()
+        .map(|field| ScopeColumn {
+            name: field.name.clone(),
+            expr: Expr::Field(Field {
+                source: alias.to_owned(),
+                name: field.name.clone(),
+                ty: TypeRef { id: TypeId(field.type_oid), typmod: field.typmod },
+            }),
+        })
+        .collect();
+    FromItem {
+        source: Some(collection_source(table, alias)),
+        tables: vec![ScopeTable {
+            name: visible.to_owned(),
+            schema: Some(table.schema.clone()),
+            columns: columns.clone(),
+        }],
+        columns,
+    }
+}
+
+/// The form's source for a collection.
+pub(crate) fn collection_source(table: &Table, alias: &str) -> Source {
+    Source::Collection {
+        target: target_of(table),
+        alias: alias.to_owned(),
+        fields: table
+            .collection
+            .fields
+            .iter()
+            .map(|field| NamedType {
+                name: field.name.clone(),
+                ty: TypeRef { id: TypeId(field.type_oid), typmod: field.typmod },
+            })
+            .collect(),
+    }
+}
+
+/// The form's target for a collection; the shard instance is filled in for each shard.
+pub(crate) fn target_of(table: &Table) -> Target {
+    Target {
+        db: String::new(),
+        shard_instance: String::new(),
+        collection: physical_name(&table.schema, &table.name),
+    }
+}
+
+/// The columns that a derived source offers.
+fn derived_columns(alias: &str, columns: &[NamedType]) -> Vec<ScopeColumn> {
+    columns
+        .iter()
+        .map(|column| ScopeColumn {
+            name: column.name.clone(),
+            expr: Expr::Field(Field {
+                source: alias.to_owned(),
+                name: column.name.clone(),
+                ty: column.ty,
+            }),
+        })
+        .collect()
+}
+
+impl Binder<'_> {
+    /// Binds FROM's items into `scope` and returns the sources.
+    pub(crate) fn from(
+        &mut self,
+        items: &[TableRef],
+        scope: &mut Scope<'_>,
+    ) -> Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        for item in items {
+            let mut bound = self.table_ref(item, scope)?;
+            sources.extend(bound.source.take());
+            scope.push(bound);
+            scope.check_unique()?;
+        }
+        Ok(sources)
+    }
+
+    fn table_ref(&mut self, item: &TableRef, scope: &Scope<'_>) -> Result<FromItem> {
+        match item {
+            TableRef::Table { name, alias, .. } => self.named_table(name, alias.as_ref(), scope),
+            TableRef::Subquery { query, alias, lateral } => {
+                let select = self.subselect_in_from(query, scope, *lateral)?;
+                self.derived(select, alias.as_ref(), *lateral)
+            }
+            TableRef::Function { calls, ordinality, alias, lateral: _ } => {
+                self.table_function(calls, *ordinality, alias.as_ref(), scope)
+            }
+            TableRef::Join { left, right, kind, condition, alias } => {
+                let joined = self.join(left, right, *kind, condition, scope)?;
+                match alias {
+                    None => Ok(joined),
+                    Some(alias) => Ok(FromItem {
+                        source: joined.source,
+                        tables: vec![ScopeTable {
+                            name: alias.name.clone(),
+                            schema: None,
+                            columns: renamed(&joined.columns, alias)?,
+                        }],
+                        columns: renamed(&joined.columns, alias)?,
+                    }),
+                }
+            }
+        }
+    }
+
+    fn named_table(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<&Alias>,
+        scope: &Scope<'_>,
+    ) -> Result<FromItem> {
+        if let [base] = name.parts.as_slice()
+            && let Some(place) = self.common_tables.iter().rposition(|table| table.name == *base)
+        {
+            return self.common_table(place, alias);
+        }
+        let found = self.relation(name)?;
+        match found.relation {
+            Relation::Collection(collection) => {
+                let table = Table {
+                    schema: found.schema,
+                    name: found.name,
+                    collection: collection.clone(),
+                };
+                self.collection(table, name, alias)
+            }
+            Relation::View(view) => {
+                let view = view.clone();
+                self.view(
+                    &Found {
+                        schema: found.schema,
+                        name: found.name,
+                        relation: Relation::View(&view),
+                    },
+                    alias,
+                    scope,
+                )
+            }
+        }
+    }
+
+    fn collection(
+        &mut self,
+        table: Table,
+        name: &ObjectName,
+        alias: Option<&Alias>,
+    ) -> Result<FromItem> {
+        let visible = alias.map_or(table.name.as_str(), |alias| alias.name.as_str()).to_owned();
+        let unique = self.unique_alias(&visible);
+        if self.view_depth == 0 {
+            self.facts.names.push(NamePlace {
+                span: name.span,
+                physical: physical_name(&table.schema, &table.name),
+                alias: alias.is_none().then(|| table.name.clone()),
+            });
+        }
+        let mut item = collection_item(&table, &unique, &visible);
+        if let Some(alias) = alias {
+            item.columns = renamed(&item.columns, alias)?;
+            for scope_table in &mut item.tables {
+                scope_table.schema = None;
+                scope_table.columns = item.columns.clone();
+            }
+        }
+        self.tables.insert(unique, table);
+        Ok(item)
+    }
+
+    /// A view: its query put in place.
+    fn view(
+        &mut self,
+        found: &Found<'_>,
+        alias: Option<&Alias>,
+        _scope: &Scope<'_>,
+    ) -> Result<FromItem> {
+        let Relation::View(view) = &found.relation else {
+            return Err(PgError::internal("a view was expected"));
+        };
+        self.facts.view = true;
+        self.view_depth += 1;
+        if self.view_depth > VIEW_DEPTH_MAX {
+            return Err(PgError::new(
+                "42P17",
+                format!("infinite recursion detected in view \"{}\"", found.name),
+            ));
+        }
+        let parsed = crate::parse::parse(&view.query)?;
+        let Some(Statement::Select(select)) =
+            parsed.into_iter().next().map(|parsed| parsed.statement)
+        else {
+            return Err(PgError::internal(format!(
+                "the text of view \"{}\" is no query",
+                found.name
+            )));
+        };
+        // A view sees no common table of the statement that reads it.
+        let common_tables = std::mem::take(&mut self.common_tables);
+        let bound = self.select(&select, None);
+        self.common_tables = common_tables;
+        self.view_depth -= 1;
+        let given = Alias { name: found.name.clone(), columns: view.columns.clone() };
+        let mut item = self.derived(bound?, Some(&given), false)?;
+        if let Some(alias) = alias {
+            item.columns = renamed(&item.columns, alias)?;
+            item.tables = vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: item.columns.clone(),
+            }];
+        } else if let Some(table) = item.tables.first_mut() {
+            table.schema = Some(found.schema.clone());
+        }
+        Ok(item)
+    }
+
+    /// A bound query as a source.
+    fn derived(
+        &mut self,
+        select: query::Select,
+        alias: Option<&Alias>,
+        lateral: bool,
+    ) -> Result<FromItem> {
+        let Some(alias) = alias else {
+            return Err(PgError::new("42601", "subquery in FROM must have an alias")
+                .with_hint("For example, FROM (SELECT ...) [AS] foo."));
+        };
+        let unique = self.unique_alias(&alias.name);
+        let columns = named_columns(&select, alias)?;
+        let visible = derived_columns(&unique, &columns);
+        Ok(FromItem {
+            tables: vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: restore_names(&visible, &select, alias),
+            }],
+            columns: restore_names(&visible, &select, alias),
+            source: Some(Source::Query {
+                query: Box::new(select),
+                alias: unique,
+                columns,
+                lateral,
+            }),
+        })
+    }
+
+    fn subselect_in_from(
+        &mut self,
+        select: &syntax::Select,
+        scope: &Scope<'_>,
+        lateral: bool,
+    ) -> Result<query::Select> {
+        if lateral {
+            return self.select(select, Some(scope));
+        }
+        match scope.around() {
+            Some(around) => self.select(select, Some(around)),
+            None => self.select(select, None),
+        }
+    }
+
+    fn table_function(
+        &mut self,
+        calls: &[syntax::FunctionCall],
+        ordinality: bool,
+        alias: Option<&Alias>,
+        scope: &Scope<'_>,
+    ) -> Result<FromItem> {
+        let [call] = calls else {
+            return Err(PgError::unsupported("ROWS FROM with several functions is not supported"));
+        };
+        let name = call.name.parts.last().cloned().unwrap_or_default();
+        let expr = self.call(call, scope, Clause::FromFunction, call.name.span)?;
+        let ty = expr.type_ref();
+        if ty.id == TypeId::RECORD
+            || matches!(&expr, Expr::Call(found) if dataman_pg::catalog::function(found.function).is_some_and(|f| f.out.len() > 1))
+        {
+            return Err(PgError::unsupported(format!(
+                "the function {name} in FROM returns several columns: not supported"
+            )));
+        }
+        let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
+        let unique = self.unique_alias(&given);
+        let column = alias
+            .and_then(|alias| alias.columns.first().cloned())
+            .unwrap_or_else(|| if alias.is_some() { given.clone() } else { name });
+        let mut columns = vec![NamedType { name: column, ty }];
+        if ordinality {
+            let label = alias
+                .and_then(|alias| alias.columns.get(1).cloned())
+                .unwrap_or_else(|| "ordinality".to_owned());
+            columns.push(NamedType { name: label, ty: TypeRef::plain(TypeId::INT8) });
+        }
+        if let Some(alias) = alias
+            && alias.columns.len() > columns.len()
+        {
+            return Err(too_many_aliases(&given, columns.len(), alias.columns.len()));
+        }
+        let visible = derived_columns(&unique, &columns);
+        Ok(FromItem {
+            tables: vec![ScopeTable { name: given, schema: None, columns: visible.clone() }],
+            columns: visible,
+            source: Some(Source::Function { call: expr, alias: unique, columns, ordinality }),
+        })
+    }
+
+    fn join(
+        &mut self,
+        left: &TableRef,
+        right: &TableRef,
+        kind: syntax::JoinKind,
+        condition: &JoinCondition,
+        scope: &Scope<'_>,
+    ) -> Result<FromItem> {
+        let mut left_item = self.table_ref(left, scope)?;
+        // The right side may look left only through LATERAL; ON sees both.
+        let right_item = {
+            let mut inner = match scope.around() {
+                Some(around) => Scope::child(around),
+                None => Scope::root(),
+            };
+            for item in scope.items() {
+                inner.push(item.clone());
+            }
+            inner.push(FromItem {
+                source: None,
+                tables: left_item.tables.clone(),
+                columns: left_item.columns.clone(),
+            });
+            self.table_ref(right, &inner)?
+        };
+        let mut right_item = right_item;
+        let left_source = left_item
+            .source
+            .take()
+            .ok_or_else(|| PgError::internal("a join side has no source"))?;
+        let right_source = right_item
+            .source
+            .take()
+            .ok_or_else(|| PgError::internal("a join side has no source"))?;
+
+        let mut merged: Vec<ScopeColumn> = Vec::new();
+        let mut on_scope = match scope.around() {
+            Some(around) => Scope::child(around),
+            None => Scope::root(),
+        };
+        let on = match condition {
+            JoinCondition::None => None,
+            JoinCondition::On(expr) => {
+                on_scope.push(FromItem {
+                    source: None,
+                    tables: left_item.tables.clone(),
+                    columns: left_item.columns.clone(),
+                });
+                on_scope.push(FromItem {
+                    source: None,
+                    tables: right_item.tables.clone(),
+                    columns: right_item.columns.clone(),
+                });
+                on_scope.check_unique()?;
+                let bound = self.expr(expr, &on_scope, Clause::JoinOn)?;
+                Some(self.resolver().to_boolean(bound, "JOIN/ON")?)
+            }
+            JoinCondition::Using(names) => {
+                self.using(names, &left_item, &right_item, kind, &mut merged)?
+            }
+            JoinCondition::Natural => {
+                let names: Vec<String> = left_item
+                    .columns
+                    .iter()
+                    .map(|column| column.name.clone())
+                    .filter(|name| right_item.columns.iter().any(|column| column.name == *name))
+                    .collect();
+                self.using(&names, &left_item, &right_item, kind, &mut merged)?
+            }
+        };
+        let rest = |item: &FromItem| -> Vec<ScopeColumn> {
+            item.columns
+                .iter()
+                .filter(|column| !merged.iter().any(|shared| shared.name == column.name))
+                .cloned()
+                .collect()
+        };
+        let mut columns = merged.clone();
+        columns.extend(rest(&left_item));
+        columns.extend(rest(&right_item));
+        let mut tables = left_item.tables;
+        tables.extend(right_item.tables);
+        let kind = match kind {
+            syntax::JoinKind::Cross | syntax::JoinKind::Inner => JoinKind::Inner,
+            syntax::JoinKind::Left => JoinKind::Left,
+            syntax::JoinKind::Right => JoinKind::Right,
+            syntax::JoinKind::Full => JoinKind::Full,
+        };
+        let source =
+            Source::Join { left: Box::new(left_source), right: Box::new(right_source), kind, on };
+        Ok(FromItem { source: Some(source), tables, columns })
+    }
+
+    fn using(
+        &mut self,
+        names: &[String],
+        left: &FromItem,
+        right: &FromItem,
+        kind: syntax::JoinKind,
+        merged: &mut Vec<ScopeColumn>,
+    ) -> Result<Option<Expr>> {
+        let one = |item: &FromItem, name: &str, side: &str| -> Result<Expr> {
+            let mut found = item.columns.iter().filter(|column| column.name == name);
+            match (found.next(), found.next()) {
+                (Some(column), None) => Ok(column.expr.clone()),
+                (Some(_), Some(_)) => Err(PgError::new(
+                    "42702",
+                    format!("common column name \"{name}\" appears more than once in {side} table"),
+                )),
+                _ => Err(PgError::new(
+                    "42703",
+                    format!(
+                        "column \"{name}\" specified in USING clause does not exist in {side} table"
+                    ),
+                )),
+            }
+        };
+        let mut conditions = Vec::new();
+        for name in names {
+            if merged.iter().any(|column| column.name == *name) {
+                return Err(PgError::new(
+                    "42701",
+                    format!("column name \"{name}\" appears more than once in USING clause"),
+                ));
+            }
+            let left_expr = one(left, name, "left")?;
+            let right_expr = one(right, name, "right")?;
+            conditions.push(self.resolver().binary("=", left_expr.clone(), right_expr.clone())?);
+            let pair = [left_expr, right_expr];
+            let common = self.resolver().common_type(&pair, "JOIN/USING")?;
+            let [left_expr, right_expr] = pair;
+            let left_typmod = left_expr.type_ref();
+            let same = left_typmod == right_expr.type_ref();
+            let target = if same { left_typmod } else { TypeRef::plain(common) };
+            let implicit = dataman_pg::resolve::CastContext::Implicit;
+            let left_expr = self.resolver().cast(left_expr, target, implicit)?;
+            let right_expr = self.resolver().cast(right_expr, target, implicit)?;
+            let expr = match kind {
+                syntax::JoinKind::Right => right_expr,
+                syntax::JoinKind::Full => {
+                    Expr::Coalesce { args: vec![left_expr, right_expr], ty: target }
+                }
+                _ => left_expr,
+            };
+            merged.push(ScopeColumn { name: name.clone(), expr });
+        }
+        Ok(match conditions.len() {
+            0 => None,
+            1 => conditions.pop(),
+            _ => Some(Expr::And(conditions)),
+        })
+    }
+
+    /// WITH: checks each table and makes it visible; returns how many were visible before, for [`Binder::leave_with`].
+    pub(crate) fn enter_with(
+        &mut self,
+        with: Option<&syntax::With>,
+        form: &mut Vec<query::CommonTable>,
+    ) -> Result<usize> {
+        let before = self.common_tables.len();
+        let Some(with) = with else {
+            return Ok(before);
+        };
+        for (place, table) in with.tables.iter().enumerate() {
+            if with.tables[..place].iter().any(|other| other.alias.name == table.alias.name) {
+                return Err(PgError::new(
+                    "42712",
+                    format!("WITH query name \"{}\" specified more than once", table.alias.name),
+                ));
+            }
+            let Statement::Select(select) = table.statement.as_ref() else {
+                return Err(PgError::unsupported(
+                    "data-modifying statements in WITH are not supported",
+                )
+                .with_hint("Run the statements one after the other in a transaction."));
+            };
+            let definition = CommonTableDefinition {
+                name: table.alias.name.clone(),
+                columns: table.alias.columns.clone(),
+                select: select.as_ref().clone(),
+                visible: self.common_tables.len(),
+                references: 0,
+                volatile: false,
+                recursive: None,
+            };
+            if with.recursive && reads_itself(select, &table.alias.name) {
+                self.recursive_table(definition, table.materialized, form)?;
+                continue;
+            }
+            // Bound once where it stands, so that its errors are found also when nothing reads it.
+            let volatile_before = std::mem::replace(&mut self.facts.volatile, false);
+            let names_before = self.facts.names.len();
+            let bound = self.select(select, None)?;
+            named_columns(&bound, &table.alias)?;
+            let volatile = std::mem::replace(&mut self.facts.volatile, volatile_before);
+            self.facts.names.truncate(names_before);
+            self.forget(&bound);
+            self.common_tables.push(CommonTableDefinition { volatile, ..definition });
+        }
+        Ok(before)
+    }
+
+    pub(crate) fn leave_with(&mut self, before: usize) {
+        self.common_tables.truncate(before);
+    }
+
+    /// Takes back the tables of a form that is thrown away.
+    fn forget(&mut self, select: &query::Select) {
+        crate::plan::form::for_each_source(select, &mut |source| {
+            if let Source::Collection { alias, .. } = source {
+                self.tables.remove(alias);
+            }
+        });
+    }
+
+    fn common_table(&mut self, place: usize, alias: Option<&Alias>) -> Result<FromItem> {
+        let definition = self.common_tables[place].clone();
+        if let Some(columns) = &definition.recursive {
+            let given = alias.map_or(definition.name.as_str(), |alias| alias.name.as_str());
+            let unique = self.unique_alias(given);
+            let visible = derived_columns(&unique, columns);
+            let renamed_columns = match alias {
+                Some(alias) => renamed(&visible, alias)?,
+                None => visible,
+            };
+            return Ok(FromItem {
+                tables: vec![ScopeTable {
+                    name: given.to_owned(),
+                    schema: None,
+                    columns: renamed_columns.clone(),
+                }],
+                columns: renamed_columns,
+                source: Some(Source::CommonTable {
+                    name: definition.name.clone(),
+                    alias: unique,
+                    columns: columns.clone(),
+                }),
+            });
+        }
+        self.common_tables[place].references += 1;
+        if self.common_tables[place].references > 1 {
+            if definition.volatile {
+                return Err(PgError::unsupported(format!(
+                    "WITH query \"{}\" calls a volatile function and is read more than once",
+                    definition.name
+                ))
+                .with_hint("Store its rows in a table first."));
+            }
+            self.facts.repeated = true;
+        }
+        let hidden: Vec<CommonTableDefinition> = self.common_tables.split_off(definition.visible);
+        let names_before = self.facts.names.len();
+        let bound = self.select(&definition.select, None);
+        if self.common_tables.len() == definition.visible {
+            self.common_tables.extend(hidden);
+        }
+        if self.facts.repeated {
+            // The same place in the text is named once.
+            self.facts.names.truncate(names_before);
+        }
+        let own = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
+        let mut item = self.derived(bound?, Some(&own), false)?;
+        if let Some(alias) = alias {
+            item.columns = renamed(&item.columns, alias)?;
+            item.tables = vec![ScopeTable {
+                name: alias.name.clone(),
+                schema: None,
+                columns: item.columns.clone(),
+            }];
+        }
+        Ok(item)
+    }
+
+    /// A recursive common table: it stays a common table in the form, for databases that know recursion.
+    fn recursive_table(
+        &mut self,
+        mut definition: CommonTableDefinition,
+        materialized: Option<bool>,
+        form: &mut Vec<query::CommonTable>,
+    ) -> Result<()> {
+        let syntax::SelectBody::SetOperation {
+            kind: syntax::SetOperationKind::Union, left, ..
+        } = &definition.select.body
+        else {
+            return Err(PgError::new(
+                "42P19",
+                format!(
+                    "recursive query \"{}\" does not have the form non-recursive-term UNION [ALL] recursive-term",
+                    definition.name
+                ),
+            ));
+        };
+        let first = self.select(left, None)?;
+        let alias = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
+        let columns = named_columns(&first, &alias)?;
+        self.forget(&first);
+        let name = self.unique_alias(&definition.name);
+        definition.recursive = Some(columns.clone());
+        let select = definition.select.clone();
+        let visible_name = definition.name.clone();
+        definition.name.clone_from(&name);
+        self.common_tables
+            .push(CommonTableDefinition { name: visible_name.clone(), ..definition.clone() });
+        let bound = self.select(&select, None)?;
+        form.push(query::CommonTable {
+            name: visible_name,
+            columns: columns.into_iter().map(|column| column.name).collect(),
+            query: Box::new(bound),
+            recursive: true,
+            materialized,
+        });
+        Ok(())
+    }
+}
+
+fn reads_itself(select: &syntax::Select, name: &str) -> bool {
+    fn in_table(table: &TableRef, name: &str) -> bool {
+        match table {
+            TableRef::Table { name: found, .. } => found.parts.len() == 1 && found.parts[0] == name,
+            TableRef::Subquery { query, .. } => in_select(query, name),
+            TableRef::Function { .. } => false,
+            TableRef::Join { left, right, .. } => in_table(left, name) || in_table(right, name),
+        }
+    }
+    fn in_select(select: &syntax::Select, name: &str) -> bool {
+        match &select.body {
+            syntax::SelectBody::Query(query) => {
+                query.from.iter().any(|table| in_table(table, name))
+            }
+            syntax::SelectBody::Values(_) => false,
+            syntax::SelectBody::SetOperation { left, right, .. } => {
+                in_select(left, name) || in_select(right, name)
+            }
+        }
+    }
+    in_select(select, name)
+}
+
+fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {
+    PgError::new(
+        "42P10",
+        format!("table \"{name}\" has {available} columns available but {given} columns specified"),
+    )
+}
+
+/// Columns under the names of an alias's column list.
+fn renamed(columns: &[ScopeColumn], alias: &Alias) -> Result<Vec<ScopeColumn>> {
+    if alias.columns.len() > columns.len() {
+        return Err(too_many_aliases(&alias.name, columns.len(), alias.columns.len()));
+    }
+    Ok(columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| ScopeColumn {
+            name: alias.columns.get(place).unwrap_or(&column.name).clone(),
+            expr: column.expr.clone(),
+        })
+        .collect())
+}
+
+/// A derived source's columns in the form: names made unique, since databases below address them by name.
+pub(crate) fn named_columns(select: &query::Select, alias: &Alias) -> Result<Vec<NamedType>> {
+    let outputs = crate::plan::form::output_columns(select);
+    if alias.columns.len() > outputs.len() {
+        return Err(too_many_aliases(&alias.name, outputs.len(), alias.columns.len()));
+    }
+    let mut columns: Vec<NamedType> = Vec::new();
+    for (place, output) in outputs.into_iter().enumerate() {
+        let wanted = alias.columns.get(place).cloned().unwrap_or(output.name);
+        let mut name = wanted.clone();
+        let mut number = 1;
+        while columns.iter().any(|column| column.name == name) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        columns.push(NamedType { name, ty: output.ty });
+    }
+    Ok(columns)
+}
+
+/// The names by which the statement sees a derived source's columns: duplicates stay, and are ambiguous.
+fn restore_names(
+    columns: &[ScopeColumn],
+    select: &query::Select,
+    alias: &Alias,
+) -> Vec<ScopeColumn> {
+    let outputs = crate::plan::form::output_columns(select);
+    columns
+        .iter()
+        .zip(outputs)
+        .enumerate()
+        .map(|(place, (column, output))| ScopeColumn {
+            name: alias.columns.get(place).cloned().unwrap_or(output.name),
+            expr: column.expr.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,502 @@
+//! Function calls, aggregates and windows.
+
+use dataman_pg::catalog;
+use dataman_pg::expr::{Aggregate, Call, SortKey, Window};
+use dataman_pg::resolve::{CastContext, ResolvedFunction};
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId, Value};
+
+use super::expr::Clause;
+use super::parameter::Internal;
+use super::scope::Scope;
+use super::{Binder, Result};
+use crate::parse::syntax::{self, FrameBound, FunctionCall, OrderBy, Over, Span, WindowSpec};
+use crate::plan::form::walk;
+use crate::plan::safety;
+
+impl Binder<'_> {
+    pub(crate) fn call(
+        &mut self,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+        span: Span,
+    ) -> Result<Expr> {
+        let bound = self.call_inner(call, scope, clause);
+        self.place(bound, span)
+    }
+
+    fn call_inner(
+        &mut self,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let name = match call.name.parts.as_slice() {
+            [name] => name,
+            [schema, name] if schema == "pg_catalog" => name,
+            [schema, _]
+                if schema == "information_schema" || self.database.schemas.contains_key(schema) =>
+            {
+                return Err(self.no_function(call, scope, clause));
+            }
+            [schema, _] => {
+                return Err(PgError::new("3F000", format!("schema \"{schema}\" does not exist")));
+            }
+            _ => {
+                return Err(PgError::new(
+                    "42601",
+                    "improper qualified name (too many dotted names)",
+                ));
+            }
+        };
+        if let Some(answered) = self.answered_here(name, call, scope, clause)? {
+            return Ok(answered);
+        }
+        let aggregate_like =
+            catalog::functions_named(name).iter().any(|function| function.kind == 'a');
+        let argument_clause =
+            if aggregate_like && call.over.is_none() { Clause::AggregateArgument } else { clause };
+        let mut args = Vec::new();
+        let mut names = Vec::new();
+        for arg in &call.args {
+            args.push(self.expr(&arg.value, scope, argument_clause)?);
+            names.push(arg.name.clone());
+        }
+        let ordered_set = !call.within_group.is_empty();
+        let mut within = Vec::new();
+        if ordered_set {
+            within = self.sort_keys(&call.within_group, scope, Clause::AggregateArgument)?;
+            args.extend(within.iter().map(|key| key.expr.clone()));
+            names.extend(within.iter().map(|_| None));
+        }
+        if call.star && !call.args.is_empty() {
+            return Err(PgError::new("42601", "syntax error at or near \"*\""));
+        }
+        let found = match self.resolver().function(name, args.clone(), &names, call.variadic) {
+            Ok(found) => found,
+            Err(error) => {
+                if let ([arg], None, false) = (args.as_slice(), &call.over, aggregate_like)
+                    && let Some(cast) = self.resolver().function_cast(name, arg)
+                {
+                    return Ok(cast);
+                }
+                return Err(if error.sqlstate() == "42883" && call.star {
+                    PgError::new("42883", format!("function {name}() does not exist"))
+                        .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+                } else {
+                    error
+                });
+            }
+        };
+        self.check_star(call, &found)?;
+        match (found.function.kind, &call.over) {
+            ('p', _) => Err(PgError::new("42809", format!("{name} is a procedure"))
+                .with_hint("To call a procedure, use CALL.")),
+            (_, Some(over)) => self.window(call, found, over, scope, clause),
+            ('a', None) => {
+                if ordered_set {
+                    return Err(PgError::unsupported(format!(
+                        "the ordered-set aggregate {name} is not supported yet"
+                    )));
+                }
+                let _ = &mut within;
+                self.aggregate(call, found, scope, clause)
+            }
+            ('w', None) => Err(PgError::new(
+                "42P20",
+                format!("window function {name} requires an OVER clause"),
+            )),
+            (_, None) => self.plain(call, found, clause),
+        }
+    }
+
+    fn no_function(&mut self, call: &FunctionCall, scope: &Scope<'_>, clause: Clause) -> PgError {
+        let types: Vec<String> = call
+            .args
+            .iter()
+            .map(|arg| match self.expr(&arg.value, scope, clause) {
+                Ok(expr) => self.type_name(expr.type_id()),
+                Err(_) => "unknown".to_owned(),
+            })
+            .collect();
+        PgError::new("42883", format!("function {}({}) does not exist", call.name.parts.join("."), types.join(", ")))
+            .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+    }
+
+    fn check_star(&self, call: &FunctionCall, found: &ResolvedFunction) -> Result<()> {
+        let name = found.function.name;
+        if found.function.kind == 'a'
+            && call.args.is_empty()
+            && !call.star
+            && call.within_group.is_empty()
+        {
+            return Err(PgError::new(
+                "42809",
+                format!("{name}(*) must be used to call a parameterless aggregate function"),
+            ));
+        }
+        if found.function.kind == 'f' {
+            let refused = |what: &str| {
+                Err(PgError::new(
+                    "42809",
+                    format!("{what} specified, but {name} is not an aggregate function"),
+                ))
+            };
+            if call.star && call.over.is_none() {
+                return Err(PgError::new(
+                    "42809",
+                    format!("{name}(*) specified, but {name} is not an aggregate function"),
+                ));
+            }
+            if call.distinct {
+                return refused("DISTINCT");
+            }
+            if !call.order_by.is_empty() {
+                return refused("ORDER BY");
+            }
+            if call.filter.is_some() {
+                return refused("FILTER");
+            }
+            if !call.within_group.is_empty() {
+                return refused("WITHIN GROUP");
+            }
+            if call.over.is_some() {
+                return Err(PgError::new(
+                    "42809",
+                    format!(
+                        "OVER specified, but {name} is not a window function nor an aggregate function"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn plain(
+        &mut self,
+        call: &FunctionCall,
+        found: ResolvedFunction,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let function = found.function;
+        safety::check_function(function)?;
+        if function.returns_set && clause != Clause::FromFunction {
+            return Err(PgError::unsupported(format!(
+                "the set-returning function {} is only supported in FROM",
+                function.name
+            )));
+        }
+        let _ = call;
+        match function.volatility {
+            'v' => self.facts.volatile = true,
+            's' => self.facts.internal = true,
+            _ => {}
+        }
+        Ok(Expr::Call(Call {
+            function: function.id,
+            operator: None,
+            args: found.args,
+            variadic: found.variadic,
+            ty: found.ty,
+        }))
+    }
+
+    fn aggregate(
+        &mut self,
+        call: &FunctionCall,
+        found: ResolvedFunction,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        if clause == Clause::AggregateArgument {
+            return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
+        }
+        if let Some(word) = clause.refuses_aggregates() {
+            return Err(PgError::new(
+                "42803",
+                format!("aggregate functions are not allowed in {word}"),
+            ));
+        }
+        let filter = match &call.filter {
+            None => None,
+            Some(filter) => {
+                let bound = self.expr(filter, scope, Clause::Filter)?;
+                Some(self.resolver().to_boolean(bound, "FILTER")?)
+            }
+        };
+        let order_by = self.sort_keys(&call.order_by, scope, Clause::AggregateArgument)?;
+        if call.distinct {
+            if call.star {
+                return Err(PgError::new(
+                    "42809",
+                    "DISTINCT specified, but the aggregate has no arguments",
+                ));
+            }
+            for arg in &found.args {
+                self.check_sortable(arg.type_id(), "an equality operator")?;
+            }
+            for key in &order_by {
+                if !found.args.contains(&key.expr) {
+                    return Err(PgError::new(
+                        "42P10",
+                        "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
+                    ));
+                }
+            }
+        }
+        let aggregate = Aggregate {
+            function: found.function.id,
+            args: found.args,
+            distinct: call.distinct,
+            order_by,
+            filter,
+            ty: found.ty,
+        };
+        self.check_level(&aggregate, scope)?;
+        Ok(Expr::Aggregate(Box::new(aggregate)))
+    }
+
+    /// An aggregate whose arguments all come from a query around belongs to that query; that is not supported.
+    fn check_level(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<()> {
+        let mut fields = 0;
+        let mut own = 0;
+        for arg in &aggregate.args {
+            walk(arg, &mut |node| {
+                if let Expr::Field(_) = node {
+                    fields += 1;
+                    let here = scope
+                        .items()
+                        .iter()
+                        .flat_map(|item| {
+                            item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns)
+                        })
+                        .any(|column| {
+                            let mut found = false;
+                            walk(&column.expr, &mut |inner| found |= inner == node);
+                            found
+                        });
+                    own += usize::from(here);
+                }
+            });
+        }
+        if fields > 0 && own == 0 {
+            return Err(PgError::unsupported(
+                "an aggregate over an outer query's columns is not supported",
+            )
+            .with_hint("Compute the aggregate in the outer query."));
+        }
+        Ok(())
+    }
+
+    fn sort_keys(
+        &mut self,
+        keys: &[OrderBy],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Vec<SortKey>> {
+        let mut bound = Vec::new();
+        for key in keys {
+            let mut expr = self.expr(&key.expr, scope, clause)?;
+            if expr.type_id() == TypeId::UNKNOWN {
+                expr = self.resolver().cast(
+                    expr,
+                    TypeRef::plain(TypeId::TEXT),
+                    CastContext::Implicit,
+                )?;
+            }
+            self.check_sortable(expr.type_id(), "an ordering operator")?;
+            bound.push(SortKey {
+                expr,
+                descending: key.descending,
+                nulls_first: key.nulls_first.unwrap_or(key.descending),
+            });
+        }
+        Ok(bound)
+    }
+
+    fn window(
+        &mut self,
+        call: &FunctionCall,
+        found: ResolvedFunction,
+        over: &Over,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        if let Some(word) = clause.refuses_windows() {
+            return Err(PgError::new(
+                "42P20",
+                format!("window functions are not allowed in {word}"),
+            ));
+        }
+        let name = found.function.name;
+        if call.distinct {
+            return Err(PgError::new("0A000", "DISTINCT is not implemented for window functions"));
+        }
+        if !call.order_by.is_empty() {
+            return Err(PgError::new(
+                "0A000",
+                "aggregate ORDER BY is not implemented for window functions",
+            ));
+        }
+        if call.filter.is_some() && found.function.kind != 'a' {
+            return Err(PgError::new(
+                "0A000",
+                "FILTER is not implemented for non-aggregate window functions",
+            ));
+        }
+        let _ = name;
+        let spec = self.window_spec(over)?;
+        let partition_by = spec
+            .partition_by
+            .iter()
+            .map(|expr| self.expr(expr, scope, Clause::Window))
+            .collect::<Result<Vec<_>>>()?;
+        for expr in &partition_by {
+            self.check_sortable(expr.type_id(), "an equality operator")?;
+        }
+        let order_by = self.sort_keys(&spec.order_by, scope, Clause::Window)?;
+        let filter = match &call.filter {
+            None => None,
+            Some(filter) => {
+                let bound = self.expr(filter, scope, Clause::Filter)?;
+                Some(self.resolver().to_boolean(bound, "FILTER")?)
+            }
+        };
+        let frame = spec.frame.as_ref().map(|frame| self.frame(frame, scope)).transpose()?;
+        Ok(Expr::Window(Box::new(Window {
+            function: found.function.id,
+            args: found.args,
+            filter,
+            partition_by,
+            order_by,
+            frame,
+            ty: found.ty,
+        })))
+    }
+
+    /// A window with what it takes from the named one it extends.
+    fn window_spec(&self, over: &Over) -> Result<WindowSpec> {
+        let named = |name: &str| -> Result<WindowSpec> {
+            let found = self
+                .named_windows
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, spec)| spec.clone())
+                .ok_or_else(|| {
+                    PgError::new("42704", format!("window \"{name}\" does not exist"))
+                })?;
+            self.window_spec(&Over::Spec(found))
+        };
+        let spec = match over {
+            Over::Name(name) => return named(name),
+            Over::Spec(spec) => spec,
+        };
+        let Some(base) = &spec.base else {
+            return Ok(spec.clone());
+        };
+        let found = named(base)?;
+        if !spec.partition_by.is_empty() {
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot override PARTITION BY clause of window \"{base}\""),
+            ));
+        }
+        if !spec.order_by.is_empty() && !found.order_by.is_empty() {
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot override ORDER BY clause of window \"{base}\""),
+            ));
+        }
+        if found.frame.is_some() {
+            return Err(PgError::new(
+                "42P20",
+                format!("cannot copy window \"{base}\" because it has a frame clause"),
+            ));
+        }
+        Ok(WindowSpec {
+            base: None,
+            partition_by: found.partition_by,
+            order_by: if spec.order_by.is_empty() { found.order_by } else { spec.order_by.clone() },
+            frame: spec.frame.clone(),
+        })
+    }
+
+    fn frame(&mut self, frame: &syntax::Frame, scope: &Scope<'_>) -> Result<String> {
+        let mut bound = |bound: &FrameBound| -> Result<String> {
+            let offset = |binder: &mut Self, expr: &syntax::Expr| -> Result<String> {
+                match binder.expr(expr, scope, Clause::Window)? {
+                    Expr::Const(constant) => match constant.value {
+                        Value::Int4(value) if value >= 0 => Ok(value.to_string()),
+                        Value::Int8(value) if value >= 0 => Ok(value.to_string()),
+                        Value::Int4(_) | Value::Int8(_) => {
+                            Err(PgError::new("22013", "frame starting offset must not be negative"))
+                        }
+                        _ => Err(PgError::unsupported(
+                            "a frame offset that is no integer constant is not supported",
+                        )),
+                    },
+                    _ => Err(PgError::unsupported(
+                        "a frame offset that is no constant is not supported",
+                    )),
+                }
+            };
+            Ok(match bound {
+                FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
+                FrameBound::Preceding(expr) => format!("{} PRECEDING", offset(self, expr)?),
+                FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
+                FrameBound::Following(expr) => format!("{} FOLLOWING", offset(self, expr)?),
+                FrameBound::UnboundedFollowing => "UNBOUNDED FOLLOWING".to_owned(),
+            })
+        };
+        let (start, end) = (bound(&frame.start)?, bound(&frame.end)?);
+        let exclude =
+            frame.exclude.map(|exclude| format!(" EXCLUDE {exclude}")).unwrap_or_default();
+        Ok(format!("{} BETWEEN {start} AND {end}{exclude}", frame.unit))
+    }
+
+    /// Functions that the proxy itself answers: sequences, and what it knows of the session.
+    fn answered_here(
+        &mut self,
+        name: &str,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Option<Expr>> {
+        let text = |value: &str, ty: TypeId| Some(Expr::constant(Value::text(value), ty));
+        let plain = call.over.is_none() && !call.star && !call.distinct;
+        match name {
+            "nextval" if plain && call.args.len() == 1 => {
+                let arg = self.expr(&call.args[0].value, scope, clause)?;
+                let Expr::Const(constant) = &arg else {
+                    return Err(PgError::unsupported("nextval of anything but a constant name is not supported"));
+                };
+                let Value::Text(sequence) = &constant.value else {
+                    return Err(PgError::unsupported("nextval of anything but a constant name is not supported"));
+                };
+                let (schema, name) = self.sequence(sequence)?;
+                self.facts.internal = true;
+                Ok(Some(self.parameters.add_internal(Internal::NextValue(schema, name))))
+            }
+            "nextval" | "currval" | "lastval" | "setval" if plain => {
+                Err(PgError::unsupported(format!("{name} is not supported"))
+                    .with_hint("Take numbers with nextval('sequence'), and set a sequence by ALTER SEQUENCE … RESTART."))
+            }
+            "current_database" if plain && call.args.is_empty() => {
+                self.facts.internal = true;
+                Ok(text(self.context.database, TypeId::NAME))
+            }
+            "current_schema" if plain && call.args.is_empty() => {
+                self.facts.internal = true;
+                Ok(match self.context.search_path.first() {
+                    Some(schema) => text(schema, TypeId::NAME),
+                    None => Some(Expr::null(TypeId::NAME)),
+                })
+            }
+            "pg_typeof" if plain && call.args.len() == 1 => {
+                Err(PgError::unsupported("pg_typeof is not supported yet"))
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Grouping: what may stand outside an aggregate, and named windows.
+
+use std::collections::HashSet;
+
+use dataman_metadata::schema::ConstraintKind;
+use dataman_node_protocol::query::{self, OutputField, Source};
+use dataman_pg::expr::Field;
+use dataman_pg::{Expr, PgError};
+
+use super::scope::Scope;
+use super::{Binder, Result};
+use crate::parse::syntax;
+use crate::plan::form::{each_own_source, for_each_expr, for_each_select, walk};
+
+impl Binder<'_> {
+    /// Named windows are put in place where they are used; here only their names are checked.
+    pub(crate) fn windows(&mut self, query: &syntax::Query, _scope: &Scope<'_>) -> Result<()> {
+        for (place, (name, _)) in query.windows.iter().enumerate() {
+            if query.windows[..place].iter().any(|(other, _)| other == name) {
+                return Err(PgError::new("42P20", format!("window \"{name}\" is already defined")));
+            }
+        }
+        self.named_windows.clone_from(&query.windows);
+        Ok(())
+    }
+
+    /// Finds out whether the query groups, and refuses fields outside of aggregates that are not group keys (`42803`).
+    /// Fields that the primary key among the keys decides become keys themselves.
+    pub(crate) fn check_grouping(
+        &mut self,
+        select: &mut query::Select,
+        query: &syntax::Query,
+        _scope: &Scope<'_>,
+    ) -> Result<()> {
+        let mut aggregates = false;
+        for_each_own_output(select, &mut |expr| {
+            walk(expr, &mut |node| aggregates |= matches!(node, Expr::Aggregate(_)));
+        });
+        if select.group.is_none() && !aggregates && select.having.is_none() {
+            return Ok(());
+        }
+        let mut keys = select.group.take().unwrap_or_default();
+        let own = own_aliases(select);
+        let determined = self.determined_aliases(select, &keys);
+
+        let mut offending: Option<Field> = None;
+        let mut added: Vec<Expr> = Vec::new();
+        for_each_own_output(select, &mut |expr| {
+            ungrouped(expr, &keys, &own, &mut |field| {
+                if determined.contains(&field.source) {
+                    let expr = Expr::Field(field.clone());
+                    if !added.contains(&expr) {
+                        added.push(expr);
+                    }
+                } else if offending.is_none() {
+                    offending = Some(field.clone());
+                }
+            });
+        });
+        if let Some(field) = offending {
+            let visible = visible_name(&field, query);
+            let error = PgError::new(
+                "42803",
+                format!(
+                    "column \"{visible}\" must appear in the GROUP BY clause or be used in an aggregate function"
+                ),
+            );
+            return Err(self.at(error, find_span(query, &field.name)));
+        }
+        // Subqueries in the outputs may look at group keys only.
+        let mut inner_offending: Option<Field> = None;
+        for subquery in self.subqueries.last().into_iter().flatten() {
+            for_each_select(subquery, &mut |inner| {
+                for_each_expr(inner, &mut |expr| {
+                    walk(expr, &mut |node| {
+                        if let Expr::Field(field) = node
+                            && own.contains(&field.source)
+                            && !keys.contains(node)
+                            && !determined.contains(&field.source)
+                            && inner_offending.is_none()
+                        {
+                            inner_offending = Some(field.clone());
+                        }
+                    });
+                });
+            });
+        }
+        if let Some(field) = inner_offending
+            && !self.only_in_filter(select, &field)
+        {
+            return Err(PgError::new(
+                "42803",
+                format!(
+                    "subquery uses ungrouped column \"{}\" from outer query",
+                    visible_name(&field, query)
+                ),
+            ));
+        }
+        keys.extend(added);
+        select.group = Some(keys);
+        Ok(())
+    }
+
+    /// Whether all subqueries that read the field stand in WHERE or FROM, where rows are not grouped yet.
+    fn only_in_filter(&self, select: &query::Select, field: &Field) -> bool {
+        let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        let reads = |index: usize| {
+            let mut found = false;
+            if let Some(subquery) = subqueries.get(index) {
+                for_each_select(subquery, &mut |inner| {
+                    for_each_expr(inner, &mut |expr| {
+                        walk(expr, &mut |node| {
+                            found |= matches!(node, Expr::Field(f) if f == field)
+                        })
+                    });
+                });
+            }
+            found
+        };
+        let mut outside = false;
+        for_each_own_output(select, &mut |expr| {
+            walk(expr, &mut |node| {
+                if let Expr::Subquery { index, .. } = node {
+                    outside |= reads(*index);
+                }
+            });
+        });
+        !outside
+    }
+
+    /// The sources whose primary key is among the keys.
+    fn determined_aliases(&self, select: &query::Select, keys: &[Expr]) -> HashSet<String> {
+        let mut determined = HashSet::new();
+        for source in &select.source {
+            each_own_source(source, &mut |source| {
+                let Source::Collection { alias, .. } = source else {
+                    return;
+                };
+                let Some(table) = self.tables.get(alias) else {
+                    return;
+                };
+                let primary = table.collection.constraints.iter().find_map(|constraint| {
+                    match &constraint.kind {
+                        ConstraintKind::PrimaryKey { fields } => Some(fields),
+                        _ => None,
+                    }
+                });
+                let covered = primary.is_some_and(|fields| {
+                    fields.iter().all(|name| {
+                        keys.iter()
+                            .any(|key| matches!(key, Expr::Field(field) if field.source == *alias && field.name == *name))
+                    })
+                });
+                if covered {
+                    determined.insert(alias.clone());
+                }
+            });
+        }
+        determined
+    }
+}
+
+/// The expressions of a select that see groups.
+fn for_each_own_output<'a>(select: &'a query::Select, visit: &mut dyn FnMut(&'a Expr)) {
+    for field in &select.fields {
+        if let OutputField::Bound { expr, .. } = field {
+            visit(expr);
+        }
+    }
+    select.having.iter().for_each(&mut *visit);
+    if let query::Distinct::On(exprs) = &select.distinct {
+        exprs.iter().for_each(&mut *visit);
+    }
+    select.sort.iter().for_each(|key| visit(&key.expr));
+}
+
+/// The aliases of a select's own sources.
+pub(crate) fn own_aliases(select: &query::Select) -> HashSet<String> {
+    let mut aliases = HashSet::new();
+    for source in &select.source {
+        each_own_source(source, &mut |source| {
+            aliases.extend(crate::plan::form::alias_of(source).map(str::to_owned));
+        });
+    }
+    aliases
+}
+
+/// Calls `visit` on fields of `own` that stand outside of aggregates and group keys.
+fn ungrouped(expr: &Expr, keys: &[Expr], own: &HashSet<String>, visit: &mut dyn FnMut(&Field)) {
+    if keys.contains(expr) {
+        return;
+    }
+    match expr {
+        Expr::Aggregate(_) => {}
+        Expr::Field(field) if own.contains(&field.source) => visit(field),
+        _ => expr.for_each_child(&mut |child| ungrouped(child, keys, own, visit)),
+    }
+}
+
+/// A field as the statement calls it, with its table's name.
+fn visible_name(field: &Field, query: &syntax::Query) -> String {
+    fn names(table: &syntax::TableRef, found: &mut Vec<String>) {
+        match table {
+            syntax::TableRef::Table { name, alias, .. } => found.push(alias.as_ref().map_or_else(
+                || name.parts.last().cloned().unwrap_or_default(),
+                |alias| alias.name.clone(),
+            )),
+            syntax::TableRef::Subquery { alias, .. } | syntax::TableRef::Function { alias, .. } => {
+                found.extend(alias.as_ref().map(|alias| alias.name.clone()));
+            }
+            syntax::TableRef::Join { left, right, .. } => {
+                names(left, found);
+                names(right, found);
+            }
+        }
+    }
+    let mut visible = Vec::new();
+    query.from.iter().for_each(|table| names(table, &mut visible));
+    let name = visible
+        .iter()
+        .filter(|name| field.source == **name || field.source.starts_with(&format!("{name}_")))
+        .max_by_key(|name| name.len())
+        .cloned()
+        .unwrap_or_else(|| field.source.clone());
+    format!("{name}.{}", field.name)
+}
+
+/// Where a column is first named in the select list or ORDER BY.
+fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
+    query
+        .items
+        .iter()
+        .find_map(|item| match item {
+            syntax::SelectItem::Expr { expr, .. } => match &expr.kind {
+                syntax::ExprKind::Column(parts)
+                    if parts.last().is_some_and(|last| last == name) =>
+                {
+                    Some(expr.span)
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,161 @@
+//! Names of relations → what they are.
+
+use dataman_metadata::schema::{Collection, View};
+use dataman_pg::PgError;
+
+use super::{Binder, Result};
+use crate::parse::syntax::ObjectName;
+
+/// A relation of the session's database.
+pub(crate) enum Relation<'a> {
+    /// A table.
+    Collection(&'a Collection),
+    /// A view.
+    View(&'a View),
+}
+
+/// A relation with its full name.
+pub(crate) struct Found<'a> {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) relation: Relation<'a>,
+}
+
+/// The physical name of a collection within its shard instances.
+pub(crate) fn physical_name(schema: &str, name: &str) -> String {
+    if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
+}
+
+impl<'a> Binder<'a> {
+    /// Finds a table or view by the search path.
+    pub(crate) fn relation(&self, name: &ObjectName) -> Result<Found<'a>> {
+        let (schema, base) = match name.parts.as_slice() {
+            [base] => (None, base),
+            [schema, base] => (Some(schema), base),
+            [database, schema, base] if *database == self.context.database => (Some(schema), base),
+            _ => {
+                let error = PgError::unsupported(format!(
+                    "cross-database references are not implemented: \"{}\"",
+                    name.parts.join(".")
+                ));
+                return Err(self.at(error, name.span));
+            }
+        };
+        let within = |schema: &String| -> Option<Found<'a>> {
+            let found = self.database.schemas.get(schema)?;
+            let relation = match found.collections.get(base) {
+                Some(collection) => Relation::Collection(collection),
+                None => Relation::View(found.views.get(base)?),
+            };
+            Some(Found { schema: schema.clone(), name: base.clone(), relation })
+        };
+        let found = match schema {
+            Some(schema) => within(schema),
+            None => self.context.search_path.iter().find_map(within),
+        };
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let catalog = |schema: &str| schema == "pg_catalog" || schema == "information_schema";
+        let missing = match schema {
+            Some(schema) if catalog(schema) => catalog_refused(&format!("{schema}.{base}")),
+            Some(schema) if !self.database.schemas.contains_key(schema) => {
+                PgError::new("42P01", format!("relation \"{schema}.{base}\" does not exist"))
+            }
+            Some(schema) => match self.wrong_kind(schema, base) {
+                Some(error) => error,
+                None => {
+                    PgError::new("42P01", format!("relation \"{schema}.{base}\" does not exist"))
+                }
+            },
+            None => {
+                let other = self
+                    .context
+                    .search_path
+                    .iter()
+                    .find_map(|schema| self.wrong_kind(schema, base));
+                match other {
+                    Some(error) => error,
+                    None if base.starts_with("pg_") => catalog_refused(base),
+                    None => PgError::new("42P01", format!("relation \"{base}\" does not exist")),
+                }
+            }
+        };
+        Err(self.at(missing, name.span))
+    }
+
+    fn wrong_kind(&self, schema: &str, base: &str) -> Option<PgError> {
+        let schema = self.database.schemas.get(schema)?;
+        if schema.sequences.contains_key(base) {
+            return Some(
+                PgError::unsupported(format!(
+                    "reading the sequence \"{base}\" as a table is not supported"
+                ))
+                .with_hint(
+                    "Use nextval, or ask for the sequence's settings in dataman's metadata.",
+                ),
+            );
+        }
+        schema
+            .collections
+            .values()
+            .any(|collection| collection.indexes.iter().any(|index| index.name == base))
+            .then(|| {
+                PgError::new("42809", format!("cannot open relation \"{base}\""))
+                    .with_detail("This operation is not supported for indexes.")
+            })
+    }
+
+    /// The schema and name of a sequence given as text, as `regclass` reads it.
+    pub(crate) fn sequence(&self, text: &str) -> Result<(String, String)> {
+        let parts = split_qualified(text);
+        let missing = || PgError::new("42P01", format!("relation \"{text}\" does not exist"));
+        let in_schema = |schema: &String, name: &String| {
+            self.database
+                .schemas
+                .get(schema)
+                .is_some_and(|found| found.sequences.contains_key(name))
+        };
+        match parts.as_slice() {
+            [name] => self
+                .context
+                .search_path
+                .iter()
+                .find(|schema| in_schema(schema, name))
+                .map(|schema| (schema.clone(), name.clone()))
+                .ok_or_else(missing),
+            [schema, name] if in_schema(schema, name) => Ok((schema.clone(), name.clone())),
+            _ => Err(missing()),
+        }
+    }
+}
+
+fn catalog_refused(name: &str) -> PgError {
+    PgError::unsupported(format!("the system catalog \"{name}\" is not answered by dataman yet"))
+        .with_hint("Use `dataman ctl inspect` to see databases and tables.")
+}
+
+/// Splits `schema.name` with quotes as identifiers are read.
+fn split_qualified(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = text.trim().chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                if let Some(part) = parts.last_mut() {
+                    part.push('"');
+                }
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            other => {
+                if let Some(part) = parts.last_mut() {
+                    if quoted { part.push(other) } else { part.push(other.to_ascii_lowercase()) }
+                }
+            }
+        }
+    }
+    parts
+}

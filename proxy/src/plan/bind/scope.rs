@@ -1,0 +1,167 @@
+//! What names mean at one place of a statement.
+
+use dataman_node_protocol::query::Source;
+use dataman_pg::{Expr, PgError};
+
+/// The sources that a query's expressions may name, and through `parent` those of the queries around it.
+pub(crate) struct Scope<'p> {
+    parent: Option<&'p Scope<'p>>,
+    items: Vec<FromItem>,
+}
+
+/// One bound item of FROM.
+#[derive(Debug, Clone)]
+pub(crate) struct FromItem {
+    /// The source; taken out when the FROM is complete.
+    pub(crate) source: Option<Source>,
+    /// The tables that qualified names can mean.
+    pub(crate) tables: Vec<ScopeTable>,
+    /// What `*` gives and unqualified names can mean.
+    pub(crate) columns: Vec<ScopeColumn>,
+}
+
+/// A table under the name by which a statement can call it.
+#[derive(Debug, Clone)]
+pub(crate) struct ScopeTable {
+    /// Its alias or name.
+    pub(crate) name: String,
+    /// Its schema, when it was not given an alias.
+    pub(crate) schema: Option<String>,
+    /// Its columns.
+    pub(crate) columns: Vec<ScopeColumn>,
+}
+
+/// A column with what it stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct ScopeColumn {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its value.
+    pub(crate) expr: Expr,
+}
+
+impl<'p> Scope<'p> {
+    pub(crate) fn root() -> Self {
+        Self { parent: None, items: Vec::new() }
+    }
+
+    pub(crate) fn child(parent: &'p Scope<'p>) -> Self {
+        Self { parent: Some(parent), items: Vec::new() }
+    }
+
+    /// A scope in which `parent` can be seen through, but whose own level is closed: a subquery in FROM without LATERAL
+    /// sees the queries around, not its neighbours.
+    pub(crate) fn around(&self) -> Option<&'p Scope<'p>> {
+        self.parent
+    }
+
+    pub(crate) fn push(&mut self, item: FromItem) {
+        self.items.push(item);
+    }
+
+    pub(crate) fn items(&self) -> &[FromItem] {
+        &self.items
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Finds an unqualified column here or in the queries around.
+    ///
+    /// # Errors
+    /// `42702` when several match.
+    pub(crate) fn column(&self, name: &str) -> Result<Option<Expr>, PgError> {
+        let mut scope = Some(self);
+        while let Some(level) = scope {
+            let mut found = None;
+            for column in level
+                .items
+                .iter()
+                .flat_map(|item| &item.columns)
+                .filter(|column| column.name == name)
+            {
+                if found.replace(column.expr.clone()).is_some() {
+                    return Err(PgError::new(
+                        "42702",
+                        format!("column reference \"{name}\" is ambiguous"),
+                    ));
+                }
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+            scope = level.parent;
+        }
+        Ok(None)
+    }
+
+    /// Finds the table that a qualifier means.
+    ///
+    /// # Errors
+    /// `42P09` when several have the name; `42P01` when there is none.
+    pub(crate) fn table(&self, schema: Option<&str>, name: &str) -> Result<&ScopeTable, PgError> {
+        let mut scope = Some(self);
+        while let Some(level) = scope {
+            let mut found: Option<&ScopeTable> = None;
+            for table in level.items.iter().flat_map(|item| &item.tables) {
+                if table.name != name || (schema.is_some() && table.schema.as_deref() != schema) {
+                    continue;
+                }
+                if found.replace(table).is_some() {
+                    return Err(PgError::new(
+                        "42P09",
+                        format!("table reference \"{name}\" is ambiguous"),
+                    ));
+                }
+            }
+            if let Some(table) = found {
+                return Ok(table);
+            }
+            scope = level.parent;
+        }
+        let written = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
+        Err(PgError::new("42P01", format!("missing FROM-clause entry for table \"{written}\"")))
+    }
+
+    /// The column of one table.
+    ///
+    /// # Errors
+    /// As [`Scope::table`]; `42703` when the table has no such column.
+    pub(crate) fn qualified(
+        &self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<Expr, PgError> {
+        let found = self.table(schema, table)?;
+        found
+            .columns
+            .iter()
+            .find(|column| column.name == name)
+            .map(|column| column.expr.clone())
+            .ok_or_else(|| PgError::new("42703", format!("column {table}.{name} does not exist")))
+    }
+
+    /// Whether a name is already taken by a table of this level (`42712`).
+    ///
+    /// # Errors
+    /// `42712` `table name "t" specified more than once`.
+    pub(crate) fn check_unique(&self) -> Result<(), PgError> {
+        let mut seen: Vec<(&Option<String>, &str)> = Vec::new();
+        for table in self.items.iter().flat_map(|item| &item.tables) {
+            if table.name.is_empty() {
+                continue;
+            }
+            let key = (&table.schema, table.name.as_str());
+            if seen.contains(&key) {
+                return Err(PgError::new(
+                    "42712",
+                    format!("table name \"{}\" specified more than once", table.name),
+                ));
+            }
+            seen.push(key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,695 @@
+//! INSERT, UPDATE and DELETE → the form.
+
+use dataman_metadata::schema::{ConstraintKind, Field as Column, FieldDefault};
+use dataman_node_protocol::query::{
+    self, Condition, Conflict, Delete, Insert, NamedType, OutputField, Records, Update,
+};
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::expr::Clause;
+use super::from::{collection_item, target_of};
+use super::name::Relation;
+use super::parameter::Internal;
+use super::scope::Scope;
+use super::{Binder, BoundInsert, NamePlace, Result, Table};
+use crate::parse::syntax::{self, Assignment, ExprKind, InsertSource, ObjectName, Statement};
+use crate::plan::form;
+
+/// Where the rows of an INSERT come from: values in the order of the form's fields.
+#[derive(Debug)]
+pub enum InsertRows {
+    /// Rows × fields, computed by the proxy.
+    Values(Vec<Vec<Expr>>),
+    /// A query's rows; each field is computed from its columns (`Expr::Column`).
+    Query {
+        /// The query.
+        select: Box<query::Select>,
+        /// The value of each field.
+        fields: Vec<Expr>,
+    },
+}
+
+impl Binder<'_> {
+    /// The collection a statement writes to.
+    fn target(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<&str>,
+        word: &str,
+    ) -> Result<(Table, String)> {
+        if let [base] = name.parts.as_slice()
+            && self.common_tables.iter().any(|table| table.name == *base)
+        {
+            let error = PgError::new(
+                "42P01",
+                format!("relation \"{base}\" cannot be the target of a modifying statement"),
+            )
+            .with_detail("WITH queries are not written to.");
+            return Err(self.at(error, name.span));
+        }
+        let found = self.relation(name)?;
+        let Relation::Collection(collection) = found.relation else {
+            let error = PgError::unsupported(format!("cannot {word} view \"{}\"", found.name))
+                .with_hint("Write to the table that the view reads.");
+            return Err(self.at(error, name.span));
+        };
+        let table =
+            Table { schema: found.schema, name: found.name, collection: collection.clone() };
+        let unique = self.unique_alias(alias.unwrap_or(&table.name));
+        self.facts.names.push(NamePlace {
+            span: name.span,
+            physical: super::name::physical_name(&table.schema, &table.name),
+            alias: None,
+        });
+        self.tables.insert(unique.clone(), table.clone());
+        Ok((table, unique))
+    }
+
+    pub(crate) fn insert(&mut self, insert: &syntax::Insert) -> Result<BoundInsert> {
+        let mut common = Vec::new();
+        let before = self.enter_with(insert.with.as_ref(), &mut common)?;
+        let bound = self.insert_inner(insert);
+        self.leave_with(before);
+        if !common.is_empty() {
+            return Err(PgError::unsupported("WITH RECURSIVE in INSERT is not supported"));
+        }
+        bound
+    }
+
+    fn insert_inner(&mut self, insert: &syntax::Insert) -> Result<BoundInsert> {
+        let (table, alias) = self.target(&insert.table, insert.alias.as_deref(), "insert into")?;
+        let columns = self.insert_columns(&table, insert)?;
+        let scope = Scope::root();
+        let given: Vec<Vec<Expr>>;
+        let mut query = None;
+        match &insert.source {
+            InsertSource::Defaults => given = vec![Vec::new()],
+            InsertSource::Values(rows) => {
+                let width = rows.first().map_or(0, Vec::len);
+                let mut bound = Vec::with_capacity(rows.len());
+                for row in rows {
+                    if row.len() != width {
+                        let error =
+                            PgError::new("42601", "VALUES lists must all be the same length");
+                        return Err(self.at(
+                            error,
+                            row.first().map_or_else(Default::default, |expr| expr.span),
+                        ));
+                    }
+                    self.check_width(
+                        row.len(),
+                        &columns,
+                        insert.columns.is_some(),
+                        row.get(columns.len()).map(|e| e.span),
+                    )?;
+                    let mut values = Vec::with_capacity(row.len());
+                    for (expr, column) in row.iter().zip(&columns) {
+                        values.push(self.insert_value(expr, column, &scope, insert.overriding)?);
+                    }
+                    bound.push(values);
+                }
+                given = bound;
+            }
+            InsertSource::Query(select) => {
+                let mut select = self.select(select, None)?;
+                let outputs = form::output_columns(&select);
+                self.check_width(outputs.len(), &columns, insert.columns.is_some(), None)?;
+                // A literal in the select list takes the column's type, not text.
+                let simple = select.union.is_empty()
+                    && select.distinct.is_all()
+                    && select.sort.is_empty()
+                    && select.group.is_none();
+                let mut values = Vec::new();
+                for (place, (output, column)) in outputs.iter().zip(&columns).enumerate() {
+                    self.check_identity(column, insert.overriding, false)?;
+                    if simple
+                        && let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place)
+                        && let Expr::Const(constant) = expr
+                        && constant.ty.id == TypeId::TEXT
+                    {
+                        let literal = Expr::constant(constant.value.clone(), TypeId::UNKNOWN);
+                        *expr = self.assign(literal, column)?;
+                        values.push(Expr::Column { index: place, ty: expr.type_ref() });
+                        continue;
+                    }
+                    let source = Expr::Column { index: place, ty: output.ty };
+                    values.push(self.assign(source, column)?);
+                }
+                query = Some(Box::new(select));
+                given = vec![values];
+            }
+        }
+        let width = given.first().map_or(0, Vec::len);
+        let named: Vec<Column> = columns.into_iter().take(width).collect();
+
+        // Every field that was not given gets its default; generated ones are computed from the others.
+        let mut fields: Vec<Column> = named;
+        let mut rows = given;
+        for column in &table.collection.fields {
+            if fields.iter().any(|field| field.name == column.name) {
+                continue;
+            }
+            if matches!(column.default, FieldDefault::None | FieldDefault::Generated(_)) {
+                continue;
+            }
+            for row in &mut rows {
+                let value = self.default_of(column)?;
+                row.push(value);
+            }
+            fields.push(column.clone());
+        }
+        self.generated_columns(&table, &mut fields, &mut rows)?;
+
+        let row_subqueries = self.subqueries.last_mut().map(std::mem::take).unwrap_or_default();
+        let (conflict, returning, subqueries) = self.insert_tail(insert, &table, &alias)?;
+        let form = Insert {
+            target: target_of(&table),
+            fields: fields.iter().map(named_type).collect(),
+            records: Records::Parameters,
+            conflict,
+            returning,
+            alias: alias.clone(),
+            subqueries,
+        };
+        let rows = match query {
+            Some(select) => {
+                InsertRows::Query { select, fields: rows.into_iter().next().unwrap_or_default() }
+            }
+            None => InsertRows::Values(rows),
+        };
+        Ok(BoundInsert { insert: form, alias, rows, subqueries: row_subqueries })
+    }
+
+    fn check_width(
+        &self,
+        width: usize,
+        columns: &[Column],
+        named: bool,
+        span: Option<syntax::Span>,
+    ) -> Result<()> {
+        if width > columns.len() {
+            let error = PgError::new("42601", "INSERT has more expressions than target columns");
+            return Err(self.at(error, span.unwrap_or_default()));
+        }
+        if named && width < columns.len() {
+            return Err(PgError::new("42601", "INSERT has more target columns than expressions"));
+        }
+        Ok(())
+    }
+
+    fn insert_columns(&mut self, table: &Table, insert: &syntax::Insert) -> Result<Vec<Column>> {
+        let Some(names) = &insert.columns else {
+            return Ok(table.collection.fields.clone());
+        };
+        let mut columns: Vec<Column> = Vec::new();
+        for name in names {
+            let column = table_column(table, name)?;
+            if columns.iter().any(|other| other.name == column.name) {
+                return Err(PgError::new(
+                    "42701",
+                    format!("column \"{name}\" specified more than once"),
+                ));
+            }
+            columns.push(column.clone());
+        }
+        Ok(columns)
+    }
+
+    fn insert_value(
+        &mut self,
+        expr: &syntax::Expr,
+        column: &Column,
+        scope: &Scope<'_>,
+        overriding: Option<bool>,
+    ) -> Result<Expr> {
+        if matches!(expr.kind, ExprKind::Default) {
+            return self.default_of(column);
+        }
+        self.check_identity(column, overriding, false)?;
+        if overriding == Some(false) && matches!(column.default, FieldDefault::Identity { .. }) {
+            return self.default_of(column);
+        }
+        let bound = self.expr(expr, scope, Clause::Values)?;
+        let assigned = self.assign(bound, column);
+        self.place(assigned, expr.span)
+    }
+
+    fn check_identity(
+        &self,
+        column: &Column,
+        overriding: Option<bool>,
+        update: bool,
+    ) -> Result<()> {
+        let (word, detail) = match &column.default {
+            FieldDefault::Generated(_) => {
+                ("generated", format!("Column \"{}\" is a generated column.", column.name))
+            }
+            FieldDefault::Identity { always: true, .. } if overriding.is_none() => (
+                "identity",
+                format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    column.name
+                ),
+            ),
+            _ => return Ok(()),
+        };
+        let error = if update {
+            PgError::new(
+                "428C9",
+                format!("column \"{}\" can only be updated to DEFAULT", column.name),
+            )
+        } else {
+            PgError::new(
+                "428C9",
+                format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            )
+        }
+        .with_detail(detail);
+        Err(if word == "identity" && !update {
+            error.with_hint("Use OVERRIDING SYSTEM VALUE to override.")
+        } else {
+            error
+        })
+    }
+
+    /// What a column gets when nothing is given.
+    pub(crate) fn default_of(&mut self, column: &Column) -> Result<Expr> {
+        let target = TypeRef { id: TypeId(column.type_oid), typmod: column.typmod };
+        match &column.default {
+            FieldDefault::None | FieldDefault::Generated(_) => Ok(Expr::null(target)),
+            FieldDefault::Expr(text) => {
+                let bound = self.definition(text, &Scope::root())?;
+                self.assign(bound, column)
+            }
+            FieldDefault::Serial(sequence) | FieldDefault::Identity { sequence, .. } => {
+                let (schema, name) = sequence.split_once('.').unwrap_or(("public", sequence));
+                self.facts.internal = true;
+                let next = self
+                    .parameters
+                    .add_internal(Internal::NextValue(schema.to_owned(), name.to_owned()));
+                self.assign(next, column)
+            }
+        }
+    }
+
+    /// Binds an expression that the metadata keeps as text.
+    fn definition(&mut self, text: &str, scope: &Scope<'_>) -> Result<Expr> {
+        let parsed = crate::parse::parse(&format!("SELECT {text}"))?;
+        let expr = parsed.into_iter().next().and_then(|parsed| match parsed.statement {
+            Statement::Select(select) => match select.body {
+                syntax::SelectBody::Query(query) => match query.items.into_iter().next() {
+                    Some(syntax::SelectItem::Expr { expr, .. }) => Some(expr),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        });
+        let expr = expr.ok_or_else(|| PgError::internal("a stored expression cannot be read"))?;
+        self.view_depth += 1;
+        let bound = self.expr(&expr, scope, Clause::Definition);
+        self.view_depth -= 1;
+        bound
+    }
+
+    /// Adds the stored generated columns, each computed from the row's other values.
+    fn generated_columns(
+        &mut self,
+        table: &Table,
+        fields: &mut Vec<Column>,
+        rows: &mut [Vec<Expr>],
+    ) -> Result<()> {
+        let generated: Vec<(Column, String)> = table
+            .collection
+            .fields
+            .iter()
+            .filter_map(|column| match &column.default {
+                FieldDefault::Generated(text) => Some((column.clone(), text.clone())),
+                _ => None,
+            })
+            .collect();
+        // DEFAULT may have been written for a generated column: drop the placeholder.
+        for (column, _) in &generated {
+            if let Some(place) = fields.iter().position(|field| field.name == column.name) {
+                fields.remove(place);
+                for row in rows.iter_mut() {
+                    row.remove(place);
+                }
+            }
+        }
+        let base: Vec<Column> = fields.clone();
+        for (column, text) in generated {
+            let mut scope = Scope::root();
+            scope.push(collection_item(table, "record", &table.name));
+            let bound = self.definition(&text, &scope)?;
+            let bound = self.assign(bound, &column)?;
+            for row in rows.iter_mut() {
+                row.push(form::replace(&bound, &mut |node| match node {
+                    Expr::Field(field) if field.source == "record" => {
+                        let value = base.iter().position(|other| other.name == field.name);
+                        Some(value.map_or_else(|| Expr::null(field.ty), |place| row[place].clone()))
+                    }
+                    _ => None,
+                }));
+            }
+            fields.push(column);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "the three parts that follow the rows of an INSERT")]
+    fn insert_tail(
+        &mut self,
+        insert: &syntax::Insert,
+        table: &Table,
+        alias: &str,
+    ) -> Result<(Option<Conflict>, Vec<OutputField>, Vec<query::Select>)> {
+        self.subqueries.push(Vec::new());
+        let visible = insert.alias.as_deref().unwrap_or(&table.name);
+        let mut scope = Scope::root();
+        scope.push(collection_item(table, alias, visible));
+        let mut returning = self.select_items(&insert.returning, &scope, Clause::Returning)?;
+        self.decide_unknown(&mut returning)?;
+        let conflict = match &insert.conflict {
+            None => None,
+            Some(conflict) => Some(self.conflict(conflict, table, scope)?),
+        };
+        let subqueries = self.subqueries.pop().unwrap_or_default();
+        Ok((conflict, returning, subqueries))
+    }
+
+    fn conflict(
+        &mut self,
+        conflict: &syntax::OnConflict,
+        table: &Table,
+        mut scope: Scope<'_>,
+    ) -> Result<Conflict> {
+        let mut fields = Vec::new();
+        for expr in &conflict.columns {
+            match &expr.kind {
+                ExprKind::Column(parts) if parts.len() == 1 => {
+                    let name = &parts[0];
+                    let found = self.place(table_column_plain(table, name), expr.span)?;
+                    fields.push(found.name.clone());
+                }
+                _ => {
+                    return Err(PgError::unsupported(
+                        "ON CONFLICT on an expression is not supported",
+                    )
+                    .with_hint("Name the columns of a unique constraint."));
+                }
+            }
+        }
+        if conflict.index_filter.is_some() {
+            return Err(PgError::unsupported(
+                "ON CONFLICT with a WHERE of the index is not supported",
+            ));
+        }
+        let unique_sets = unique_sets(table);
+        if let Some(name) = &conflict.constraint {
+            let found =
+                table.collection.constraints.iter().find(|constraint| constraint.name == *name);
+            match found.map(|constraint| &constraint.kind) {
+                Some(
+                    ConstraintKind::PrimaryKey { fields: keys }
+                    | ConstraintKind::Unique { fields: keys, .. },
+                ) => {
+                    fields.clone_from(keys);
+                }
+                Some(_) => {
+                    return Err(PgError::new(
+                        "42809",
+                        "constraint in ON CONFLICT clause has no associated index",
+                    ));
+                }
+                None => {
+                    return Err(PgError::new(
+                        "42704",
+                        format!(
+                            "constraint \"{name}\" for table \"{}\" does not exist",
+                            table.name
+                        ),
+                    ));
+                }
+            }
+        } else if !fields.is_empty() {
+            let matches = unique_sets.iter().any(|set| {
+                set.len() == fields.len() && set.iter().all(|name| fields.contains(name))
+            });
+            if !matches {
+                return Err(PgError::new(
+                    "42P10",
+                    "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+                ));
+            }
+        }
+        let Some((assignments, filter)) = &conflict.update else {
+            return Ok(Conflict {
+                fields,
+                constraint: None,
+                set: Vec::new(),
+                nothing: true,
+                filter: None,
+            });
+        };
+        if fields.is_empty() {
+            return Err(PgError::new(
+                "42601",
+                "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            )
+            .with_hint("For example, ON CONFLICT (column_name)."));
+        }
+        self.aliases.insert("excluded".to_owned());
+        let mut excluded = collection_item(table, "excluded", "excluded");
+        // Only a qualified name means the proposed row.
+        excluded.columns.clear();
+        scope.push(excluded);
+        let set = self.assignments(assignments, table, &scope)?;
+        let filter = match filter {
+            None => None,
+            Some(filter) => {
+                let bound = self.expr(filter, &scope, Clause::Where)?;
+                Some(self.resolver().to_boolean(bound, "WHERE")?)
+            }
+        };
+        Ok(Conflict { fields, constraint: None, set, nothing: false, filter })
+    }
+
+    /// SET: column and value in the order written, generated columns last.
+    fn assignments(
+        &mut self,
+        assignments: &[Assignment],
+        table: &Table,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<(String, Expr)>> {
+        let mut set: Vec<(String, Expr)> = Vec::new();
+        let add = |set: &mut Vec<(String, Expr)>, name: &str, value: Expr| -> Result<()> {
+            if set.iter().any(|(other, _)| other == name) {
+                return Err(PgError::new(
+                    "42601",
+                    format!("multiple assignments to same column \"{name}\""),
+                ));
+            }
+            set.push((name.to_owned(), value));
+            Ok(())
+        };
+        for assignment in assignments {
+            match assignment {
+                Assignment::Column { name, subscripts, value, span } => {
+                    let column = self.place(table_column(table, name), *span)?.clone();
+                    if !subscripts.is_empty() {
+                        return Err(PgError::unsupported(
+                            "assigning to an array element is not supported",
+                        )
+                        .with_hint("Assign the whole array."));
+                    }
+                    let value = self.set_value(value, &column, scope)?;
+                    add(&mut set, name, value)?;
+                }
+                Assignment::Row { names, value } => {
+                    let ExprKind::Row(values) = &value.kind else {
+                        return Err(PgError::unsupported(
+                            "assigning the columns of a subquery is not supported",
+                        )
+                        .with_hint("Assign each column from a subquery of its own."));
+                    };
+                    if values.len() != names.len() {
+                        return Err(PgError::new(
+                            "42601",
+                            "number of columns does not match number of values",
+                        ));
+                    }
+                    for (name, value) in names.iter().zip(values) {
+                        let column = table_column(table, name)?.clone();
+                        let value = self.set_value(value, &column, scope)?;
+                        add(&mut set, name, value)?;
+                    }
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    fn set_value(
+        &mut self,
+        value: &syntax::Expr,
+        column: &Column,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        if matches!(value.kind, ExprKind::Default) {
+            return self.default_of(column);
+        }
+        self.check_identity(column, None, true)?;
+        let bound = self.expr(value, scope, Clause::Set)?;
+        let assigned = self.assign(bound, column);
+        self.place(assigned, value.span)
+    }
+
+    /// Generated columns computed anew over the changed record.
+    fn regenerated(
+        &mut self,
+        table: &Table,
+        alias: &str,
+        set: &mut Vec<(String, Expr)>,
+    ) -> Result<()> {
+        let changed = set.clone();
+        for column in table.collection.fields.clone() {
+            let FieldDefault::Generated(text) = &column.default else {
+                continue;
+            };
+            set.retain(|(name, _)| *name != column.name);
+            let mut scope = Scope::root();
+            scope.push(collection_item(table, alias, &table.name));
+            let bound = self.definition(text, &scope)?;
+            let bound = self.assign(bound, &column)?;
+            let value = form::replace(&bound, &mut |node| match node {
+                Expr::Field(field) if field.source == alias => changed
+                    .iter()
+                    .find(|(name, _)| *name == field.name)
+                    .map(|(_, value)| value.clone()),
+                _ => None,
+            });
+            set.push((column.name.clone(), value));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn update(&mut self, update: &syntax::Update) -> Result<Update> {
+        let mut common = Vec::new();
+        let before = self.enter_with(update.with.as_ref(), &mut common)?;
+        self.subqueries.push(Vec::new());
+        let (table, alias) = self.target(&update.table, update.alias.as_deref(), "update")?;
+        let visible = update.alias.as_deref().unwrap_or(&table.name);
+        let mut scope = Scope::root();
+        let source = self.from(&update.from, &mut scope)?;
+        // The target's columns come first in RETURNING *.
+        let mut whole = Scope::root();
+        whole.push(collection_item(&table, &alias, visible));
+        for item in scope.items() {
+            whole.push(item.clone());
+        }
+        whole.check_unique()?;
+        let mut record_op = self.assignments(&update.set, &table, &whole)?;
+        self.regenerated(&table, &alias, &mut record_op)?;
+        let filter = self.filter(update.filter.as_ref(), &whole)?;
+        let mut returning = self.select_items(&update.returning, &whole, Clause::Returning)?;
+        self.decide_unknown(&mut returning)?;
+        let subqueries = self.subqueries.pop().unwrap_or_default();
+        self.leave_with(before);
+        if !common.is_empty() {
+            return Err(PgError::unsupported("WITH RECURSIVE in UPDATE is not supported"));
+        }
+        Ok(Update {
+            target: target_of(&table),
+            alias,
+            record_op,
+            record: serde_json::Map::new(),
+            source,
+            filter,
+            returning,
+            subqueries,
+        })
+    }
+
+    pub(crate) fn delete(&mut self, delete: &syntax::Delete) -> Result<Delete> {
+        let mut common = Vec::new();
+        let before = self.enter_with(delete.with.as_ref(), &mut common)?;
+        self.subqueries.push(Vec::new());
+        let (table, alias) = self.target(&delete.table, delete.alias.as_deref(), "delete from")?;
+        let visible = delete.alias.as_deref().unwrap_or(&table.name);
+        let mut scope = Scope::root();
+        let source = self.from(&delete.using, &mut scope)?;
+        let mut whole = Scope::root();
+        whole.push(collection_item(&table, &alias, visible));
+        for item in scope.items() {
+            whole.push(item.clone());
+        }
+        whole.check_unique()?;
+        let filter = self.filter(delete.filter.as_ref(), &whole)?;
+        let mut returning = self.select_items(&delete.returning, &whole, Clause::Returning)?;
+        self.decide_unknown(&mut returning)?;
+        let subqueries = self.subqueries.pop().unwrap_or_default();
+        self.leave_with(before);
+        if !common.is_empty() {
+            return Err(PgError::unsupported("WITH RECURSIVE in DELETE is not supported"));
+        }
+        Ok(Delete { target: target_of(&table), alias, source, filter, returning, subqueries })
+    }
+
+    fn filter(
+        &mut self,
+        filter: Option<&syntax::Expr>,
+        scope: &Scope<'_>,
+    ) -> Result<Option<Condition>> {
+        let Some(filter) = filter else {
+            return Ok(None);
+        };
+        let bound = self.expr(filter, scope, Clause::Where)?;
+        let bound = self.resolver().to_boolean(bound, "WHERE");
+        Ok(Some(Condition::Expr(self.place(bound, filter.span)?)))
+    }
+}
+
+fn named_type(column: &Column) -> NamedType {
+    NamedType {
+        name: column.name.clone(),
+        ty: TypeRef { id: TypeId(column.type_oid), typmod: column.typmod },
+    }
+}
+
+/// The column lists that are unique in a table.
+pub(crate) fn unique_sets(table: &Table) -> Vec<Vec<String>> {
+    let constraints =
+        table.collection.constraints.iter().filter_map(|constraint| match &constraint.kind {
+            ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
+                Some(fields.clone())
+            }
+            _ => None,
+        });
+    let indexes = table
+        .collection
+        .indexes
+        .iter()
+        .filter(|index| index.unique && index.filter.is_none())
+        .map(|index| index.keys.iter().map(|key| key.expr.clone()).collect());
+    constraints.chain(indexes).collect()
+}
+
+fn table_column<'t>(table: &'t Table, name: &str) -> Result<&'t Column> {
+    table.collection.fields.iter().find(|field| field.name == name).ok_or_else(|| {
+        PgError::new(
+            "42703",
+            format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
+        )
+    })
+}
+
+fn table_column_plain<'t>(table: &'t Table, name: &str) -> Result<&'t Column> {
+    table
+        .collection
+        .fields
+        .iter()
+        .find(|field| field.name == name)
+        .ok_or_else(|| PgError::new("42703", format!("column \"{name}\" does not exist")))
+}

@@ -1,0 +1,361 @@
+//! EXPLAIN: a plan as text or JSON.
+
+use dataman_metadata::id::ShardId;
+use dataman_node_protocol::query::NodeQuery;
+use dataman_pg::Expr;
+use serde_json::{Value as Json, json};
+
+use super::operator::{InsertSource, NodeScan, Operator, Root, ShardRule};
+use super::{Internal, Plan};
+use crate::route::prune::KeySource;
+
+/// The forms of EXPLAIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplainFormat {
+    /// Indented lines.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// One operator, ready to be printed.
+struct Node {
+    name: String,
+    facts: Vec<(&'static str, Json)>,
+    inputs: Vec<Node>,
+}
+
+impl Plan {
+    /// The plan's lines (`QUERY PLAN`), one row each; for JSON one row.
+    pub fn explain(&self, format: ExplainFormat) -> Vec<String> {
+        let mut root = match &self.root {
+            Root::Rows(operator) => operator_node(operator),
+            Root::Write(write) => {
+                let verb = if matches!(write.scan.query, NodeQuery::Update(_)) { "Update" } else { "Delete" };
+                let mut node = scan_node(verb, &write.scan);
+                if write.copies {
+                    node.facts.push(("Copies", json!("every shard")));
+                }
+                if let Some((rules, _)) = &write.agree {
+                    node.facts.push(("Only if one shard holds", json!(rules.iter().map(rule_text).collect::<Vec<_>>())));
+                }
+                node
+            }
+            Root::Insert(insert) => {
+                let shards = match &insert.placement {
+                    dataman_metadata::schema::Placement::Sharded(keyspace) => {
+                        format!("by {}", keyspace.fields.join(", "))
+                    }
+                    dataman_metadata::schema::Placement::Single { shard } => shard.to_string(),
+                    dataman_metadata::schema::Placement::Reference => format!("all {}", insert.shard_count),
+                };
+                let inputs = match &insert.rows {
+                    InsertSource::Query { operator, .. } => vec![operator_node(operator)],
+                    InsertSource::Values(_) => Vec::new(),
+                };
+                let mut facts = vec![("Collection", json!(insert.form.target.collection)), ("Shards", json!(shards))];
+                if let InsertSource::Values(rows) = &insert.rows {
+                    facts.push(("Rows", json!(rows.len())));
+                }
+                Node { name: "Insert".to_owned(), facts, inputs }
+            }
+        };
+        for (place, subplan) in self.subplans.iter().enumerate() {
+            let number = self
+                .parameters
+                .internal()
+                .iter()
+                .position(|internal| matches!(internal, Internal::Subquery(found, _) if *found == place))
+                .map(|found| self.params.len() + found + 1);
+            let mut node = operator_node(&subplan.operator);
+            node.facts.push(("First, as", json!(number.map(|number| format!("${number}")))));
+            root.inputs.push(node);
+        }
+        let computed: Vec<String> = self
+            .parameters
+            .internal()
+            .iter()
+            .enumerate()
+            .filter_map(|(place, internal)| match internal {
+                Internal::Once(expr) => Some(format!("${} = {}", self.params.len() + place + 1, expr_text(expr))),
+                Internal::NextValue(schema, name) => {
+                    Some(format!("${} = nextval({schema}.{name})", self.params.len() + place + 1))
+                }
+                Internal::Subquery(..) => None,
+            })
+            .collect();
+        if !computed.is_empty() {
+            root.facts.push(("Computed once", json!(computed)));
+        }
+        match format {
+            ExplainFormat::Text => {
+                let mut lines = Vec::new();
+                text_lines(&root, 0, &mut lines);
+                lines
+            }
+            ExplainFormat::Json => {
+                let document = json!([{ "Plan": to_json(&root), "Epoch": self.epoch.0 }]);
+                vec![serde_json::to_string_pretty(&document).unwrap_or_default()]
+            }
+        }
+    }
+}
+
+fn text_lines(node: &Node, depth: usize, lines: &mut Vec<String>) {
+    let (indent, arrow) = if depth == 0 { (0, "") } else { (depth * 6 - 4, "->  ") };
+    lines.push(format!("{}{arrow}{}", " ".repeat(indent), node.name));
+    let inner = if depth == 0 { 2 } else { indent + 6 };
+    for (label, value) in &node.facts {
+        match value {
+            Json::Array(items) => {
+                for item in items {
+                    lines.push(format!("{}{label}: {}", " ".repeat(inner), plain(item)));
+                }
+            }
+            other => lines.push(format!("{}{label}: {}", " ".repeat(inner), plain(other))),
+        }
+    }
+    for input in &node.inputs {
+        text_lines(input, depth + 1, lines);
+    }
+}
+
+fn plain(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn to_json(node: &Node) -> Json {
+    let mut object = serde_json::Map::new();
+    object.insert("Node Type".to_owned(), json!(node.name));
+    for (label, value) in &node.facts {
+        object.insert((*label).to_owned(), value.clone());
+    }
+    if !node.inputs.is_empty() {
+        object.insert("Plans".to_owned(), Json::Array(node.inputs.iter().map(to_json).collect()));
+    }
+    Json::Object(object)
+}
+
+fn operator_node(operator: &Operator) -> Node {
+    let inputs: Vec<Node> = operator.inputs().into_iter().map(operator_node).collect();
+    let mut facts = Vec::new();
+    let name = match operator {
+        Operator::Rows { rows, .. } => {
+            facts.push(("Rows", json!(rows.len())));
+            "Rows".to_owned()
+        }
+        Operator::Scan(scan) => return scan_node(scan_name(scan), scan),
+        Operator::Merge { scan, keys } => {
+            let mut node = scan_node("Merge Sorted", scan);
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| {
+                    format!(
+                        "column {}{}{}",
+                        key.column + 1,
+                        if key.descending { " DESC" } else { "" },
+                        if key.nulls_first == key.descending { "" } else if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" }
+                    )
+                })
+                .collect();
+            node.facts.insert(0, ("Order", json!(keys.join(", "))));
+            return node;
+        }
+        Operator::Route { whole, rules, otherwise } => {
+            let mut node = scan_node("Route", whole);
+            node.facts.retain(|(label, _)| *label != "Shards");
+            node.facts.insert(0, ("Shards", json!("the one that holds all keys")));
+            node.facts.insert(1, ("Keys", json!(rules.iter().map(rule_text).collect::<Vec<_>>())));
+            match otherwise {
+                Ok(_) => {
+                    node.inputs = inputs;
+                    if let Some(first) = node.inputs.first_mut() {
+                        first.name = format!("Otherwise: {}", first.name);
+                    }
+                }
+                Err(error) => node.facts.push(("Otherwise", json!(format!("refused: {}", error.message())))),
+            }
+            return node;
+        }
+        Operator::Filter { predicate, .. } => {
+            facts.push(("Condition", json!(expr_text(predicate))));
+            "Filter".to_owned()
+        }
+        Operator::Project { exprs, .. } => {
+            facts.push(("Output", json!(exprs.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
+            "Project".to_owned()
+        }
+        Operator::Combine { keys, aggregates, .. } => {
+            facts.push(("Group columns", json!(keys)));
+            facts.push((
+                "Aggregates",
+                json!(aggregates.iter().map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone())))).collect::<Vec<_>>().join(", ")),
+            ));
+            "Combine Aggregates".to_owned()
+        }
+        Operator::Group { keys, aggregates, .. } => {
+            facts.push(("Group", json!(keys.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
+            facts.push((
+                "Aggregates",
+                json!(aggregates.iter().map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone())))).collect::<Vec<_>>().join(", ")),
+            ));
+            "Aggregate".to_owned()
+        }
+        Operator::Distinct { keys, .. } => {
+            facts.push(("Columns", json!(keys.iter().map(|key| (key + 1).to_string()).collect::<Vec<_>>().join(", "))));
+            "Distinct".to_owned()
+        }
+        Operator::Sort { keys, .. } => {
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" }))
+                .collect();
+            facts.push(("Order", json!(keys.join(", "))));
+            "Sort".to_owned()
+        }
+        Operator::Limit { limit, offset, .. } => {
+            if let Some(limit) = limit {
+                facts.push(("Limit", json!(expr_text(limit))));
+            }
+            if let Some(offset) = offset {
+                facts.push(("Offset", json!(expr_text(offset))));
+            }
+            "Limit".to_owned()
+        }
+        Operator::Join { kind, equal, on, .. } => {
+            if let Some(on) = on {
+                facts.push(("Condition", json!(expr_text(on))));
+            }
+            format!("{} Join ({kind:?})", if equal.is_empty() { "Nested Loop" } else { "Hash" })
+        }
+        Operator::Append(_) => "Append".to_owned(),
+        Operator::SetOperation { kind, all, .. } => format!("{kind:?}{}", if *all { " All" } else { "" }),
+    };
+    Node { name, facts, inputs }
+}
+
+fn scan_name(scan: &NodeScan) -> &'static str {
+    match &scan.shards {
+        ShardRule::One(_) | ShardRule::Any => "Route",
+        ShardRule::All | ShardRule::Keys { .. } => "Scatter",
+    }
+}
+
+fn scan_node(name: &str, scan: &NodeScan) -> Node {
+    let mut facts = vec![("Shards", json!(rule_text(&scan.shards)))];
+    let count = scan.statements.len();
+    if matches!(scan.shards, ShardRule::All) {
+        facts[0].1 = json!(format!("all {count}"));
+    }
+    if let Some(first) = scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next()) {
+        facts.push(("Node query", json!(first.json)));
+    }
+    Node { name: name.to_owned(), facts, inputs: Vec::new() }
+}
+
+fn rule_text(rule: &ShardRule) -> String {
+    match rule {
+        ShardRule::All => "all".to_owned(),
+        ShardRule::Any => "any one".to_owned(),
+        ShardRule::One(shard) => shard.to_string(),
+        ShardRule::Keys { keyspace, rule, .. } => keyspace
+            .fields
+            .iter()
+            .zip(&rule.fields)
+            .map(|(name, sources)| {
+                let sources: Vec<String> = sources
+                    .iter()
+                    .map(|source| match source {
+                        KeySource::One(expr) => expr_text(expr),
+                        KeySource::Elements(expr) => format!("any of {}", expr_text(expr)),
+                    })
+                    .collect();
+                format!("{name} = {}", sources.join(" or "))
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// An expression in short: for reading, not for parsing.
+fn expr_text(expr: &Expr) -> String {
+    let list = |args: &[Expr]| args.iter().map(expr_text).collect::<Vec<_>>().join(", ");
+    match expr {
+        Expr::Const(constant) => {
+            let mut out = Vec::new();
+            if constant.value.is_null() {
+                return "NULL".to_owned();
+            }
+            dataman_pg::io::text::output(&constant.value, constant.ty.id, &dataman_pg::Context::default(), &mut out);
+            let text = String::from_utf8_lossy(&out).into_owned();
+            match constant.ty.id {
+                dataman_pg::TypeId::INT2
+                | dataman_pg::TypeId::INT4
+                | dataman_pg::TypeId::INT8
+                | dataman_pg::TypeId::NUMERIC
+                | dataman_pg::TypeId::BOOL => text,
+                _ => format!("'{text}'"),
+            }
+        }
+        Expr::Param { index, .. } => format!("${index}"),
+        Expr::Field(field) => format!("{}.{}", field.source, field.name),
+        Expr::Column { index, .. } => format!("column {}", index + 1),
+        Expr::Call(call) => {
+            let name = call
+                .operator
+                .and_then(dataman_pg::catalog::operator)
+                .map(|operator| operator.name);
+            match (name, call.args.as_slice()) {
+                (Some(name), [left, right]) => format!("({} {name} {})", expr_text(left), expr_text(right)),
+                (Some(name), [arg]) => format!("({name} {})", expr_text(arg)),
+                _ => format!(
+                    "{}({})",
+                    dataman_pg::catalog::function(call.function).map_or("?", |function| function.name),
+                    list(&call.args)
+                ),
+            }
+        }
+        Expr::Cast(cast) => {
+            format!("{}::{}", expr_text(&cast.arg), dataman_pg::catalog::format_type(cast.ty.id, cast.ty.typmod))
+        }
+        Expr::And(args) => format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" AND ")),
+        Expr::Or(args) => format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" OR ")),
+        Expr::Not(arg) => format!("(NOT {})", expr_text(arg)),
+        Expr::Is { arg, test, negated } => {
+            let word = format!("{test:?}").to_uppercase();
+            format!("({} IS {}{word})", expr_text(arg), if *negated { "NOT " } else { "" })
+        }
+        Expr::Aggregate(call) => {
+            let name = dataman_pg::catalog::function(call.function).map_or("?", |function| function.name);
+            let args = if call.args.is_empty() { "*".to_owned() } else { list(&call.args) };
+            format!("{name}({}{args})", if call.distinct { "DISTINCT " } else { "" })
+        }
+        Expr::Array { elements, .. } => format!("ARRAY[{}]", list(elements)),
+        Expr::ArrayOp { operator, all, left, array, .. } => format!(
+            "({} {} {} ({}))",
+            expr_text(left),
+            dataman_pg::catalog::operator(*operator).map_or("?", |operator| operator.name),
+            if *all { "ALL" } else { "ANY" },
+            expr_text(array)
+        ),
+        Expr::Coalesce { args, .. } => format!("COALESCE({})", list(args)),
+        Expr::Case { .. } => "CASE …".to_owned(),
+        Expr::Subquery { index, .. } => format!("(subquery {})", index + 1),
+        Expr::Extreme { greatest, args, .. } => format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, list(args)),
+        Expr::NullIf { call, .. } => format!("NULLIF({})", list(&call.args)),
+        Expr::Row(args) => format!("ROW({})", list(args)),
+        Expr::Distinct { call, negated } => {
+            format!("({} DISTINCT)", if *negated { format!("NOT {}", list(&call.args)) } else { list(&call.args) })
+        }
+        Expr::RowCompare { operator, .. } => format!("(row {operator} row)"),
+        Expr::Subscript { array, .. } => format!("{}[…]", expr_text(array)),
+        Expr::Window(window) => format!(
+            "{}({}) OVER (…)",
+            dataman_pg::catalog::function(window.function).map_or("?", |function| function.name),
+            list(&window.args)
+        ),
+    }
+}

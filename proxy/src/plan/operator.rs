@@ -1,0 +1,574 @@
+//! Plans: operators above the shards, and what each shard is asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dataman_metadata::id::{DatabaseId, DatastoreId, ShardId};
+use dataman_metadata::schema::Keyspace;
+use dataman_metadata::snapshot::shard_instance_name;
+use dataman_node_protocol::node::NodeStatement;
+use dataman_node_protocol::query::{JoinKind, NodeQuery, SetOperationKind};
+use dataman_pg::expr::{Aggregate, SortKey};
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::Plan;
+use super::form;
+use crate::route::prune::KeyRule;
+
+/// What a plan does.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// Returns rows.
+    Rows(Operator),
+    /// Inserts rows that the proxy computes.
+    Insert(Box<InsertPlan>),
+    /// Updates or deletes.
+    Write(Box<WritePlan>),
+}
+
+/// One step above the shards. Rows flow from the inputs upward.
+#[derive(Debug)]
+pub(crate) enum Operator {
+    /// Rows made of expressions alone.
+    Rows {
+        /// Rows × columns.
+        rows: Vec<Vec<Expr>>,
+        /// The columns' types.
+        columns: Vec<TypeRef>,
+    },
+    /// Node queries, their rows in any order.
+    Scan(NodeScan),
+    /// Node queries sorted alike, merged into one order.
+    Merge {
+        /// What the shards are asked.
+        scan: NodeScan,
+        /// The order: columns of the scan.
+        keys: Vec<MergeKey>,
+    },
+    /// The whole statement on the one shard that its keys decide, if they decide on one; else something else.
+    Route {
+        /// The statement as one shard runs it; its shards are where all the tables' rules agree.
+        whole: NodeScan,
+        /// One rule for each use of a sharded collection, and the shards of single ones.
+        rules: Vec<ShardRule>,
+        /// What is done when they do not agree.
+        otherwise: Result<Box<Operator>, PgError>,
+    },
+    /// Rows for which a condition is true.
+    Filter {
+        /// Rows in.
+        input: Box<Operator>,
+        /// The condition over their columns.
+        predicate: Expr,
+    },
+    /// Computed columns.
+    Project {
+        /// Rows in.
+        input: Box<Operator>,
+        /// The columns out.
+        exprs: Vec<Expr>,
+    },
+    /// Groups of partial aggregates: the first `keys` columns are the group, the rest partial results.
+    Combine {
+        /// Rows in.
+        input: Box<Operator>,
+        /// How many columns are the group's key.
+        keys: usize,
+        /// The aggregates, and how many columns of partial results each takes.
+        aggregates: Vec<Aggregate>,
+    },
+    /// Groups aggregated whole.
+    Group {
+        /// Rows in.
+        input: Box<Operator>,
+        /// The group's key.
+        keys: Vec<Expr>,
+        /// The aggregates over the input's columns.
+        aggregates: Vec<Aggregate>,
+    },
+    /// The first row of each set of rows that are alike in `keys`; all columns when none.
+    Distinct {
+        /// Rows in.
+        input: Box<Operator>,
+        /// The columns to compare.
+        keys: Vec<usize>,
+    },
+    /// All rows in an order.
+    Sort {
+        /// Rows in.
+        input: Box<Operator>,
+        /// The order.
+        keys: Vec<SortKey>,
+    },
+    /// Some of the rows.
+    Limit {
+        /// Rows in.
+        input: Box<Operator>,
+        /// At most so many; NULL is all.
+        limit: Option<Expr>,
+        /// After leaving out so many.
+        offset: Option<Expr>,
+        /// WITH TIES: rows alike in these columns of the last one stay.
+        ties: Option<Vec<usize>>,
+    },
+    /// A join.
+    Join {
+        /// Left rows.
+        left: Box<Operator>,
+        /// Right rows.
+        right: Box<Operator>,
+        /// Which join.
+        kind: JoinKind,
+        /// Equal pairs: an expression over the left columns, one over the right columns, of one type.
+        equal: Vec<(Expr, Expr)>,
+        /// The whole condition over left and right columns, the equal pairs included.
+        on: Option<Expr>,
+    },
+    /// All rows of several inputs.
+    Append(Vec<Operator>),
+    /// UNION, INTERSECT, EXCEPT of two inputs.
+    SetOperation {
+        /// Which.
+        kind: SetOperationKind,
+        /// ALL.
+        all: bool,
+        /// Left rows.
+        left: Box<Operator>,
+        /// Right rows.
+        right: Box<Operator>,
+    },
+}
+
+/// One key of a merge of sorted streams.
+#[derive(Debug, Clone)]
+pub(crate) struct MergeKey {
+    /// The column of the scan that holds it.
+    pub(crate) column: usize,
+    /// Its type.
+    pub(crate) ty: TypeRef,
+    /// DESC.
+    pub(crate) descending: bool,
+    /// NULLS FIRST.
+    pub(crate) nulls_first: bool,
+}
+
+/// What some shards of a datastore are asked.
+#[derive(Debug)]
+pub(crate) struct NodeScan {
+    /// The query; the shard instance is filled in for each shard.
+    pub(crate) query: NodeQuery,
+    /// For PostgreSQL shards, the client's own text with places for names, when it can go down as it is.
+    pub(crate) text: Option<TextTemplate>,
+    /// The columns that come back, hidden ones last.
+    pub(crate) columns: Vec<TypeRef>,
+    /// How many of them the client sees.
+    pub(crate) visible: usize,
+    /// Which shards.
+    pub(crate) shards: ShardRule,
+    /// The datastore.
+    pub(crate) datastore: DatastoreId,
+    /// The database, for the instances' names.
+    pub(crate) database: DatabaseId,
+    /// Which shards are PostgreSQL, by place: they can take `text`.
+    pub(crate) takes_sql: Vec<bool>,
+    /// The statements, one for each shard, made once.
+    pub(crate) statements: BTreeMap<ShardId, Arc<NodeStatement>>,
+}
+
+/// The client's text cut at its collections' names.
+#[derive(Debug, Clone)]
+pub(crate) struct TextTemplate {
+    /// Text pieces; between two of them stands a name.
+    pub(crate) pieces: Vec<String>,
+    /// The names: physical collection and the alias to add.
+    pub(crate) names: Vec<(String, Option<String>)>,
+}
+
+/// Which shards of a datastore hold what a query asks for.
+#[derive(Debug, Clone)]
+pub(crate) enum ShardRule {
+    /// All of them.
+    All,
+    /// This one.
+    One(ShardId),
+    /// Any one: every shard has a copy.
+    Any,
+    /// Those that the keys say.
+    Keys {
+        /// The keyspace.
+        keyspace: Keyspace,
+        /// The fields' types.
+        types: Vec<TypeRef>,
+        /// The keys.
+        rule: KeyRule,
+    },
+}
+
+/// A query run before the statement; its result is an internal parameter.
+#[derive(Debug)]
+pub(crate) struct SubPlan {
+    /// What it does.
+    pub(crate) operator: Operator,
+    /// What becomes of its rows.
+    pub(crate) kind: SubPlanKind,
+}
+
+/// What becomes of a subplan's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubPlanKind {
+    /// The one value of its one row.
+    Scalar,
+    /// Whether there is a row.
+    Exists,
+    /// All values as an array of this element type.
+    Array(TypeId),
+}
+
+/// An INSERT.
+#[derive(Debug)]
+pub(crate) struct InsertPlan {
+    /// The form without rows; one row's shape stands in its fields.
+    pub(crate) form: dataman_node_protocol::query::Insert,
+    /// The rows.
+    pub(crate) rows: InsertSource,
+    /// The collection's spread.
+    pub(crate) placement: dataman_metadata::schema::Placement,
+    /// Where the shard key's fields stand among the form's fields, by place in the key.
+    pub(crate) key_places: Vec<usize>,
+    /// The columns of RETURNING.
+    pub(crate) returning: Vec<TypeRef>,
+    /// The datastore.
+    pub(crate) datastore: DatastoreId,
+    /// The database.
+    pub(crate) database: DatabaseId,
+    /// How many shards the datastore has.
+    pub(crate) shard_count: u32,
+    /// The statements, one for each shard, made once; for a full batch and any other number of rows alike.
+    pub(crate) statements: BTreeMap<ShardId, Arc<NodeStatement>>,
+    /// The names and NOT NULL of the key's fields, for the error of a missing key.
+    pub(crate) label: String,
+}
+
+/// Where an INSERT's rows come from.
+#[derive(Debug)]
+pub(crate) enum InsertSource {
+    /// Rows × fields of expressions.
+    Values(Vec<Vec<Expr>>),
+    /// A query, and each field's value over its columns.
+    Query {
+        /// The query.
+        operator: Operator,
+        /// The fields' values.
+        fields: Vec<Expr>,
+    },
+}
+
+/// An UPDATE or DELETE.
+#[derive(Debug)]
+pub(crate) struct WritePlan {
+    /// The scan that changes and returns.
+    pub(crate) scan: NodeScan,
+    /// The rules that must agree on one shard for the statement to be right, when it is right on one shard only.
+    pub(crate) agree: Option<(Vec<ShardRule>, PgError)>,
+    /// The same change goes to every copy; one of them answers.
+    pub(crate) copies: bool,
+}
+
+impl Operator {
+    /// The types of the rows that come out.
+    pub(crate) fn columns(&self) -> Vec<TypeRef> {
+        match self {
+            Self::Rows { columns, .. } => columns.clone(),
+            Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } => {
+                scan.columns[..scan.visible].to_vec()
+            }
+            Self::Filter { input, .. }
+            | Self::Distinct { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => input.columns(),
+            Self::Project { exprs, .. } => exprs.iter().map(Expr::type_ref).collect(),
+            Self::Combine { input, keys, aggregates } => {
+                let mut columns = input.columns();
+                columns.truncate(*keys);
+                columns.extend(aggregates.iter().map(|aggregate| aggregate.ty));
+                columns
+            }
+            Self::Group { keys, aggregates, .. } => {
+                keys.iter().map(Expr::type_ref).chain(aggregates.iter().map(|aggregate| aggregate.ty)).collect()
+            }
+            Self::Join { left, right, .. } => {
+                let mut columns = left.columns();
+                columns.extend(right.columns());
+                columns
+            }
+            Self::Append(inputs) => inputs.first().map(Self::columns).unwrap_or_default(),
+            Self::SetOperation { left, .. } => left.columns(),
+        }
+    }
+
+    /// Calls `visit` on the operator's inputs.
+    pub(crate) fn inputs(&self) -> Vec<&Operator> {
+        match self {
+            Self::Rows { .. } | Self::Scan(_) | Self::Merge { .. } => Vec::new(),
+            Self::Route { otherwise, .. } => otherwise.iter().map(AsRef::as_ref).collect(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Combine { input, .. }
+            | Self::Group { input, .. }
+            | Self::Distinct { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => vec![input],
+            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
+            Self::Append(inputs) => inputs.iter().collect(),
+        }
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Operator> {
+        match self {
+            Self::Rows { .. } | Self::Scan(_) | Self::Merge { .. } => Vec::new(),
+            Self::Route { otherwise, .. } => otherwise.iter_mut().map(AsMut::as_mut).collect(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Combine { input, .. }
+            | Self::Group { input, .. }
+            | Self::Distinct { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => vec![input],
+            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
+            Self::Append(inputs) => inputs.iter_mut().collect(),
+        }
+    }
+
+    /// Calls `visit` on the scans of this operator and its inputs.
+    fn each_scan_mut(&mut self, visit: &mut dyn FnMut(&mut NodeScan)) {
+        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self {
+            visit(scan);
+        }
+        for input in self.inputs_mut() {
+            input.each_scan_mut(visit);
+        }
+    }
+
+    /// Calls `visit` on the top of every expression that is computed above the shards.
+    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        match self {
+            Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(&mut *visit),
+            Self::Filter { predicate, .. } => visit(predicate),
+            Self::Project { exprs, .. } => exprs.iter_mut().for_each(&mut *visit),
+            Self::Group { keys, aggregates, .. } => {
+                keys.iter_mut().for_each(&mut *visit);
+                for aggregate in aggregates {
+                    aggregate.args.iter_mut().for_each(&mut *visit);
+                    aggregate.filter.iter_mut().for_each(&mut *visit);
+                    aggregate.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+                }
+            }
+            Self::Sort { keys, .. } => keys.iter_mut().for_each(|key| visit(&mut key.expr)),
+            Self::Limit { limit, offset, .. } => {
+                limit.iter_mut().for_each(&mut *visit);
+                offset.iter_mut().for_each(&mut *visit);
+            }
+            Self::Join { equal, on, .. } => {
+                for (left, right) in equal {
+                    visit(left);
+                    visit(right);
+                }
+                on.iter_mut().for_each(&mut *visit);
+            }
+            Self::Route { rules, .. } => rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit)),
+            Self::Scan(_)
+            | Self::Merge { .. }
+            | Self::Combine { .. }
+            | Self::Distinct { .. }
+            | Self::Append(_)
+            | Self::SetOperation { .. } => {}
+        }
+        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self {
+            scan.each_expr_mut(visit);
+        }
+        for input in self.inputs_mut() {
+            input.each_expr_mut(visit);
+        }
+    }
+}
+
+impl ShardRule {
+    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        if let Self::Keys { rule, .. } = self {
+            rule.each_expr_mut(visit);
+        }
+    }
+}
+
+impl NodeScan {
+    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        self.shards.each_expr_mut(visit);
+        each_query_expr_mut(&mut self.query, visit);
+    }
+
+    /// The statement for one shard.
+    fn statement(&self, shard: ShardId, params: &[TypeId]) -> NodeStatement {
+        let instance = shard_instance_name(&self.database, shard);
+        let as_text = self.takes_sql.get(shard.0 as usize).copied().unwrap_or(false);
+        let query = match &self.text {
+            Some(text) if as_text => NodeQuery::Sql(dataman_node_protocol::query::SqlText {
+                text: text.fill(&instance),
+                params: params.to_vec(),
+                writes: !matches!(self.query, NodeQuery::Filter(_) | NodeQuery::Aggregate(_)),
+            }),
+            _ => {
+                let mut query = self.query.clone();
+                form::set_instance(&mut query, &self.database.0, &instance);
+                query
+            }
+        };
+        node_statement(query, params)
+    }
+}
+
+/// A query with its JSON.
+pub(crate) fn node_statement(query: NodeQuery, params: &[TypeId]) -> NodeStatement {
+    let json = serde_json::to_string(&query).unwrap_or_default();
+    NodeStatement { query, params: params.to_vec(), json }
+}
+
+impl TextTemplate {
+    /// The text with the names of one shard's instance.
+    fn fill(&self, instance: &str) -> String {
+        let mut text = String::new();
+        for (place, piece) in self.pieces.iter().enumerate() {
+            text.push_str(piece);
+            if let Some((name, alias)) = self.names.get(place) {
+                text.push_str(&quoted(instance));
+                text.push('.');
+                text.push_str(&quoted(name));
+                if let Some(alias) = alias {
+                    text.push_str(" AS ");
+                    text.push_str(&quoted(alias));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Calls `visit` on the top of every expression of a node query.
+pub(crate) fn each_query_expr_mut(query: &mut NodeQuery, visit: &mut dyn FnMut(&mut Expr)) {
+    use dataman_node_protocol::query::Records;
+    match query {
+        NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => form::each_expr_mut(select, visit),
+        NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => {
+            match &mut insert.records {
+                Records::Values(rows) => rows.iter_mut().flatten().for_each(&mut *visit),
+                Records::Query(select) => form::each_expr_mut(select, visit),
+                Records::Parameters => {}
+            }
+            if let Some(conflict) = &mut insert.conflict {
+                conflict.set.iter_mut().for_each(|(_, value)| visit(value));
+                conflict.filter.iter_mut().for_each(&mut *visit);
+            }
+            form::output_exprs_mut(&mut insert.returning, visit);
+            insert.subqueries.iter_mut().for_each(|select| form::each_expr_mut(select, visit));
+        }
+        NodeQuery::Update(update) => {
+            update.record_op.iter_mut().for_each(|(_, value)| visit(value));
+            update.source.iter_mut().for_each(|source| form::source_exprs_mut(source, visit));
+            for source in &mut update.source {
+                form::source_selects_mut(source, &mut |select| form::own_exprs_mut(select, visit));
+            }
+            update.filter.iter_mut().for_each(|filter| form::condition_exprs_mut(filter, visit));
+            form::output_exprs_mut(&mut update.returning, visit);
+            update.subqueries.iter_mut().for_each(|select| form::each_expr_mut(select, visit));
+        }
+        NodeQuery::Delete(delete) => {
+            delete.source.iter_mut().for_each(|source| form::source_exprs_mut(source, visit));
+            for source in &mut delete.source {
+                form::source_selects_mut(source, &mut |select| form::own_exprs_mut(select, visit));
+            }
+            delete.filter.iter_mut().for_each(|filter| form::condition_exprs_mut(filter, visit));
+            form::output_exprs_mut(&mut delete.returning, visit);
+            delete.subqueries.iter_mut().for_each(|select| form::each_expr_mut(select, visit));
+        }
+        NodeQuery::Get(_) | NodeQuery::Set(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) => {}
+    }
+}
+
+/// Gives internal parameters their final numbers, behind the client's.
+pub(super) fn number_parameters(plan: &mut Plan) {
+    let parameters = plan.parameters.clone();
+    let mut number = |expr: &mut Expr| {
+        form::each_node_mut(expr, &mut |node| {
+            if let Expr::Param { index, .. } = node {
+                *index = parameters.final_index(*index);
+            }
+        });
+    };
+    for subplan in &mut plan.subplans {
+        subplan.operator.each_expr_mut(&mut number);
+    }
+    match &mut plan.root {
+        Root::Rows(operator) => operator.each_expr_mut(&mut number),
+        Root::Insert(insert) => {
+            match &mut insert.rows {
+                InsertSource::Values(rows) => rows.iter_mut().flatten().for_each(&mut number),
+                InsertSource::Query { operator, fields } => {
+                    operator.each_expr_mut(&mut number);
+                    fields.iter_mut().for_each(&mut number);
+                }
+            }
+            let mut query = NodeQuery::InsertMany(insert.form.clone());
+            each_query_expr_mut(&mut query, &mut number);
+            if let NodeQuery::InsertMany(form) = query {
+                insert.form = form;
+            }
+        }
+        Root::Write(write) => {
+            write.scan.each_expr_mut(&mut number);
+            if let Some((rules, _)) = &mut write.agree {
+                rules.iter_mut().for_each(|rule| rule.each_expr_mut(&mut number));
+            }
+        }
+    }
+    plan.parameters.number_internal(&mut number);
+}
+
+/// Makes each shard's statement of each scan.
+pub(super) fn make_statements(plan: &mut Plan) {
+    let params = plan.parameters.all();
+    let snapshot = Arc::clone(&plan.snapshot);
+    let mut make = |scan: &mut NodeScan| {
+        let count = snapshot.datastores.get(&scan.datastore).map_or(0, dataman_metadata::topology::Datastore::shard_count);
+        let shards: Vec<ShardId> = match &scan.shards {
+            ShardRule::One(shard) => vec![*shard],
+            ShardRule::Any => vec![ShardId(0)],
+            ShardRule::All | ShardRule::Keys { .. } => (0..count).map(ShardId).collect(),
+        };
+        for shard in shards {
+            let statement = scan.statement(shard, &params);
+            scan.statements.insert(shard, Arc::new(statement));
+        }
+    };
+    for subplan in &mut plan.subplans {
+        subplan.operator.each_scan_mut(&mut make);
+    }
+    match &mut plan.root {
+        Root::Rows(operator) => operator.each_scan_mut(&mut make),
+        Root::Write(write) => make(&mut write.scan),
+        Root::Insert(insert) => {
+            if let InsertSource::Query { operator, .. } = &mut insert.rows {
+                operator.each_scan_mut(&mut make);
+            }
+            for shard in (0..insert.shard_count).map(ShardId) {
+                let mut query = NodeQuery::InsertMany(insert.form.clone());
+                form::set_instance(&mut query, &insert.database.0, &shard_instance_name(&insert.database, shard));
+                let row: Vec<TypeId> = insert.form.fields.iter().map(|field| field.ty.id).collect();
+                insert.statements.insert(shard, Arc::new(node_statement(query, &row)));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Which built-in functions may run on a shard.
+//!
+//! A shard's own server knows nothing of dataman: its catalog, its locks, its files and its sessions are not the client's. So a
+//! function crosses this line only when its answer depends on nothing but its arguments and on settings that dataman
+//! sends along.
+
+use dataman_pg::PgError;
+use dataman_pg::catalog::Function;
+
+/// Prefixes of names whose answers are about the server or its objects.
+const SERVER_PREFIXES: &[&str] = &[
+    "pg_",
+    "has_",
+    "txid_",
+    "lo_",
+    "inet_client",
+    "inet_server",
+    "binary_upgrade_",
+    "col_description",
+    "obj_description",
+    "shobj_description",
+    "query_to_",
+    "table_to_",
+    "schema_to_",
+    "database_to_",
+    "cursor_to_",
+    "ts_",
+    "to_reg",
+    "current_setting",
+    "set_config",
+    "currtid",
+    "lowrite",
+    "loread",
+    "brin_",
+    "gin_",
+    "row_security_active",
+];
+
+/// Names among them that are pure.
+const PURE: &[&str] =
+    &["pg_size_pretty", "pg_size_bytes", "pg_column_size", "ts_rank", "ts_rank_cd", "ts_headline"];
+
+/// Refuses a function that may not run on a shard.
+///
+/// # Errors
+/// `0A000` naming the function.
+pub(crate) fn check_function(function: &Function) -> Result<(), PgError> {
+    let server = SERVER_PREFIXES.iter().any(|prefix| function.name.starts_with(prefix));
+    let query_text = function.name.ends_with("_to_xml") || function.name.ends_with("_to_xmlschema");
+    if (server && !PURE.contains(&function.name)) || query_text {
+        return Err(PgError::unsupported(format!(
+            "the function {} is not supported",
+            function.name
+        ))
+        .with_hint("It asks about one server; behind dataman there are several."));
+    }
+    Ok(())
+}

@@ -1,0 +1,546 @@
+//! SELECT → operators: one shard, shard by shard, or above the shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataman_metadata::id::{DatastoreId, ShardId};
+use dataman_metadata::schema::Placement;
+use dataman_node_protocol::capability::{Feature, is_exact_tree};
+use dataman_node_protocol::query::{Distinct, JoinKind, NodeQuery, OutputField, Select, Source};
+use dataman_pg::expr::{Field, SubqueryKind};
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::bind::{Internal, NamePlace};
+use super::distribution::{
+    Distribution, Prover, collection_aliases, collections_with_conditions, equal_to, filter_conjuncts,
+    inner_join_conditions, key_fields, source_with_conditions,
+};
+use super::form::{self, each_own_source, for_each_expr, for_each_select, output_columns, walk};
+use super::operator::{NodeScan, Operator, ShardRule, SubPlan, SubPlanKind, TextTemplate};
+use super::{Planner, fold};
+use crate::route::prune::key_rule;
+use crate::scatter::contract::ShardRef;
+
+pub(super) type Result<T> = std::result::Result<T, PgError>;
+
+impl Planner<'_> {
+    /// Plans the statement itself.
+    pub(super) fn top_select(&mut self, mut select: Select) -> Result<Operator> {
+        fold::fold_select(&mut select, &mut self.parameters);
+        let text = self.text_template();
+        self.select(select, text)
+    }
+
+    /// Plans a select; `text` is the client's own text when the select is the whole statement.
+    pub(super) fn select(&mut self, select: Select, text: Option<TextTemplate>) -> Result<Operator> {
+        let aliases = collection_aliases(&select);
+        if aliases.is_empty() {
+            return self.above(select);
+        }
+        let Some(datastore) = self.one_datastore(&aliases) else {
+            return self.general(select);
+        };
+        if let Some(rule) = self.one_place(&aliases, &datastore) {
+            if self.carried_out(&select, &datastore) {
+                return Ok(Operator::Scan(self.scan(select, rule, &datastore, text)));
+            }
+            return self.general(select);
+        }
+        let pinned = self.pinned(&select).filter(|_| self.carried_out(&select, &datastore));
+        match pinned {
+            None => self.general(select),
+            Some(rules) => {
+                let whole = self.scan(select.clone(), ShardRule::All, &datastore, text);
+                let otherwise = self.general(select).map(Box::new);
+                Ok(Operator::Route { whole, rules, otherwise })
+            }
+        }
+    }
+
+    /// Shard by shard with a merge where that is proven, else above the shards.
+    fn general(&mut self, mut select: Select) -> Result<Operator> {
+        self.run_subqueries_first(&mut select)?;
+        let aliases = collection_aliases(&select);
+        if aliases.is_empty() {
+            return self.above(select);
+        }
+        let saved = (self.subplans.len(), self.parameters.clone());
+        let by_shard = match self.one_datastore(&aliases) {
+            Some(datastore) => self.by_shard(&select, &datastore),
+            None => Err(PgError::unsupported("a query over several datastores is not supported yet")),
+        };
+        let refused = match by_shard {
+            Ok(operator) => return Ok(operator),
+            Err(error) => error,
+        };
+        self.subplans.truncate(saved.0);
+        self.parameters = saved.1;
+        self.above(select).map_err(|above| if above.sqlstate() == "0A000" && above.hint().is_none() { better(refused, above) } else { above })
+    }
+
+    fn by_shard(&mut self, select: &Select, datastore: &DatastoreId) -> Result<Operator> {
+        let prover = Prover { tables: &self.tables };
+        if !select.union.is_empty() {
+            return self.union_by_shard(select, datastore);
+        }
+        match prover.block(select, &[])? {
+            Distribution::Replicated => self.on_one(select, ShardRule::Any, datastore),
+            Distribution::Single(shard) => self.on_one(select, ShardRule::One(shard), datastore),
+            Distribution::Spread(spread) => {
+                if select.lock.is_some() {
+                    return Err(PgError::unsupported("FOR UPDATE and its like over several shards is not supported yet")
+                        .with_hint("Fix the shard key to one value."));
+                }
+                prover.windows_stay(select, &spread)?;
+                self.split(select, &spread, datastore)
+            }
+        }
+    }
+
+    fn on_one(&mut self, select: &Select, rule: ShardRule, datastore: &DatastoreId) -> Result<Operator> {
+        if !self.carried_out(select, datastore) {
+            return Err(PgError::unsupported("the shard's database cannot carry out the query exactly"));
+        }
+        Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)))
+    }
+
+    /// UNION ALL and aligned set operations run whole on each shard; their order and limit are merged.
+    fn union_by_shard(&mut self, select: &Select, datastore: &DatastoreId) -> Result<Operator> {
+        let mut core = select.clone();
+        core.sort.clear();
+        core.limit = None;
+        core.offset = None;
+        let prover = Prover { tables: &self.tables };
+        let rule = match prover.whole(&core, &[])? {
+            Distribution::Replicated => ShardRule::Any,
+            Distribution::Single(shard) => ShardRule::One(shard),
+            Distribution::Spread(_) => ShardRule::All,
+        };
+        if !self.carried_out(select, datastore) {
+            return Err(PgError::unsupported("the shard's database cannot carry out the query exactly"));
+        }
+        if !matches!(rule, ShardRule::All) {
+            return Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)));
+        }
+        let columns: Vec<TypeRef> = output_columns(select).iter().map(|column| column.ty).collect();
+        let input = Operator::Scan(self.scan(core, rule, datastore, None));
+        let tail = super::above::Tail {
+            having: None,
+            fields: columns.iter().enumerate().map(|(index, ty)| Expr::Column { index, ty: *ty }).collect(),
+            distinct: super::above::TailDistinct::All,
+            sort: select.sort.clone(),
+            limit: select.limit.clone(),
+            offset: select.offset.clone(),
+            with_ties: select.with_ties,
+        };
+        super::above::tail(input, tail)
+    }
+
+    /// A scan of some shards.
+    pub(super) fn scan(
+        &self,
+        select: Select,
+        shards: ShardRule,
+        datastore: &DatastoreId,
+        text: Option<TextTemplate>,
+    ) -> NodeScan {
+        let columns: Vec<TypeRef> = output_columns(&select).iter().map(|column| column.ty).collect();
+        let query = if select.group.is_some() { NodeQuery::Aggregate(select) } else { NodeQuery::Filter(select) };
+        self.node_scan(query, columns, shards, datastore, text)
+    }
+
+    pub(super) fn node_scan(
+        &self,
+        query: NodeQuery,
+        columns: Vec<TypeRef>,
+        shards: ShardRule,
+        datastore: &DatastoreId,
+        text: Option<TextTemplate>,
+    ) -> NodeScan {
+        let takes_sql = (0..self.shard_count(datastore))
+            .map(|shard| {
+                let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
+                self.context.capabilities.of(&shard).is_some_and(|capability| capability.takes_sql())
+            })
+            .collect();
+        NodeScan {
+            query,
+            text,
+            visible: columns.len(),
+            columns,
+            shards,
+            datastore: datastore.clone(),
+            database: self.context.database.into(),
+            takes_sql,
+            statements: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn shard_count(&self, datastore: &DatastoreId) -> u32 {
+        self.context
+            .snapshot
+            .datastores
+            .get(datastore)
+            .map_or(0, dataman_metadata::topology::Datastore::shard_count)
+    }
+
+    /// The datastore of all the collections, if it is one.
+    pub(super) fn one_datastore(&self, aliases: &[String]) -> Option<DatastoreId> {
+        let mut datastores: BTreeSet<&DatastoreId> = BTreeSet::new();
+        for alias in aliases {
+            datastores.insert(&self.tables.get(alias)?.collection.datastore);
+        }
+        let first = datastores.pop_first()?;
+        datastores.is_empty().then(|| first.clone())
+    }
+
+    /// The one shard where all the collections are whole, decided by their placement alone.
+    pub(super) fn one_place(&self, aliases: &[String], datastore: &DatastoreId) -> Option<ShardRule> {
+        if self.shard_count(datastore) == 1 {
+            return Some(ShardRule::One(ShardId(0)));
+        }
+        let mut rule = ShardRule::Any;
+        for alias in aliases {
+            match (&self.tables.get(alias)?.collection.placement, &rule) {
+                (Placement::Reference, _) => {}
+                (Placement::Single { shard }, ShardRule::Any) => rule = ShardRule::One(*shard),
+                (Placement::Single { shard }, ShardRule::One(other)) if shard == other => {}
+                _ => return None,
+            }
+        }
+        Some(rule)
+    }
+
+    /// One rule for each collection of the statement, when each is fixed to some keys or one shard.
+    pub(super) fn pinned(&self, select: &Select) -> Option<Vec<ShardRule>> {
+        let mut found = Vec::new();
+        collections_with_conditions(select, &[], &mut found);
+        self.rules_of(&found)
+    }
+
+    /// The same over collections whose conditions are known.
+    pub(super) fn rules_of(&self, found: &[(&str, Vec<&Expr>)]) -> Option<Vec<ShardRule>> {
+        let mut rules = Vec::new();
+        for (alias, conditions) in found {
+            match &self.tables.get(*alias)?.collection.placement {
+                Placement::Reference => {}
+                Placement::Single { shard } => rules.push(ShardRule::One(*shard)),
+                Placement::Sharded(_) => rules.push(self.rule(alias, conditions)?),
+            }
+        }
+        Some(rules)
+    }
+
+    /// What conditions say of one sharded collection's shards.
+    fn rule(&self, alias: &str, conditions: &[&Expr]) -> Option<ShardRule> {
+        let table = self.tables.get(alias)?;
+        let keyspace = table.collection.keyspace()?;
+        let key = key_fields(table);
+        let same = |field: &Field| equal_to(field, conditions);
+        let rule = key_rule(conditions, &key, alias, &same)?;
+        Some(ShardRule::Keys {
+            keyspace: keyspace.clone(),
+            types: key.into_iter().map(|(_, ty)| ty).collect(),
+            rule,
+        })
+    }
+
+    /// The shards that can have rows of a select that runs shard by shard: its conditions on a collection of which every
+    /// row of the result has a row.
+    pub(super) fn prune(&self, select: &Select) -> ShardRule {
+        let mut conditions = Vec::new();
+        filter_conjuncts(select.filter.as_ref(), &mut conditions);
+        for source in &select.source {
+            inner_join_conditions(source, &mut conditions);
+        }
+        let mut kept = Vec::new();
+        for source in &select.source {
+            kept_collections(source, &mut kept);
+        }
+        let mut found = Vec::new();
+        for source in &select.source {
+            source_with_conditions(source, &conditions, &mut found);
+        }
+        found
+            .iter()
+            .filter(|(alias, _)| kept.contains(alias))
+            .find_map(|(alias, _)| self.rule(alias, &conditions))
+            .unwrap_or(ShardRule::All)
+    }
+
+    /// Whether the datastore's shards carry out the whole select with PostgreSQL's meaning.
+    pub(super) fn carried_out(&self, select: &Select, datastore: &DatastoreId) -> bool {
+        (0..self.shard_count(datastore)).all(|shard| {
+            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
+            let Some(capability) = self.context.capabilities.of(&shard) else {
+                return false;
+            };
+            let mut exact = true;
+            for_each_select(select, &mut |select| {
+                exact = exact && features(select).iter().all(|feature| capability.supports(*feature));
+                for_each_expr(select, &mut |expr| exact = exact && is_exact_tree(capability, expr));
+                let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
+                exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
+                exact = exact && select.group.iter().flatten().all(sorted);
+                if matches!(select.distinct, Distinct::Distinct) {
+                    exact = exact && output_columns(select).iter().all(|column| capability.sorts_exactly(column.ty.id));
+                }
+            });
+            exact
+        })
+    }
+
+    /// Whether the datastore's shards carry out one expression exactly.
+    pub(super) fn exact(&self, expr: &Expr, datastore: &DatastoreId) -> bool {
+        (0..self.shard_count(datastore)).all(|shard| {
+            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
+            self.context.capabilities.of(&shard).is_some_and(|capability| is_exact_tree(capability, expr))
+        })
+    }
+
+    /// Whether the datastore's shards all have a feature.
+    pub(super) fn supports(&self, feature: Feature, datastore: &DatastoreId) -> bool {
+        (0..self.shard_count(datastore)).all(|shard| {
+            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
+            self.context.capabilities.of(&shard).is_some_and(|capability| capability.supports(feature))
+        })
+    }
+
+    /// Subqueries that do not look at the outer row and that a shard alone cannot answer run first; their results become
+    /// parameters.
+    pub(super) fn run_subqueries_first(&mut self, select: &mut Select) -> Result<()> {
+        let subqueries = std::mem::take(&mut select.subqueries);
+        let mut result = Ok(());
+        let mut shell = std::mem::take(select);
+        let distribution = Prover { tables: &self.tables }.block(&shell, &[]);
+        form::own_exprs_mut(&mut shell, &mut |expr| {
+            form::each_node_mut(expr, &mut |node| {
+                if result.is_err() {
+                    return;
+                }
+                if let Expr::Subquery { index, kind, .. } = node
+                    && let Some(subquery) = subqueries.get(*index)
+                {
+                    let stays = match &distribution {
+                        Ok(distribution) => Prover { tables: &self.tables }
+                            .subquery_stays(subquery, kind, distribution, &[])
+                            .is_ok(),
+                        Err(_) => false,
+                    };
+                    if stays || !is_uncorrelated(subquery) {
+                        return;
+                    }
+                    match self.first(subquery.clone(), node) {
+                        Ok(replacement) => *node = replacement,
+                        Err(error) => result = Err(error),
+                    }
+                }
+            });
+        });
+        *select = shell;
+        select.subqueries = subqueries;
+        result?;
+        self.drop_unused_subqueries(select);
+        Ok(())
+    }
+
+    /// Leaves out subqueries that nothing refers to any more.
+    pub(super) fn drop_unused_subqueries(&self, select: &mut Select) {
+        let subqueries = std::mem::take(&mut select.subqueries);
+        let mut kept: Vec<Select> = Vec::new();
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+        form::own_exprs_mut(select, &mut |expr| {
+            form::each_node_mut(expr, &mut |node| {
+                if let Expr::Subquery { index, .. } = node {
+                    let place = *places.entry(*index).or_insert_with(|| {
+                        kept.extend(subqueries.get(*index).cloned());
+                        kept.len() - 1
+                    });
+                    *index = place;
+                }
+            });
+        });
+        select.subqueries = kept;
+    }
+
+    /// A subquery that runs before the statement, and the expression that reads its result.
+    pub(super) fn first(&mut self, subquery: Select, node: &Expr) -> Result<Expr> {
+        let Expr::Subquery { kind, ty, .. } = node else {
+            return Err(PgError::internal("only a subquery runs first"));
+        };
+        let columns = output_columns(&subquery);
+        let operator = self.select(subquery, None)?;
+        let place = self.subplans.len();
+        let (kind, ty, replacement): (SubPlanKind, TypeId, Box<dyn FnOnce(Expr) -> Expr>) = match kind {
+            SubqueryKind::Scalar => (SubPlanKind::Scalar, ty.id, Box::new(|param| param)),
+            SubqueryKind::Exists => (SubPlanKind::Exists, TypeId::BOOL, Box::new(|param| param)),
+            SubqueryKind::Array => {
+                let element = columns.first().map_or(TypeId::TEXT, |column| column.ty.id);
+                (SubPlanKind::Array(element), ty.id, Box::new(|param| param))
+            }
+            SubqueryKind::Compare { all, left, operators } => {
+                let ([left], [operator], [column]) = (left.as_slice(), operators.as_slice(), columns.as_slice()) else {
+                    return Err(PgError::unsupported("comparing rows with a subquery over several shards is not supported yet"));
+                };
+                let found = dataman_pg::catalog::operator(*operator)
+                    .ok_or_else(|| PgError::internal("an operator of the comparison is not known"))?;
+                let array = dataman_pg::catalog::type_by_id(column.ty.id).map_or(TypeId(0), |found| found.array);
+                if array.0 == 0 {
+                    return Err(PgError::unsupported("comparing with a subquery of this type over several shards is not supported yet"));
+                }
+                let (all, left, operator, function) = (*all, left.clone(), *operator, found.function);
+                (
+                    SubPlanKind::Array(column.ty.id),
+                    array,
+                    Box::new(move |param| Expr::ArrayOp {
+                        function,
+                        operator,
+                        all,
+                        left: Box::new(left),
+                        array: Box::new(param),
+                    }),
+                )
+            }
+        };
+        self.subplans.push(SubPlan { operator, kind });
+        Ok(replacement(self.parameters.add_internal(Internal::Subquery(place, ty))))
+    }
+
+    /// The client's text cut at its names, when it can go to a PostgreSQL as it is.
+    pub(super) fn text_template(&self) -> Option<TextTemplate> {
+        let facts = &self.facts;
+        if facts.view || facts.internal || facts.repeated || !self.parameters.internal().is_empty() {
+            return None;
+        }
+        let mut names: Vec<&NamePlace> = facts.names.iter().collect();
+        names.sort_by_key(|name| name.span.start);
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        for name in &names {
+            if name.span.end <= name.span.start || name.span.start < at {
+                return None;
+            }
+            pieces.push(self.text.get(at..name.span.start)?.to_owned());
+            at = name.span.end;
+        }
+        pieces.push(self.text.get(at..)?.to_owned());
+        let names = names.iter().map(|name| (name.physical.clone(), name.alias.clone())).collect();
+        Some(TextTemplate { pieces, names })
+    }
+
+    /// An alias that the statement does not use.
+    pub(super) fn fresh_alias(&mut self, word: &str) -> String {
+        self.next_alias += 1;
+        format!("{word}#{}", self.next_alias)
+    }
+}
+
+/// The collections of which every row of a source has a row: not those that an outer join may fill up.
+fn kept_collections<'s>(source: &'s Source, into: &mut Vec<&'s str>) {
+    match source {
+        Source::Collection { alias, .. } => into.push(alias),
+        Source::Join { left, right, kind, .. } => {
+            if matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                kept_collections(left, into);
+            }
+            if matches!(kind, JoinKind::Inner | JoinKind::Right) {
+                kept_collections(right, into);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A select that reads no source but its own.
+pub(super) fn is_uncorrelated(select: &Select) -> bool {
+    let mut own: BTreeSet<&str> = BTreeSet::new();
+    form::for_each_source(select, &mut |source| own.extend(form::alias_of(source)));
+    let mut uncorrelated = true;
+    for_each_select(select, &mut |inner| {
+        for_each_expr(inner, &mut |expr| {
+            walk(expr, &mut |node| {
+                if let Expr::Field(field) = node {
+                    uncorrelated &= own.contains(field.source.as_str());
+                }
+            });
+        });
+    });
+    uncorrelated
+}
+
+/// What a database must have to carry out a select itself, not counting the selects inside it.
+pub(super) fn features(select: &Select) -> Vec<Feature> {
+    let mut features = Vec::new();
+    for source in &select.source {
+        each_own_source(source, &mut |source| match source {
+            Source::Collection { .. } => {}
+            Source::Query { lateral, .. } => {
+                features.push(Feature::Subquery);
+                if *lateral {
+                    features.push(Feature::Lateral);
+                }
+            }
+            Source::CommonTable { .. } => features.push(Feature::CommonTable),
+            Source::Values { .. } => features.push(Feature::Values),
+            Source::Function { .. } => features.push(Feature::TableFunction),
+            Source::Join { kind, .. } => features.push(match kind {
+                JoinKind::Inner | JoinKind::Left => Feature::Join,
+                JoinKind::Right | JoinKind::Full => Feature::OuterJoin,
+            }),
+        });
+    }
+    if select.source.len() > 1 {
+        features.push(Feature::Join);
+    }
+    if select.group.is_some() {
+        features.push(Feature::Group);
+    }
+    match select.distinct {
+        Distinct::All => {}
+        Distinct::Distinct => features.push(Feature::Distinct),
+        Distinct::On(_) => features.push(Feature::DistinctOn),
+    }
+    if !select.sort.is_empty() || select.limit.is_some() || select.offset.is_some() {
+        features.push(Feature::Sort);
+    }
+    if select.with_ties {
+        features.push(Feature::WithTies);
+    }
+    if !select.subqueries.is_empty() {
+        features.push(Feature::Subquery);
+    }
+    if !select.union.is_empty() {
+        features.push(Feature::SetOperation);
+    }
+    for table in &select.with {
+        features.push(if table.recursive { Feature::Recursive } else { Feature::CommonTable });
+    }
+    if select.lock.is_some() {
+        features.push(Feature::Lock);
+    }
+    for_each_expr(select, &mut |expr| {
+        walk(expr, &mut |node| {
+            if matches!(node, Expr::Window(_)) {
+                features.push(Feature::Window);
+            }
+        });
+    });
+    features
+}
+
+/// Of two refusals the one that says more.
+fn better(by_shard: PgError, above: PgError) -> PgError {
+    if by_shard.hint().is_some() { by_shard } else { above }
+}
+
+/// The output expressions of a bound select.
+pub(super) fn output_exprs(select: &Select) -> Vec<Expr> {
+    select
+        .fields
+        .iter()
+        .filter_map(|field| match field {
+            OutputField::Bound { expr, .. } => Some(expr.clone()),
+            OutputField::Named(_) => None,
+        })
+        .collect()
+}

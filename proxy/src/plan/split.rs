@@ -1,0 +1,394 @@
+//! A query over spread rows → a part for each shard and a merge.
+
+use dataman_metadata::id::DatastoreId;
+use dataman_node_protocol::capability::Feature;
+use dataman_node_protocol::query::{Distinct, OutputField, Select};
+use dataman_pg::aggregate;
+use dataman_pg::expr::Aggregate;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId, Value};
+
+use super::Planner;
+use super::above::{Tail, TailDistinct, tail};
+use super::distribution::Spread;
+use super::form::{replace, walk};
+use super::operator::{MergeKey, Operator};
+use super::select::{Result, output_exprs};
+
+impl Planner<'_> {
+    /// Divides a select whose FROM and WHERE stay on the shards.
+    pub(super) fn split(&mut self, select: &Select, spread: &Spread, datastore: &DatastoreId) -> Result<Operator> {
+        match &select.group {
+            Some(group) if !spread.decided_by(&group.iter().collect::<Vec<_>>()) => {
+                self.split_aggregate(select, group, datastore)
+            }
+            _ => self.split_rows(select, spread, datastore),
+        }
+    }
+
+    /// Rows, or groups that are each on one shard: the shards sort and limit, the merge keeps the order.
+    fn split_rows(&mut self, select: &Select, spread: &Spread, datastore: &DatastoreId) -> Result<Operator> {
+        let mut node = select.clone();
+        let outputs = output_exprs(select);
+        let visible = outputs.len();
+        let mut columns = outputs.clone();
+        let mut column_of = |expr: &Expr| -> usize {
+            columns.iter().position(|column| column == expr).unwrap_or_else(|| {
+                columns.push(expr.clone());
+                columns.len() - 1
+            })
+        };
+        let merges_distinct = match &select.distinct {
+            Distinct::All => None,
+            Distinct::Distinct => (!spread.decided_by(&outputs.iter().collect::<Vec<_>>())).then(|| (0..visible).collect()),
+            Distinct::On(on) => {
+                let decided = spread.decided_by(&on.iter().collect::<Vec<_>>());
+                (!decided).then(|| on.iter().map(&mut column_of).collect::<Vec<usize>>())
+            }
+        };
+        let keys: Vec<MergeKey> = select
+            .sort
+            .iter()
+            .map(|key| MergeKey {
+                column: column_of(&key.expr),
+                ty: key.expr.type_ref(),
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            })
+            .collect();
+        for expr in &columns[visible..] {
+            node.fields.push(OutputField::Bound { expr: expr.clone(), name: String::from("?") });
+        }
+        name_hidden(&mut node.fields, visible);
+        let distinct_here = merges_distinct.is_some();
+        let supported_on = !matches!(select.distinct, Distinct::On(_)) || self.supports(Feature::DistinctOn, datastore);
+        if !supported_on {
+            // The rows come whole and in order; the first of each set is taken above.
+            node.distinct = Distinct::All;
+        }
+        node.with_ties = false;
+        node.offset = None;
+        node.limit = if select.with_ties || !supported_on { None } else { pushed_limit(select) };
+        if !self.carried_out(&node, datastore) {
+            return Err(PgError::unsupported("the shards' databases cannot carry out the query exactly"));
+        }
+        for key in &keys {
+            check_decodable(key.ty)?;
+        }
+        let rule = self.prune(select);
+        let mut scan = self.scan(node, rule, datastore, None);
+        let limited = select.limit.is_some() || select.offset.is_some();
+        let needs_hidden = distinct_here || !supported_on || select.with_ties;
+        let hidden = columns.len() > visible;
+        if !needs_hidden {
+            scan.visible = visible;
+        }
+        let ties = select.with_ties.then(|| keys.iter().map(|key| key.column).collect());
+        let on_columns = match &select.distinct {
+            Distinct::On(on) => Some(
+                on.iter()
+                    .filter_map(|expr| columns.iter().position(|column| column == expr))
+                    .collect::<Vec<usize>>(),
+            ),
+            _ => None,
+        };
+        let mut operator = if keys.is_empty() { Operator::Scan(scan) } else { Operator::Merge { scan, keys } };
+        if let Some(keys) = merges_distinct.or_else(|| on_columns.filter(|_| !supported_on)) {
+            operator = Operator::Distinct { input: Box::new(operator), keys };
+        }
+        if limited {
+            operator = Operator::Limit {
+                input: Box::new(operator),
+                limit: select.limit.clone(),
+                offset: select.offset.clone(),
+                ties,
+            };
+        }
+        if needs_hidden && hidden {
+            let exprs = columns[..visible]
+                .iter()
+                .enumerate()
+                .map(|(index, expr)| Expr::Column { index, ty: expr.type_ref() })
+                .collect();
+            operator = Operator::Project { input: Box::new(operator), exprs };
+        }
+        Ok(operator)
+    }
+
+    /// Groups that span shards: partial aggregates that combine, or the rows themselves.
+    fn split_aggregate(&mut self, select: &Select, group: &[Expr], datastore: &DatastoreId) -> Result<Operator> {
+        if has_window(select) {
+            return Err(PgError::unsupported("window functions over groups of several shards are not supported yet"));
+        }
+        let aggregates = aggregates_of(select);
+        let partials = self.partials(select, group, &aggregates, datastore);
+        let (input, from_input) = match partials {
+            Some((node, combined)) => {
+                let rule = self.prune(select);
+                let scan = self.scan(node, rule, datastore, None);
+                for column in &scan.columns {
+                    check_decodable(*column)?;
+                }
+                let keys = group.len();
+                (Operator::Combine { input: Box::new(Operator::Scan(scan)), keys, aggregates: combined }, true)
+            }
+            None => (self.gathered(select, group, &aggregates, datastore)?, true),
+        };
+        debug_assert!(from_input, "both ways give the keys first and the aggregates behind them");
+        grouped_tail(input, select, group, &aggregates)
+    }
+
+    /// The select that computes partial aggregates, when every aggregate splits and the shards compute the parts exactly.
+    fn partials(
+        &self,
+        select: &Select,
+        group: &[Expr],
+        aggregates: &[Aggregate],
+        datastore: &DatastoreId,
+    ) -> Option<(Select, Vec<Aggregate>)> {
+        let mut fields = group.to_vec();
+        for call in aggregates {
+            if call.distinct || !call.order_by.is_empty() {
+                return None;
+            }
+            let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+            let split = aggregate::split(call.function, &types)?;
+            for (function, ty) in split.partials {
+                fields.push(Expr::Aggregate(Box::new(Aggregate {
+                    function,
+                    args: call.args.clone(),
+                    distinct: false,
+                    order_by: Vec::new(),
+                    filter: call.filter.clone(),
+                    ty,
+                })));
+            }
+        }
+        let node = Select {
+            source: select.source.clone(),
+            filter: select.filter.clone(),
+            group: Some(group.to_vec()),
+            fields: named(&fields),
+            subqueries: select.subqueries.clone(),
+            ..Select::default()
+        };
+        let mut node = node;
+        self.drop_unused_subqueries(&mut node);
+        self.carried_out(&node, datastore).then(|| (node, aggregates.to_vec()))
+    }
+
+    /// The rows that the aggregates need, aggregated whole above.
+    fn gathered(
+        &mut self,
+        select: &Select,
+        group: &[Expr],
+        aggregates: &[Aggregate],
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
+        let mut fields: Vec<Expr> = Vec::new();
+        let mut column = |expr: &Expr| -> Expr {
+            let index = fields.iter().position(|field| field == expr).unwrap_or_else(|| {
+                fields.push(expr.clone());
+                fields.len() - 1
+            });
+            Expr::Column { index, ty: expr.type_ref() }
+        };
+        let keys: Vec<Expr> = group.iter().map(&mut column).collect();
+        let mut calls = Vec::new();
+        for call in aggregates {
+            let mut moved = call.clone();
+            moved.args.iter_mut().for_each(|arg| *arg = column(arg));
+            moved.filter.iter_mut().for_each(|filter| *filter = column(filter));
+            moved.order_by.iter_mut().for_each(|key| key.expr = column(&key.expr));
+            calls.push(moved);
+        }
+        if fields.is_empty() {
+            fields.push(Expr::constant(Value::Bool(true), TypeId::BOOL));
+        }
+        for call in &calls {
+            check_accumulated(call)?;
+        }
+        let mut node = Select {
+            source: select.source.clone(),
+            filter: select.filter.clone(),
+            fields: named(&fields),
+            subqueries: select.subqueries.clone(),
+            ..Select::default()
+        };
+        self.drop_unused_subqueries(&mut node);
+        if !self.carried_out(&node, datastore) {
+            return Err(PgError::unsupported("the shards' databases cannot carry out the query exactly"));
+        }
+        let rule = self.prune(select);
+        let scan = self.scan(node, rule, datastore, None);
+        for column in &scan.columns {
+            check_decodable(*column)?;
+        }
+        Ok(Operator::Group { input: Box::new(Operator::Scan(scan)), keys, aggregates: calls })
+    }
+}
+
+/// What comes after grouping: HAVING, the select list, DISTINCT, ORDER BY and LIMIT over keys and aggregates.
+pub(super) fn grouped_tail(input: Operator, select: &Select, group: &[Expr], aggregates: &[Aggregate]) -> Result<Operator> {
+    let to_columns = |expr: &Expr| {
+        replace(expr, &mut |node| {
+            if let Some(index) = group.iter().position(|key| key == node) {
+                return Some(Expr::Column { index, ty: node.type_ref() });
+            }
+            if let Expr::Aggregate(call) = node
+                && let Some(place) = aggregates.iter().position(|known| known == call.as_ref())
+            {
+                return Some(Expr::Column { index: group.len() + place, ty: call.ty });
+            }
+            None
+        })
+    };
+    let distinct = match &select.distinct {
+        Distinct::All => TailDistinct::All,
+        Distinct::Distinct => TailDistinct::Rows,
+        Distinct::On(on) => TailDistinct::On(on.iter().map(to_columns).collect()),
+    };
+    tail(
+        input,
+        Tail {
+            having: select.having.as_ref().map(to_columns),
+            fields: output_exprs(select).iter().map(to_columns).collect(),
+            distinct,
+            sort: select
+                .sort
+                .iter()
+                .map(|key| dataman_pg::expr::SortKey { expr: to_columns(&key.expr), ..key.clone() })
+                .collect(),
+            limit: select.limit.clone(),
+            offset: select.offset.clone(),
+            with_ties: select.with_ties,
+        },
+    )
+}
+
+/// The different aggregates of a select.
+pub(super) fn aggregates_of(select: &Select) -> Vec<Aggregate> {
+    let mut found: Vec<Aggregate> = Vec::new();
+    let mut visit = |expr: &Expr| {
+        walk(expr, &mut |node| {
+            if let Expr::Aggregate(call) = node
+                && !found.contains(call)
+            {
+                found.push(call.as_ref().clone());
+            }
+        });
+    };
+    output_exprs(select).iter().for_each(&mut visit);
+    select.having.iter().for_each(&mut visit);
+    select.sort.iter().for_each(|key| visit(&key.expr));
+    if let Distinct::On(on) = &select.distinct {
+        on.iter().for_each(&mut visit);
+    }
+    found
+}
+
+/// Whether a select's outputs or order use window functions.
+pub(super) fn has_window(select: &Select) -> bool {
+    let mut found = false;
+    super::form::for_each_expr(select, &mut |expr| {
+        walk(expr, &mut |node| found |= matches!(node, Expr::Window(_)));
+    });
+    found
+}
+
+/// An aggregate that this library computes whole.
+///
+/// # Errors
+/// `0A000` naming it.
+pub(super) fn check_accumulated(call: &Aggregate) -> Result<()> {
+    let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+    if aggregate::accumulator(call.function, &types, &dataman_pg::Context::default()).is_some() {
+        return Ok(());
+    }
+    let name = dataman_pg::catalog::function(call.function).map_or("?", |function| function.name);
+    Err(PgError::unsupported(format!("the aggregate {name} over several shards is not supported yet"))
+        .with_hint("Fix the shard key to one value, or group by it."))
+}
+
+/// A type whose values the library reads.
+///
+/// # Errors
+/// `0A000` naming the type.
+pub(super) fn check_decodable(ty: TypeRef) -> Result<()> {
+    if is_decodable(ty.id) {
+        return Ok(());
+    }
+    Err(PgError::unsupported(format!(
+        "values of type {} cannot be sorted, grouped or computed with above the shards yet",
+        dataman_pg::catalog::format_type(ty.id, -1)
+    )))
+}
+
+/// Whether the library reads and compares values of a type: DESIGN's closed list, arrays of it, and enums by their labels.
+fn is_decodable(ty: TypeId) -> bool {
+    let scalar = |ty: TypeId| {
+        matches!(
+            ty,
+            TypeId::BOOL
+                | TypeId::BYTEA
+                | TypeId::CHAR
+                | TypeId::NAME
+                | TypeId::INT8
+                | TypeId::INT2
+                | TypeId::INT4
+                | TypeId::TEXT
+                | TypeId::OID
+                | TypeId::JSON
+                | TypeId::FLOAT4
+                | TypeId::FLOAT8
+                | TypeId::UNKNOWN
+                | TypeId::BPCHAR
+                | TypeId::VARCHAR
+                | TypeId::DATE
+                | TypeId::TIME
+                | TypeId::TIMESTAMP
+                | TypeId::TIMESTAMPTZ
+                | TypeId::INTERVAL
+                | TypeId::TIMETZ
+                | TypeId::NUMERIC
+                | TypeId::UUID
+                | TypeId::JSONB
+        )
+    };
+    scalar(ty)
+        || dataman_pg::catalog::type_by_id(ty).is_some_and(|found| found.category == 'A' && scalar(found.element))
+}
+
+/// Output fields for expressions, under names of their own.
+pub(super) fn named(exprs: &[Expr]) -> Vec<OutputField> {
+    exprs
+        .iter()
+        .enumerate()
+        .map(|(place, expr)| OutputField::Bound { expr: expr.clone(), name: format!("c{place}") })
+        .collect()
+}
+
+fn name_hidden(fields: &mut [OutputField], visible: usize) {
+    for (place, field) in fields.iter_mut().enumerate().skip(visible) {
+        if let OutputField::Bound { name, .. } = field {
+            *name = format!("hidden{place}");
+        }
+    }
+}
+
+/// The limit that each shard can apply: limit and offset together, when they are known.
+fn pushed_limit(select: &Select) -> Option<Expr> {
+    let limit = select.limit.as_ref()?;
+    let Some(offset) = &select.offset else {
+        return Some(limit.clone());
+    };
+    let known = |expr: &Expr| match expr {
+        Expr::Const(constant) => match constant.value {
+            Value::Int8(value) if value >= 0 => Some(value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let sum = known(limit)?.checked_add(known(offset)?)?;
+    Some(Expr::constant(Value::Int8(sum), TypeId::INT8))
+}

@@ -1,0 +1,4 @@
+//! Node scans → shards; pure.
+
+pub(crate) mod key;
+pub(crate) mod prune;
