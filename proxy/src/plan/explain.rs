@@ -251,7 +251,7 @@ fn scan_node(name: &str, scan: &NodeScan) -> Node {
         facts[0].1 = json!(format!("all {count}"));
     }
     if let Some(first) = scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next()) {
-        facts.push(("Node query", json!(first.json)));
+        facts.push(("Node query", json!(first.json().unwrap_or("?"))));
     }
     Node { name: name.to_owned(), facts, inputs: Vec::new() }
 }

@@ -427,10 +427,9 @@ impl NodeScan {
     }
 }
 
-/// A query with its JSON.
+/// A query ready to be sent.
 pub(crate) fn node_statement(query: NodeQuery, params: &[TypeId]) -> NodeStatement {
-    let json = serde_json::to_string(&query).unwrap_or_default();
-    NodeStatement { query, params: params.to_vec(), json }
+    NodeStatement::new(query, params.to_vec())
 }
 
 impl TextTemplate {
