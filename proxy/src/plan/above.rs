@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use dataman_metadata::schema::Placement;
 use dataman_node_protocol::query::{
-    Condition, Distinct, JoinKind, NamedType, OutputField, Select, SetOperation, SetOperationKind, Source,
+    Condition, Distinct, JoinKind, NamedType, OutputField, Select, SetOperation, SetOperationKind,
+    Source,
 };
 use dataman_pg::expr::{Aggregate, Field, SortKey};
 use dataman_pg::{Expr, PgError, catalog, eval};
@@ -65,22 +66,27 @@ impl Columns {
     fn bind(&self, expr: &Expr) -> Result<Expr> {
         let mut missing = None;
         let bound = replace(expr, &mut |node| match node {
-            Expr::Field(field) => match self.places.get(&(field.source.clone(), field.name.clone())) {
-                Some(index) => Some(Expr::Column { index: *index, ty: field.ty }),
-                None => {
-                    missing = Some(field.clone());
-                    None
+            Expr::Field(field) => {
+                match self.places.get(&(field.source.clone(), field.name.clone())) {
+                    Some(index) => Some(Expr::Column { index: *index, ty: field.ty }),
+                    None => {
+                        missing = Some(field.clone());
+                        None
+                    }
                 }
-            },
+            }
             _ => None,
         });
         let mut subquery = false;
         walk(&bound, &mut |node| subquery |= matches!(node, Expr::Subquery { .. }));
         if missing.is_some() || subquery {
-            return Err(PgError::unsupported("a subquery that looks at rows of other shards is not supported yet")
-                .with_hint("Compare the shard keys of both in the subquery, or write it as a join."));
+            return Err(PgError::unsupported(
+                "a subquery that looks at rows of other shards is not supported yet",
+            )
+            .with_hint("Compare the shard keys of both in the subquery, or write it as a join."));
         }
-        eval::check_computed(&bound).or_else(|error| if is_relational(&bound) { Ok(()) } else { Err(error) })?;
+        eval::check_computed(&bound)
+            .or_else(|error| if is_relational(&bound) { Ok(()) } else { Err(error) })?;
         Ok(bound)
     }
 }
@@ -99,18 +105,24 @@ impl Planner<'_> {
     pub(super) fn above(&mut self, mut select: Select) -> Result<Operator> {
         self.run_subqueries_first(&mut select)?;
         if select.lock.is_some() {
-            return Err(PgError::unsupported("FOR UPDATE and its like is only supported on one shard")
-                .with_hint("Fix the shard key to one value."));
+            return Err(PgError::unsupported(
+                "FOR UPDATE and its like is only supported on one shard",
+            )
+            .with_hint("Fix the shard key to one value."));
         }
         if !select.with.is_empty() {
-            return Err(PgError::unsupported("WITH RECURSIVE over several shards is not supported yet"));
+            return Err(PgError::unsupported(
+                "WITH RECURSIVE over several shards is not supported yet",
+            ));
         }
         if !select.union.is_empty() {
             return self.set_operations(select);
         }
         if has_window(&select) {
-            return Err(PgError::unsupported("a window function over several shards is not supported yet")
-                .with_hint("Partition by the shard key as well."));
+            return Err(PgError::unsupported(
+                "a window function over several shards is not supported yet",
+            )
+            .with_hint("Partition by the shard key as well."));
         }
         let mut conditions = Vec::new();
         filter_conjuncts(select.filter.as_ref(), &mut conditions);
@@ -170,7 +182,11 @@ impl Planner<'_> {
     }
 
     /// FROM: each source by itself, joined above. Returns the conditions that are still to be applied.
-    fn sources(&mut self, select: &Select, conditions: Vec<Expr>) -> Result<(Operator, Columns, Vec<Expr>)> {
+    fn sources(
+        &mut self,
+        select: &Select,
+        conditions: Vec<Expr>,
+    ) -> Result<(Operator, Columns, Vec<Expr>)> {
         let mut open = conditions;
         let mut joined: Option<(Operator, Columns)> = None;
         for source in &select.source {
@@ -187,27 +203,39 @@ impl Planner<'_> {
                 }
             });
         }
-        let (operator, columns) = joined
-            .unwrap_or_else(|| (Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() }, Columns::default()));
+        let (operator, columns) = joined.unwrap_or_else(|| {
+            (Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() }, Columns::default())
+        });
         Ok((operator, columns, open))
     }
 
     /// One source; takes the conditions it can apply itself out of `open`.
-    fn source(&mut self, source: &Source, select: &Select, open: &mut Vec<Expr>) -> Result<(Operator, Columns)> {
+    fn source(
+        &mut self,
+        source: &Source,
+        select: &Select,
+        open: &mut Vec<Expr>,
+    ) -> Result<(Operator, Columns)> {
         let mut columns = Columns::default();
         match source {
             Source::Collection { alias, fields, .. } => {
                 columns.add(alias, fields);
                 // Only the fields that the query reads come up.
-                let used: Vec<NamedType> =
-                    fields.iter().filter(|field| reads(select, alias, &field.name)).cloned().collect();
-                let used = if used.is_empty() { fields.iter().take(1).cloned().collect() } else { used };
+                let used: Vec<NamedType> = fields
+                    .iter()
+                    .filter(|field| reads(select, alias, &field.name))
+                    .cloned()
+                    .collect();
+                let used =
+                    if used.is_empty() { fields.iter().take(1).cloned().collect() } else { used };
                 let datastore = self
                     .tables
                     .get(alias)
                     .map(|table| table.collection.datastore.clone())
                     .ok_or_else(|| PgError::internal("a source is not known"))?;
-                let pushed = take(open, |condition| covered(condition, &columns) && self.exact(condition, &datastore));
+                let pushed = take(open, |condition| {
+                    covered(condition, &columns) && self.exact(condition, &datastore)
+                });
                 let mut columns = Columns::default();
                 columns.add(alias, &used);
                 for column in &used {
@@ -253,14 +281,21 @@ impl Planner<'_> {
                     .iter()
                     .map(|row| row.iter().map(|expr| empty.bind(expr)).collect::<Result<Vec<_>>>())
                     .collect::<Result<_>>()?;
-                Ok((Operator::Rows { rows, columns: names.iter().map(|name| name.ty).collect() }, columns))
+                Ok((
+                    Operator::Rows { rows, columns: names.iter().map(|name| name.ty).collect() },
+                    columns,
+                ))
             }
             Source::Function { call, .. } => {
                 let name = match call {
-                    Expr::Call(call) => catalog::function(call.function).map_or("?", |function| function.name),
+                    Expr::Call(call) => {
+                        catalog::function(call.function).map_or("?", |function| function.name)
+                    }
                     _ => "?",
                 };
-                Err(PgError::unsupported(format!("the function {name} in FROM is not supported here yet")))
+                Err(PgError::unsupported(format!(
+                    "the function {name} in FROM is not supported here yet"
+                )))
             }
             Source::CommonTable { .. } => {
                 Err(PgError::unsupported("WITH RECURSIVE over several shards is not supported yet"))
@@ -276,7 +311,8 @@ impl Planner<'_> {
                 let mut none = Vec::new();
                 let (left_operator, left_columns) = match kind {
                     JoinKind::Inner => {
-                        let mut both: Vec<Expr> = own.iter().cloned().chain(open.drain(..)).collect();
+                        let mut both: Vec<Expr> =
+                            own.iter().cloned().chain(open.drain(..)).collect();
                         let result = self.source(left, select, &mut both)?;
                         own = both;
                         result
@@ -297,9 +333,14 @@ impl Planner<'_> {
                 if *kind == JoinKind::Inner {
                     open.append(&mut own);
                 } else if !own.is_empty() {
-                    return Err(PgError::unsupported("a join condition that looks at other rows is not supported yet"));
+                    return Err(PgError::unsupported(
+                        "a join condition that looks at other rows is not supported yet",
+                    ));
                 }
-                Ok((join(left_operator, right_operator, *kind, &on, &columns, left_width)?, columns))
+                Ok((
+                    join(left_operator, right_operator, *kind, &on, &columns, left_width)?,
+                    columns,
+                ))
             }
         }
     }
@@ -339,7 +380,18 @@ impl Planner<'_> {
             .enumerate()
             .map(|(index, ty)| Expr::Column { index, ty })
             .collect();
-        tail(left, Tail { having: None, fields, distinct: TailDistinct::All, sort, limit, offset, with_ties })
+        tail(
+            left,
+            Tail {
+                having: None,
+                fields,
+                distinct: TailDistinct::All,
+                sort,
+                limit,
+                offset,
+                with_ties,
+            },
+        )
     }
 }
 
@@ -376,7 +428,10 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
     for expr in &exprs {
         eval::check_computed(expr)?;
     }
-    let identity = exprs.iter().enumerate().all(|(place, expr)| matches!(expr, Expr::Column { index, .. } if *index == place))
+    let identity = exprs
+        .iter()
+        .enumerate()
+        .all(|(place, expr)| matches!(expr, Expr::Column { index, .. } if *index == place))
         && operator.columns().len() == exprs.len();
     let total = exprs.len();
     let types: Vec<_> = exprs.iter().map(Expr::type_ref).collect();
@@ -407,7 +462,11 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
         operator = Operator::Limit { input: Box::new(operator), limit, offset, ties };
     }
     if total > visible {
-        let exprs = types[..visible].iter().enumerate().map(|(index, ty)| Expr::Column { index, ty: *ty }).collect();
+        let exprs = types[..visible]
+            .iter()
+            .enumerate()
+            .map(|(index, ty)| Expr::Column { index, ty: *ty })
+            .collect();
         operator = Operator::Project { input: Box::new(operator), exprs };
     }
     Ok(operator)
@@ -445,7 +504,10 @@ fn join(
     let mut equal = Vec::new();
     for condition in &bound {
         if let Expr::Call(call) = condition
-            && call.operator.and_then(catalog::operator).is_some_and(|operator| operator.name == "=")
+            && call
+                .operator
+                .and_then(catalog::operator)
+                .is_some_and(|operator| operator.name == "=")
             && let [one, other] = call.args.as_slice()
             && one.type_id() == other.type_id()
         {

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 
 use dataman_metadata::id::{DatastoreId, ShardId};
 use dataman_metadata::schema::{KeyspaceMethod, Placement};
-use dataman_node_protocol::query::{Condition, Distinct, JoinKind, OutputField, Select, SetOperationKind, Source};
+use dataman_node_protocol::query::{
+    Condition, Distinct, JoinKind, OutputField, Select, SetOperationKind, Source,
+};
 use dataman_pg::expr::{Field, SubqueryKind};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, catalog};
@@ -59,9 +61,9 @@ impl Spread {
     /// Whether an expression is the key's field number `place`, or NULL in a row filled up by an outer join.
     fn holds(&self, place: usize, expr: &Expr, strict: bool) -> bool {
         bare_field(expr).is_some_and(|field| {
-            self.keys[place]
-                .iter()
-                .any(|key| key.source == field.source && key.name == field.name && (key.strict || !strict))
+            self.keys[place].iter().any(|key| {
+                key.source == field.source && key.name == field.name && (key.strict || !strict)
+            })
         })
     }
 
@@ -94,7 +96,9 @@ pub(crate) fn conjuncts<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
 pub(crate) fn filter_conjuncts<'s>(filter: Option<&'s Condition>, into: &mut Vec<&'s Expr>) {
     match filter {
         Some(Condition::Expr(expr)) => conjuncts(expr, into),
-        Some(Condition::All(parts)) => parts.iter().for_each(|part| filter_conjuncts(Some(part), into)),
+        Some(Condition::All(parts)) => {
+            parts.iter().for_each(|part| filter_conjuncts(Some(part), into))
+        }
         _ => {}
     }
 }
@@ -126,9 +130,16 @@ impl Prover<'_> {
                 let mut types = Vec::new();
                 let mut keys = Vec::new();
                 for name in &keyspace.fields {
-                    let field = table.collection.field(name).ok_or_else(|| PgError::internal("a shard key's field is missing"))?;
+                    let field = table
+                        .collection
+                        .field(name)
+                        .ok_or_else(|| PgError::internal("a shard key's field is missing"))?;
                     types.push(family(TypeId(field.type_oid)));
-                    keys.push(vec![KeyColumn { source: alias.to_owned(), name: name.clone(), strict: true }]);
+                    keys.push(vec![KeyColumn {
+                        source: alias.to_owned(),
+                        name: name.clone(),
+                        strict: true,
+                    }]);
                 }
                 Distribution::Spread(Spread {
                     signature: Signature {
@@ -159,7 +170,12 @@ impl Prover<'_> {
     }
 
     /// Where the rows of a list of sources joined by conditions are.
-    pub(crate) fn sources(&self, sources: &[Source], conditions: &[&Expr], around: &[&Spread]) -> Proof {
+    pub(crate) fn sources(
+        &self,
+        sources: &[Source],
+        conditions: &[&Expr],
+        around: &[&Spread],
+    ) -> Proof {
         let mut distribution = Distribution::Replicated;
         // Sources may be joined in any order: take those that fit first.
         let mut open: Vec<&Source> = sources.iter().collect();
@@ -186,7 +202,9 @@ impl Prover<'_> {
                 }
             }
             if !progressed {
-                return Err(last_error.unwrap_or_else(|| PgError::internal("a join could not be placed")));
+                return Err(
+                    last_error.unwrap_or_else(|| PgError::internal("a join could not be placed"))
+                );
             }
         }
         Ok(distribution)
@@ -196,12 +214,15 @@ impl Prover<'_> {
         match source {
             Source::Collection { alias, .. } => self.table(alias),
             Source::Values { .. } | Source::Function { .. } => Ok(Distribution::Replicated),
-            Source::CommonTable { .. } => Err(refuse("WITH RECURSIVE over several shards is not supported yet")),
+            Source::CommonTable { .. } => {
+                Err(refuse("WITH RECURSIVE over several shards is not supported yet"))
+            }
             Source::Query { query, alias, columns, lateral } => {
                 if *lateral {
                     return Err(refuse("LATERAL over several shards is not supported yet"));
                 }
-                let outputs: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                let outputs: Vec<&str> =
+                    columns.iter().map(|column| column.name.as_str()).collect();
                 self.derived(query, alias, &outputs, around)
             }
             Source::Join { left, right, kind, on } => {
@@ -247,7 +268,8 @@ impl Prover<'_> {
                             let holds = |spread: &Spread, field: &Field| {
                                 spread.holds(place, &Expr::Field(field.clone()), false)
                             };
-                            (holds(&left, one) && holds(&right, other)) || (holds(&left, other) && holds(&right, one))
+                            (holds(&left, one) && holds(&right, other))
+                                || (holds(&left, other) && holds(&right, one))
                         })
                     })
                 });
@@ -263,8 +285,10 @@ impl Prover<'_> {
                 });
                 Ok(Spreading(Spread { keys: keys.collect(), signature: left.signature }))
             }
-            _ => Err(refuse("a join of tables whose rows are on different shards is not supported yet")
-                .with_hint("Shard both by the joined column, or make one of them a reference table.")),
+            _ => Err(refuse(
+                "a join of tables whose rows are on different shards is not supported yet",
+            )
+            .with_hint("Shard both by the joined column, or make one of them a reference table.")),
         }
     }
 
@@ -281,7 +305,11 @@ impl Prover<'_> {
                     let mut strict = true;
                     let mut everywhere = true;
                     for (number, part) in parts.iter().enumerate() {
-                        let own = if number == 0 { Some(spread.clone()) } else { self.part_spread(part, around) };
+                        let own = if number == 0 {
+                            Some(spread.clone())
+                        } else {
+                            self.part_spread(part, around)
+                        };
                         let held = own.as_ref().is_some_and(|own| {
                             matches!(part.fields.get(output), Some(OutputField::Bound { expr, .. }) if {
                                 strict &= own.holds(place, expr, true);
@@ -291,7 +319,11 @@ impl Prover<'_> {
                         everywhere &= held;
                     }
                     if everywhere {
-                        key.push(KeyColumn { source: alias.to_owned(), name: (*name).to_owned(), strict });
+                        key.push(KeyColumn {
+                            source: alias.to_owned(),
+                            name: (*name).to_owned(),
+                            strict,
+                        });
                     }
                 }
             }
@@ -319,7 +351,11 @@ impl Prover<'_> {
                     (Distribution::Replicated, Distribution::Replicated) => {}
                     (Distribution::Single(one), Distribution::Single(other)) if *one == other => {}
                     (Distribution::Single(_), Distribution::Replicated) => {}
-                    _ => return Err(refuse("a set operation of tables on different shards is not supported here yet")),
+                    _ => {
+                        return Err(refuse(
+                            "a set operation of tables on different shards is not supported here yet",
+                        ));
+                    }
                 }
             }
             return Ok(distribution);
@@ -327,23 +363,30 @@ impl Prover<'_> {
         self.tail_stays(query, spread)?;
         for operation in &query.union {
             let Distribution::Spread(other) = self.whole(&operation.query, around)? else {
-                return Err(refuse("a set operation of a sharded table and another one is not supported here yet"));
+                return Err(refuse(
+                    "a set operation of a sharded table and another one is not supported here yet",
+                ));
             };
             let union_all = operation.kind == SetOperationKind::Union && operation.all;
             let aligned = || {
                 other.signature == spread.signature
                     && (0..spread.keys.len()).all(|place| {
                         query.fields.iter().zip(&operation.query.fields).any(|pair| match pair {
-                            (OutputField::Bound { expr: one, .. }, OutputField::Bound { expr: two, .. }) => {
-                                spread.holds(place, one, true) && other.holds(place, two, true)
-                            }
+                            (
+                                OutputField::Bound { expr: one, .. },
+                                OutputField::Bound { expr: two, .. },
+                            ) => spread.holds(place, one, true) && other.holds(place, two, true),
                             _ => false,
                         })
                     })
             };
             if !union_all && !aligned() {
-                return Err(refuse("a set operation over several shards is not supported here yet")
-                    .with_hint("Select the shard key in the same column of both sides, or use UNION ALL."));
+                return Err(refuse(
+                    "a set operation over several shards is not supported here yet",
+                )
+                .with_hint(
+                    "Select the shard key in the same column of both sides, or use UNION ALL.",
+                ));
             }
         }
         Ok(distribution)
@@ -368,7 +411,9 @@ impl Prover<'_> {
             }
             Distinct::On(on) => {
                 if !spread.decided_by(&on.iter().collect::<Vec<_>>()) {
-                    return Err(refuse("DISTINCT ON over several shards is not supported here yet"));
+                    return Err(refuse(
+                        "DISTINCT ON over several shards is not supported here yet",
+                    ));
                 }
             }
         }
@@ -440,7 +485,8 @@ impl Prover<'_> {
             match (self.block(part, &inner_around)?, outer) {
                 (Distribution::Replicated, _) => {}
                 (Distribution::Single(one), Distribution::Single(other)) if one == *other => {}
-                (Distribution::Spread(own), _) if self.correlated(part, kind, &own, &inner_around) => {}
+                (Distribution::Spread(own), _)
+                    if self.correlated(part, kind, &own, &inner_around) => {}
                 _ => {
                     return Err(refuse("a subquery over rows of other shards than the outer row's is not supported yet")
                         .with_hint("Compare the shard keys of both in the subquery."));
@@ -451,7 +497,13 @@ impl Prover<'_> {
     }
 
     /// Whether conditions of the subquery tie its key to the key of a row outside.
-    fn correlated(&self, part: &Select, kind: &SubqueryKind, own: &Spread, around: &[&Spread]) -> bool {
+    fn correlated(
+        &self,
+        part: &Select,
+        kind: &SubqueryKind,
+        own: &Spread,
+        around: &[&Spread],
+    ) -> bool {
         let mut conditions = Vec::new();
         filter_conjuncts(part.filter.as_ref(), &mut conditions);
         for source in &part.source {
@@ -525,7 +577,11 @@ fn loosened(distribution: Distribution, filled_up: bool) -> Distribution {
 
 /// The sharded collections of a select and of everything inside it, with the conditions that hold wherever their rows
 /// count: what decides whether a statement runs on one shard.
-pub(crate) fn collections_with_conditions<'s>(select: &'s Select, around: &[&'s Expr], into: &mut Vec<(&'s str, Vec<&'s Expr>)>) {
+pub(crate) fn collections_with_conditions<'s>(
+    select: &'s Select,
+    around: &[&'s Expr],
+    into: &mut Vec<(&'s str, Vec<&'s Expr>)>,
+) {
     let mut conditions: Vec<&Expr> = around.to_vec();
     filter_conjuncts(select.filter.as_ref(), &mut conditions);
     for source in &select.source {
@@ -627,10 +683,9 @@ pub(crate) fn key_fields(table: &Table) -> Vec<(String, TypeRef)> {
         .shard_key()
         .iter()
         .filter_map(|name| {
-            table
-                .collection
-                .field(name)
-                .map(|field| (name.clone(), TypeRef { id: TypeId(field.type_oid), typmod: field.typmod }))
+            table.collection.field(name).map(|field| {
+                (name.clone(), TypeRef { id: TypeId(field.type_oid), typmod: field.typmod })
+            })
         })
         .collect()
 }

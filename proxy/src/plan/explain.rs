@@ -31,13 +31,20 @@ impl Plan {
         let mut root = match &self.root {
             Root::Rows(operator) => operator_node(operator),
             Root::Write(write) => {
-                let verb = if matches!(write.scan.query, NodeQuery::Update(_)) { "Update" } else { "Delete" };
+                let verb = if matches!(write.scan.query, NodeQuery::Update(_)) {
+                    "Update"
+                } else {
+                    "Delete"
+                };
                 let mut node = scan_node(verb, &write.scan);
                 if write.copies {
                     node.facts.push(("Copies", json!("every shard")));
                 }
                 if let Some((rules, _)) = &write.agree {
-                    node.facts.push(("Only if one shard holds", json!(rules.iter().map(rule_text).collect::<Vec<_>>())));
+                    node.facts.push((
+                        "Only if one shard holds",
+                        json!(rules.iter().map(rule_text).collect::<Vec<_>>()),
+                    ));
                 }
                 node
             }
@@ -47,13 +54,18 @@ impl Plan {
                         format!("by {}", keyspace.fields.join(", "))
                     }
                     dataman_metadata::schema::Placement::Single { shard } => shard.to_string(),
-                    dataman_metadata::schema::Placement::Reference => format!("all {}", insert.shard_count),
+                    dataman_metadata::schema::Placement::Reference => {
+                        format!("all {}", insert.shard_count)
+                    }
                 };
                 let inputs = match &insert.rows {
                     InsertSource::Query { operator, .. } => vec![operator_node(operator)],
                     InsertSource::Values(_) => Vec::new(),
                 };
-                let mut facts = vec![("Collection", json!(insert.form.target.collection)), ("Shards", json!(shards))];
+                let mut facts = vec![
+                    ("Collection", json!(insert.form.target.collection)),
+                    ("Shards", json!(shards)),
+                ];
                 if let InsertSource::Values(rows) = &insert.rows {
                     facts.push(("Rows", json!(rows.len())));
                 }
@@ -65,7 +77,9 @@ impl Plan {
                 .parameters
                 .internal()
                 .iter()
-                .position(|internal| matches!(internal, Internal::Subquery(found, _) if *found == place))
+                .position(
+                    |internal| matches!(internal, Internal::Subquery(found, _) if *found == place),
+                )
                 .map(|found| self.params.len() + found + 1);
             let mut node = operator_node(&subplan.operator);
             node.facts.push(("First, as", json!(number.map(|number| format!("${number}")))));
@@ -77,7 +91,9 @@ impl Plan {
             .iter()
             .enumerate()
             .filter_map(|(place, internal)| match internal {
-                Internal::Once(expr) => Some(format!("${} = {}", self.params.len() + place + 1, expr_text(expr))),
+                Internal::Once(expr) => {
+                    Some(format!("${} = {}", self.params.len() + place + 1, expr_text(expr)))
+                }
                 Internal::NextValue(schema, name) => {
                     Some(format!("${} = nextval({schema}.{name})", self.params.len() + place + 1))
                 }
@@ -157,7 +173,13 @@ fn operator_node(operator: &Operator) -> Node {
                         "column {}{}{}",
                         key.column + 1,
                         if key.descending { " DESC" } else { "" },
-                        if key.nulls_first == key.descending { "" } else if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" }
+                        if key.nulls_first == key.descending {
+                            ""
+                        } else if key.nulls_first {
+                            " NULLS FIRST"
+                        } else {
+                            " NULLS LAST"
+                        }
                     )
                 })
                 .collect();
@@ -176,7 +198,9 @@ fn operator_node(operator: &Operator) -> Node {
                         first.name = format!("Otherwise: {}", first.name);
                     }
                 }
-                Err(error) => node.facts.push(("Otherwise", json!(format!("refused: {}", error.message())))),
+                Err(error) => {
+                    node.facts.push(("Otherwise", json!(format!("refused: {}", error.message()))))
+                }
             }
             return node;
         }
@@ -185,14 +209,23 @@ fn operator_node(operator: &Operator) -> Node {
             "Filter".to_owned()
         }
         Operator::Project { exprs, .. } => {
-            facts.push(("Output", json!(exprs.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
+            facts.push((
+                "Output",
+                json!(exprs.iter().map(expr_text).collect::<Vec<_>>().join(", ")),
+            ));
             "Project".to_owned()
         }
         Operator::Combine { keys, aggregates, .. } => {
             facts.push(("Group columns", json!(keys)));
             facts.push((
                 "Aggregates",
-                json!(aggregates.iter().map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone())))).collect::<Vec<_>>().join(", ")),
+                json!(
+                    aggregates
+                        .iter()
+                        .map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone()))))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
             ));
             "Combine Aggregates".to_owned()
         }
@@ -200,18 +233,29 @@ fn operator_node(operator: &Operator) -> Node {
             facts.push(("Group", json!(keys.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
             facts.push((
                 "Aggregates",
-                json!(aggregates.iter().map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone())))).collect::<Vec<_>>().join(", ")),
+                json!(
+                    aggregates
+                        .iter()
+                        .map(|call| expr_text(&Expr::Aggregate(Box::new(call.clone()))))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
             ));
             "Aggregate".to_owned()
         }
         Operator::Distinct { keys, .. } => {
-            facts.push(("Columns", json!(keys.iter().map(|key| (key + 1).to_string()).collect::<Vec<_>>().join(", "))));
+            facts.push((
+                "Columns",
+                json!(keys.iter().map(|key| (key + 1).to_string()).collect::<Vec<_>>().join(", ")),
+            ));
             "Distinct".to_owned()
         }
         Operator::Sort { keys, .. } => {
             let keys: Vec<String> = keys
                 .iter()
-                .map(|key| format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" }))
+                .map(|key| {
+                    format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" })
+                })
                 .collect();
             facts.push(("Order", json!(keys.join(", "))));
             "Sort".to_owned()
@@ -232,7 +276,9 @@ fn operator_node(operator: &Operator) -> Node {
             format!("{} Join ({kind:?})", if equal.is_empty() { "Nested Loop" } else { "Hash" })
         }
         Operator::Append(_) => "Append".to_owned(),
-        Operator::SetOperation { kind, all, .. } => format!("{kind:?}{}", if *all { " All" } else { "" }),
+        Operator::SetOperation { kind, all, .. } => {
+            format!("{kind:?}{}", if *all { " All" } else { "" })
+        }
     };
     Node { name, facts, inputs }
 }
@@ -250,7 +296,9 @@ fn scan_node(name: &str, scan: &NodeScan) -> Node {
     if matches!(scan.shards, ShardRule::All) {
         facts[0].1 = json!(format!("all {count}"));
     }
-    if let Some(first) = scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next()) {
+    if let Some(first) =
+        scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next())
+    {
         facts.push(("Node query", json!(first.json().unwrap_or("?"))));
     }
     Node { name: name.to_owned(), facts, inputs: Vec::new() }
@@ -289,7 +337,12 @@ fn expr_text(expr: &Expr) -> String {
             if constant.value.is_null() {
                 return "NULL".to_owned();
             }
-            dataman_pg::io::text::output(&constant.value, constant.ty.id, &dataman_pg::Context::default(), &mut out);
+            dataman_pg::io::text::output(
+                &constant.value,
+                constant.ty.id,
+                &dataman_pg::Context::default(),
+                &mut out,
+            );
             let text = String::from_utf8_lossy(&out).into_owned();
             match constant.ty.id {
                 dataman_pg::TypeId::INT2
@@ -304,32 +357,42 @@ fn expr_text(expr: &Expr) -> String {
         Expr::Field(field) => format!("{}.{}", field.source, field.name),
         Expr::Column { index, .. } => format!("column {}", index + 1),
         Expr::Call(call) => {
-            let name = call
-                .operator
-                .and_then(dataman_pg::catalog::operator)
-                .map(|operator| operator.name);
+            let name =
+                call.operator.and_then(dataman_pg::catalog::operator).map(|operator| operator.name);
             match (name, call.args.as_slice()) {
-                (Some(name), [left, right]) => format!("({} {name} {})", expr_text(left), expr_text(right)),
+                (Some(name), [left, right]) => {
+                    format!("({} {name} {})", expr_text(left), expr_text(right))
+                }
                 (Some(name), [arg]) => format!("({name} {})", expr_text(arg)),
                 _ => format!(
                     "{}({})",
-                    dataman_pg::catalog::function(call.function).map_or("?", |function| function.name),
+                    dataman_pg::catalog::function(call.function)
+                        .map_or("?", |function| function.name),
                     list(&call.args)
                 ),
             }
         }
         Expr::Cast(cast) => {
-            format!("{}::{}", expr_text(&cast.arg), dataman_pg::catalog::format_type(cast.ty.id, cast.ty.typmod))
+            format!(
+                "{}::{}",
+                expr_text(&cast.arg),
+                dataman_pg::catalog::format_type(cast.ty.id, cast.ty.typmod)
+            )
         }
-        Expr::And(args) => format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" AND ")),
-        Expr::Or(args) => format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" OR ")),
+        Expr::And(args) => {
+            format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" AND "))
+        }
+        Expr::Or(args) => {
+            format!("({})", args.iter().map(expr_text).collect::<Vec<_>>().join(" OR "))
+        }
         Expr::Not(arg) => format!("(NOT {})", expr_text(arg)),
         Expr::Is { arg, test, negated } => {
             let word = format!("{test:?}").to_uppercase();
             format!("({} IS {}{word})", expr_text(arg), if *negated { "NOT " } else { "" })
         }
         Expr::Aggregate(call) => {
-            let name = dataman_pg::catalog::function(call.function).map_or("?", |function| function.name);
+            let name =
+                dataman_pg::catalog::function(call.function).map_or("?", |function| function.name);
             let args = if call.args.is_empty() { "*".to_owned() } else { list(&call.args) };
             format!("{name}({}{args})", if call.distinct { "DISTINCT " } else { "" })
         }
@@ -344,11 +407,16 @@ fn expr_text(expr: &Expr) -> String {
         Expr::Coalesce { args, .. } => format!("COALESCE({})", list(args)),
         Expr::Case { .. } => "CASE …".to_owned(),
         Expr::Subquery { index, .. } => format!("(subquery {})", index + 1),
-        Expr::Extreme { greatest, args, .. } => format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, list(args)),
+        Expr::Extreme { greatest, args, .. } => {
+            format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, list(args))
+        }
         Expr::NullIf { call, .. } => format!("NULLIF({})", list(&call.args)),
         Expr::Row(args) => format!("ROW({})", list(args)),
         Expr::Distinct { call, negated } => {
-            format!("({} DISTINCT)", if *negated { format!("NOT {}", list(&call.args)) } else { list(&call.args) })
+            format!(
+                "({} DISTINCT)",
+                if *negated { format!("NOT {}", list(&call.args)) } else { list(&call.args) }
+            )
         }
         Expr::RowCompare { operator, .. } => format!("(row {operator} row)"),
         Expr::Subscript { array, .. } => format!("{}[…]", expr_text(array)),

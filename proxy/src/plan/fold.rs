@@ -32,12 +32,16 @@ fn depends_on_session(expr: &Expr) -> bool {
     let mut depends = false;
     form::walk(expr, &mut |node| {
         depends |= match node {
-            Expr::Call(call) => catalog::function(call.function).is_some_and(|found| found.volatility == 's'),
+            Expr::Call(call) => {
+                catalog::function(call.function).is_some_and(|found| found.volatility == 's')
+            }
             Expr::Cast(cast) => match cast.method {
                 CastMethod::Function(function) => {
                     catalog::function(function).is_some_and(|found| found.volatility == 's')
                 }
-                CastMethod::InputOutput => is_session_type(cast.ty.id) || is_session_type(cast.arg.type_id()),
+                CastMethod::InputOutput => {
+                    is_session_type(cast.ty.id) || is_session_type(cast.arg.type_id())
+                }
                 _ => false,
             },
             _ => false,
@@ -50,6 +54,11 @@ fn depends_on_session(expr: &Expr) -> bool {
 fn is_session_type(ty: TypeId) -> bool {
     matches!(
         ty,
-        TypeId::DATE | TypeId::TIME | TypeId::TIMETZ | TypeId::TIMESTAMP | TypeId::TIMESTAMPTZ | TypeId::INTERVAL
+        TypeId::DATE
+            | TypeId::TIME
+            | TypeId::TIMETZ
+            | TypeId::TIMESTAMP
+            | TypeId::TIMESTAMPTZ
+            | TypeId::INTERVAL
     )
 }

@@ -127,14 +127,20 @@ pub fn plan(
 }
 
 fn describe(columns: &[dataman_node_protocol::query::NamedType]) -> Vec<ColumnDescription> {
-    columns.iter().map(|column| ColumnDescription { name: column.name.clone(), ty: column.ty }).collect()
+    columns
+        .iter()
+        .map(|column| ColumnDescription { name: column.name.clone(), ty: column.ty })
+        .collect()
 }
 
-fn returning(fields: &[dataman_node_protocol::query::OutputField]) -> Option<Vec<ColumnDescription>> {
+fn returning(
+    fields: &[dataman_node_protocol::query::OutputField],
+) -> Option<Vec<ColumnDescription>> {
     if fields.is_empty() {
         return None;
     }
-    let select = dataman_node_protocol::query::Select { fields: fields.to_vec(), ..Default::default() };
+    let select =
+        dataman_node_protocol::query::Select { fields: fields.to_vec(), ..Default::default() };
     Some(describe(&form::output_columns(&select)))
 }
 

@@ -294,9 +294,11 @@ impl Operator {
                 columns.extend(aggregates.iter().map(|aggregate| aggregate.ty));
                 columns
             }
-            Self::Group { keys, aggregates, .. } => {
-                keys.iter().map(Expr::type_ref).chain(aggregates.iter().map(|aggregate| aggregate.ty)).collect()
-            }
+            Self::Group { keys, aggregates, .. } => keys
+                .iter()
+                .map(Expr::type_ref)
+                .chain(aggregates.iter().map(|aggregate| aggregate.ty))
+                .collect(),
             Self::Join { left, right, .. } => {
                 let mut columns = left.columns();
                 columns.extend(right.columns());
@@ -319,7 +321,9 @@ impl Operator {
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
-            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
+            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
+                vec![left, right]
+            }
             Self::Append(inputs) => inputs.iter().collect(),
         }
     }
@@ -335,14 +339,17 @@ impl Operator {
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
-            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => vec![left, right],
+            Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
+                vec![left, right]
+            }
             Self::Append(inputs) => inputs.iter_mut().collect(),
         }
     }
 
     /// Calls `visit` on the scans of this operator and its inputs.
     fn each_scan_mut(&mut self, visit: &mut dyn FnMut(&mut NodeScan)) {
-        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self {
+        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self
+        {
             visit(scan);
         }
         for input in self.inputs_mut() {
@@ -376,7 +383,9 @@ impl Operator {
                 }
                 on.iter_mut().for_each(&mut *visit);
             }
-            Self::Route { rules, .. } => rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit)),
+            Self::Route { rules, .. } => {
+                rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit))
+            }
             Self::Scan(_)
             | Self::Merge { .. }
             | Self::Combine { .. }
@@ -384,7 +393,8 @@ impl Operator {
             | Self::Append(_)
             | Self::SetOperation { .. } => {}
         }
-        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self {
+        if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self
+        {
             scan.each_expr_mut(visit);
         }
         for input in self.inputs_mut() {
@@ -460,7 +470,9 @@ fn quoted(name: &str) -> String {
 pub(crate) fn each_query_expr_mut(query: &mut NodeQuery, visit: &mut dyn FnMut(&mut Expr)) {
     use dataman_node_protocol::query::Records;
     match query {
-        NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => form::each_expr_mut(select, visit),
+        NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
+            form::each_expr_mut(select, visit)
+        }
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => {
             match &mut insert.records {
                 Records::Values(rows) => rows.iter_mut().flatten().for_each(&mut *visit),
@@ -541,7 +553,10 @@ pub(super) fn make_statements(plan: &mut Plan) {
     let params = plan.parameters.all();
     let snapshot = Arc::clone(&plan.snapshot);
     let mut make = |scan: &mut NodeScan| {
-        let count = snapshot.datastores.get(&scan.datastore).map_or(0, dataman_metadata::topology::Datastore::shard_count);
+        let count = snapshot
+            .datastores
+            .get(&scan.datastore)
+            .map_or(0, dataman_metadata::topology::Datastore::shard_count);
         let shards: Vec<ShardId> = match &scan.shards {
             ShardRule::One(shard) => vec![*shard],
             ShardRule::Any => vec![ShardId(0)],
@@ -564,7 +579,11 @@ pub(super) fn make_statements(plan: &mut Plan) {
             }
             for shard in (0..insert.shard_count).map(ShardId) {
                 let mut query = NodeQuery::InsertMany(insert.form.clone());
-                form::set_instance(&mut query, &insert.database.0, &shard_instance_name(&insert.database, shard));
+                form::set_instance(
+                    &mut query,
+                    &insert.database.0,
+                    &shard_instance_name(&insert.database, shard),
+                );
                 let row: Vec<TypeId> = insert.form.fields.iter().map(|field| field.ty.id).collect();
                 insert.statements.insert(shard, Arc::new(node_statement(query, &row)));
             }

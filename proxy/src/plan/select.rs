@@ -12,8 +12,8 @@ use dataman_pg::{Expr, PgError, TypeId};
 
 use super::bind::{Internal, NamePlace};
 use super::distribution::{
-    Distribution, Prover, collection_aliases, collections_with_conditions, equal_to, filter_conjuncts,
-    inner_join_conditions, key_fields, source_with_conditions,
+    Distribution, Prover, collection_aliases, collections_with_conditions, equal_to,
+    filter_conjuncts, inner_join_conditions, key_fields, source_with_conditions,
 };
 use super::form::{self, each_own_source, for_each_expr, for_each_select, output_columns, walk};
 use super::operator::{NodeScan, Operator, ShardRule, SubPlan, SubPlanKind, TextTemplate};
@@ -32,7 +32,11 @@ impl Planner<'_> {
     }
 
     /// Plans a select; `text` is the client's own text when the select is the whole statement.
-    pub(super) fn select(&mut self, select: Select, text: Option<TextTemplate>) -> Result<Operator> {
+    pub(super) fn select(
+        &mut self,
+        select: Select,
+        text: Option<TextTemplate>,
+    ) -> Result<Operator> {
         let aliases = collection_aliases(&select);
         if aliases.is_empty() {
             return self.above(select);
@@ -67,7 +71,9 @@ impl Planner<'_> {
         let saved = (self.subplans.len(), self.parameters.clone());
         let by_shard = match self.one_datastore(&aliases) {
             Some(datastore) => self.by_shard(&select, &datastore),
-            None => Err(PgError::unsupported("a query over several datastores is not supported yet")),
+            None => {
+                Err(PgError::unsupported("a query over several datastores is not supported yet"))
+            }
         };
         let refused = match by_shard {
             Ok(operator) => return Ok(operator),
@@ -75,7 +81,13 @@ impl Planner<'_> {
         };
         self.subplans.truncate(saved.0);
         self.parameters = saved.1;
-        self.above(select).map_err(|above| if above.sqlstate() == "0A000" && above.hint().is_none() { better(refused, above) } else { above })
+        self.above(select).map_err(|above| {
+            if above.sqlstate() == "0A000" && above.hint().is_none() {
+                better(refused, above)
+            } else {
+                above
+            }
+        })
     }
 
     fn by_shard(&mut self, select: &Select, datastore: &DatastoreId) -> Result<Operator> {
@@ -88,8 +100,10 @@ impl Planner<'_> {
             Distribution::Single(shard) => self.on_one(select, ShardRule::One(shard), datastore),
             Distribution::Spread(spread) => {
                 if select.lock.is_some() {
-                    return Err(PgError::unsupported("FOR UPDATE and its like over several shards is not supported yet")
-                        .with_hint("Fix the shard key to one value."));
+                    return Err(PgError::unsupported(
+                        "FOR UPDATE and its like over several shards is not supported yet",
+                    )
+                    .with_hint("Fix the shard key to one value."));
                 }
                 prover.windows_stay(select, &spread)?;
                 self.split(select, &spread, datastore)
@@ -97,9 +111,16 @@ impl Planner<'_> {
         }
     }
 
-    fn on_one(&mut self, select: &Select, rule: ShardRule, datastore: &DatastoreId) -> Result<Operator> {
+    fn on_one(
+        &mut self,
+        select: &Select,
+        rule: ShardRule,
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
         if !self.carried_out(select, datastore) {
-            return Err(PgError::unsupported("the shard's database cannot carry out the query exactly"));
+            return Err(PgError::unsupported(
+                "the shard's database cannot carry out the query exactly",
+            ));
         }
         Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)))
     }
@@ -117,7 +138,9 @@ impl Planner<'_> {
             Distribution::Spread(_) => ShardRule::All,
         };
         if !self.carried_out(select, datastore) {
-            return Err(PgError::unsupported("the shard's database cannot carry out the query exactly"));
+            return Err(PgError::unsupported(
+                "the shard's database cannot carry out the query exactly",
+            ));
         }
         if !matches!(rule, ShardRule::All) {
             return Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)));
@@ -126,7 +149,11 @@ impl Planner<'_> {
         let input = Operator::Scan(self.scan(core, rule, datastore, None));
         let tail = super::above::Tail {
             having: None,
-            fields: columns.iter().enumerate().map(|(index, ty)| Expr::Column { index, ty: *ty }).collect(),
+            fields: columns
+                .iter()
+                .enumerate()
+                .map(|(index, ty)| Expr::Column { index, ty: *ty })
+                .collect(),
             distinct: super::above::TailDistinct::All,
             sort: select.sort.clone(),
             limit: select.limit.clone(),
@@ -144,8 +171,13 @@ impl Planner<'_> {
         datastore: &DatastoreId,
         text: Option<TextTemplate>,
     ) -> NodeScan {
-        let columns: Vec<TypeRef> = output_columns(&select).iter().map(|column| column.ty).collect();
-        let query = if select.group.is_some() { NodeQuery::Aggregate(select) } else { NodeQuery::Filter(select) };
+        let columns: Vec<TypeRef> =
+            output_columns(&select).iter().map(|column| column.ty).collect();
+        let query = if select.group.is_some() {
+            NodeQuery::Aggregate(select)
+        } else {
+            NodeQuery::Filter(select)
+        };
         self.node_scan(query, columns, shards, datastore, text)
     }
 
@@ -160,7 +192,10 @@ impl Planner<'_> {
         let takes_sql = (0..self.shard_count(datastore))
             .map(|shard| {
                 let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-                self.context.capabilities.of(&shard).is_some_and(|capability| capability.takes_sql())
+                self.context
+                    .capabilities
+                    .of(&shard)
+                    .is_some_and(|capability| capability.takes_sql())
             })
             .collect();
         NodeScan {
@@ -195,7 +230,11 @@ impl Planner<'_> {
     }
 
     /// The one shard where all the collections are whole, decided by their placement alone.
-    pub(super) fn one_place(&self, aliases: &[String], datastore: &DatastoreId) -> Option<ShardRule> {
+    pub(super) fn one_place(
+        &self,
+        aliases: &[String],
+        datastore: &DatastoreId,
+    ) -> Option<ShardRule> {
         if self.shard_count(datastore) == 1 {
             return Some(ShardRule::One(ShardId(0)));
         }
@@ -277,13 +316,17 @@ impl Planner<'_> {
             };
             let mut exact = true;
             for_each_select(select, &mut |select| {
-                exact = exact && features(select).iter().all(|feature| capability.supports(*feature));
+                exact =
+                    exact && features(select).iter().all(|feature| capability.supports(*feature));
                 for_each_expr(select, &mut |expr| exact = exact && is_exact_tree(capability, expr));
                 let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
                 exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
                 exact = exact && select.group.iter().flatten().all(sorted);
                 if matches!(select.distinct, Distinct::Distinct) {
-                    exact = exact && output_columns(select).iter().all(|column| capability.sorts_exactly(column.ty.id));
+                    exact = exact
+                        && output_columns(select)
+                            .iter()
+                            .all(|column| capability.sorts_exactly(column.ty.id));
                 }
             });
             exact
@@ -294,7 +337,10 @@ impl Planner<'_> {
     pub(super) fn exact(&self, expr: &Expr, datastore: &DatastoreId) -> bool {
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.context.capabilities.of(&shard).is_some_and(|capability| is_exact_tree(capability, expr))
+            self.context
+                .capabilities
+                .of(&shard)
+                .is_some_and(|capability| is_exact_tree(capability, expr))
         })
     }
 
@@ -302,7 +348,10 @@ impl Planner<'_> {
     pub(super) fn supports(&self, feature: Feature, datastore: &DatastoreId) -> bool {
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.context.capabilities.of(&shard).is_some_and(|capability| capability.supports(feature))
+            self.context
+                .capabilities
+                .of(&shard)
+                .is_some_and(|capability| capability.supports(feature))
         })
     }
 
@@ -371,37 +420,49 @@ impl Planner<'_> {
         let columns = output_columns(&subquery);
         let operator = self.select(subquery, None)?;
         let place = self.subplans.len();
-        let (kind, ty, replacement): (SubPlanKind, TypeId, Box<dyn FnOnce(Expr) -> Expr>) = match kind {
-            SubqueryKind::Scalar => (SubPlanKind::Scalar, ty.id, Box::new(|param| param)),
-            SubqueryKind::Exists => (SubPlanKind::Exists, TypeId::BOOL, Box::new(|param| param)),
-            SubqueryKind::Array => {
-                let element = columns.first().map_or(TypeId::TEXT, |column| column.ty.id);
-                (SubPlanKind::Array(element), ty.id, Box::new(|param| param))
-            }
-            SubqueryKind::Compare { all, left, operators } => {
-                let ([left], [operator], [column]) = (left.as_slice(), operators.as_slice(), columns.as_slice()) else {
-                    return Err(PgError::unsupported("comparing rows with a subquery over several shards is not supported yet"));
-                };
-                let found = dataman_pg::catalog::operator(*operator)
-                    .ok_or_else(|| PgError::internal("an operator of the comparison is not known"))?;
-                let array = dataman_pg::catalog::type_by_id(column.ty.id).map_or(TypeId(0), |found| found.array);
-                if array.0 == 0 {
-                    return Err(PgError::unsupported("comparing with a subquery of this type over several shards is not supported yet"));
+        let (kind, ty, replacement): (SubPlanKind, TypeId, Box<dyn FnOnce(Expr) -> Expr>) =
+            match kind {
+                SubqueryKind::Scalar => (SubPlanKind::Scalar, ty.id, Box::new(|param| param)),
+                SubqueryKind::Exists => {
+                    (SubPlanKind::Exists, TypeId::BOOL, Box::new(|param| param))
                 }
-                let (all, left, operator, function) = (*all, left.clone(), *operator, found.function);
-                (
-                    SubPlanKind::Array(column.ty.id),
-                    array,
-                    Box::new(move |param| Expr::ArrayOp {
-                        function,
-                        operator,
-                        all,
-                        left: Box::new(left),
-                        array: Box::new(param),
-                    }),
-                )
-            }
-        };
+                SubqueryKind::Array => {
+                    let element = columns.first().map_or(TypeId::TEXT, |column| column.ty.id);
+                    (SubPlanKind::Array(element), ty.id, Box::new(|param| param))
+                }
+                SubqueryKind::Compare { all, left, operators } => {
+                    let ([left], [operator], [column]) =
+                        (left.as_slice(), operators.as_slice(), columns.as_slice())
+                    else {
+                        return Err(PgError::unsupported(
+                            "comparing rows with a subquery over several shards is not supported yet",
+                        ));
+                    };
+                    let found = dataman_pg::catalog::operator(*operator).ok_or_else(|| {
+                        PgError::internal("an operator of the comparison is not known")
+                    })?;
+                    let array = dataman_pg::catalog::type_by_id(column.ty.id)
+                        .map_or(TypeId(0), |found| found.array);
+                    if array.0 == 0 {
+                        return Err(PgError::unsupported(
+                            "comparing with a subquery of this type over several shards is not supported yet",
+                        ));
+                    }
+                    let (all, left, operator, function) =
+                        (*all, left.clone(), *operator, found.function);
+                    (
+                        SubPlanKind::Array(column.ty.id),
+                        array,
+                        Box::new(move |param| Expr::ArrayOp {
+                            function,
+                            operator,
+                            all,
+                            left: Box::new(left),
+                            array: Box::new(param),
+                        }),
+                    )
+                }
+            };
         self.subplans.push(SubPlan { operator, kind });
         Ok(replacement(self.parameters.add_internal(Internal::Subquery(place, ty))))
     }
@@ -409,7 +470,8 @@ impl Planner<'_> {
     /// The client's text cut at its names, when it can go to a PostgreSQL as it is.
     pub(super) fn text_template(&self) -> Option<TextTemplate> {
         let facts = &self.facts;
-        if facts.view || facts.internal || facts.repeated || !self.parameters.internal().is_empty() {
+        if facts.view || facts.internal || facts.repeated || !self.parameters.internal().is_empty()
+        {
             return None;
         }
         let mut names: Vec<&NamePlace> = facts.names.iter().collect();

@@ -17,7 +17,12 @@ use super::select::{Result, output_exprs};
 
 impl Planner<'_> {
     /// Divides a select whose FROM and WHERE stay on the shards.
-    pub(super) fn split(&mut self, select: &Select, spread: &Spread, datastore: &DatastoreId) -> Result<Operator> {
+    pub(super) fn split(
+        &mut self,
+        select: &Select,
+        spread: &Spread,
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
         match &select.group {
             Some(group) if !spread.decided_by(&group.iter().collect::<Vec<_>>()) => {
                 self.split_aggregate(select, group, datastore)
@@ -27,7 +32,12 @@ impl Planner<'_> {
     }
 
     /// Rows, or groups that are each on one shard: the shards sort and limit, the merge keeps the order.
-    fn split_rows(&mut self, select: &Select, spread: &Spread, datastore: &DatastoreId) -> Result<Operator> {
+    fn split_rows(
+        &mut self,
+        select: &Select,
+        spread: &Spread,
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
         let mut node = select.clone();
         let outputs = output_exprs(select);
         let visible = outputs.len();
@@ -40,7 +50,8 @@ impl Planner<'_> {
         };
         let merges_distinct = match &select.distinct {
             Distinct::All => None,
-            Distinct::Distinct => (!spread.decided_by(&outputs.iter().collect::<Vec<_>>())).then(|| (0..visible).collect()),
+            Distinct::Distinct => (!spread.decided_by(&outputs.iter().collect::<Vec<_>>()))
+                .then(|| (0..visible).collect()),
             Distinct::On(on) => {
                 let decided = spread.decided_by(&on.iter().collect::<Vec<_>>());
                 (!decided).then(|| on.iter().map(&mut column_of).collect::<Vec<usize>>())
@@ -61,7 +72,8 @@ impl Planner<'_> {
         }
         name_hidden(&mut node.fields, visible);
         let distinct_here = merges_distinct.is_some();
-        let supported_on = !matches!(select.distinct, Distinct::On(_)) || self.supports(Feature::DistinctOn, datastore);
+        let supported_on = !matches!(select.distinct, Distinct::On(_))
+            || self.supports(Feature::DistinctOn, datastore);
         if !supported_on {
             // The rows come whole and in order; the first of each set is taken above.
             node.distinct = Distinct::All;
@@ -70,7 +82,9 @@ impl Planner<'_> {
         node.offset = None;
         node.limit = if select.with_ties || !supported_on { None } else { pushed_limit(select) };
         if !self.carried_out(&node, datastore) {
-            return Err(PgError::unsupported("the shards' databases cannot carry out the query exactly"));
+            return Err(PgError::unsupported(
+                "the shards' databases cannot carry out the query exactly",
+            ));
         }
         for key in &keys {
             check_decodable(key.ty)?;
@@ -92,7 +106,8 @@ impl Planner<'_> {
             ),
             _ => None,
         };
-        let mut operator = if keys.is_empty() { Operator::Scan(scan) } else { Operator::Merge { scan, keys } };
+        let mut operator =
+            if keys.is_empty() { Operator::Scan(scan) } else { Operator::Merge { scan, keys } };
         if let Some(keys) = merges_distinct.or_else(|| on_columns.filter(|_| !supported_on)) {
             operator = Operator::Distinct { input: Box::new(operator), keys };
         }
@@ -116,9 +131,16 @@ impl Planner<'_> {
     }
 
     /// Groups that span shards: partial aggregates that combine, or the rows themselves.
-    fn split_aggregate(&mut self, select: &Select, group: &[Expr], datastore: &DatastoreId) -> Result<Operator> {
+    fn split_aggregate(
+        &mut self,
+        select: &Select,
+        group: &[Expr],
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
         if has_window(select) {
-            return Err(PgError::unsupported("window functions over groups of several shards are not supported yet"));
+            return Err(PgError::unsupported(
+                "window functions over groups of several shards are not supported yet",
+            ));
         }
         let aggregates = aggregates_of(select);
         let partials = self.partials(select, group, &aggregates, datastore);
@@ -130,7 +152,14 @@ impl Planner<'_> {
                     check_decodable(*column)?;
                 }
                 let keys = group.len();
-                (Operator::Combine { input: Box::new(Operator::Scan(scan)), keys, aggregates: combined }, true)
+                (
+                    Operator::Combine {
+                        input: Box::new(Operator::Scan(scan)),
+                        keys,
+                        aggregates: combined,
+                    },
+                    true,
+                )
             }
             None => (self.gathered(select, group, &aggregates, datastore)?, true),
         };
@@ -217,7 +246,9 @@ impl Planner<'_> {
         };
         self.drop_unused_subqueries(&mut node);
         if !self.carried_out(&node, datastore) {
-            return Err(PgError::unsupported("the shards' databases cannot carry out the query exactly"));
+            return Err(PgError::unsupported(
+                "the shards' databases cannot carry out the query exactly",
+            ));
         }
         let rule = self.prune(select);
         let scan = self.scan(node, rule, datastore, None);
@@ -229,7 +260,12 @@ impl Planner<'_> {
 }
 
 /// What comes after grouping: HAVING, the select list, DISTINCT, ORDER BY and LIMIT over keys and aggregates.
-pub(super) fn grouped_tail(input: Operator, select: &Select, group: &[Expr], aggregates: &[Aggregate]) -> Result<Operator> {
+pub(super) fn grouped_tail(
+    input: Operator,
+    select: &Select,
+    group: &[Expr],
+    aggregates: &[Aggregate],
+) -> Result<Operator> {
     let to_columns = |expr: &Expr| {
         replace(expr, &mut |node| {
             if let Some(index) = group.iter().position(|key| key == node) {
@@ -306,8 +342,10 @@ pub(super) fn check_accumulated(call: &Aggregate) -> Result<()> {
         return Ok(());
     }
     let name = dataman_pg::catalog::function(call.function).map_or("?", |function| function.name);
-    Err(PgError::unsupported(format!("the aggregate {name} over several shards is not supported yet"))
-        .with_hint("Fix the shard key to one value, or group by it."))
+    Err(PgError::unsupported(format!(
+        "the aggregate {name} over several shards is not supported yet"
+    ))
+    .with_hint("Fix the shard key to one value, or group by it."))
 }
 
 /// A type whose values the library reads.
@@ -356,7 +394,8 @@ fn is_decodable(ty: TypeId) -> bool {
         )
     };
     scalar(ty)
-        || dataman_pg::catalog::type_by_id(ty).is_some_and(|found| found.category == 'A' && scalar(found.element))
+        || dataman_pg::catalog::type_by_id(ty)
+            .is_some_and(|found| found.category == 'A' && scalar(found.element))
 }
 
 /// Output fields for expressions, under names of their own.

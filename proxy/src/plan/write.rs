@@ -10,8 +10,8 @@ use dataman_pg::{Expr, PgError, eval};
 
 use super::bind::{BoundInsert, InsertRows, Table};
 use super::distribution::{
-    Distribution, Prover, collection_aliases, collections_with_conditions, filter_conjuncts, inner_join_conditions,
-    source_with_conditions,
+    Distribution, Prover, collection_aliases, collections_with_conditions, filter_conjuncts,
+    inner_join_conditions, source_with_conditions,
 };
 use super::operator::{InsertPlan, InsertSource, Root, ShardRule, WritePlan};
 use super::select::{Result, is_uncorrelated};
@@ -46,11 +46,15 @@ impl Planner<'_> {
         if let Some(conflict) = &mut form_query.conflict {
             conflict.set.iter_mut().for_each(|(_, value)| fold::fold(value, &mut self.parameters));
             conflict.filter.iter_mut().for_each(|filter| fold::fold(filter, &mut self.parameters));
-            if let Some(key) = conflict.set.iter().find(|(name, _)| table.collection.shard_key().contains(name)) {
+            if let Some(key) =
+                conflict.set.iter().find(|(name, _)| table.collection.shard_key().contains(name))
+            {
                 return Err(changes_key(&key.0));
             }
         }
-        form::output_exprs_mut(&mut form_query.returning, &mut |expr| fold::fold(expr, &mut self.parameters));
+        form::output_exprs_mut(&mut form_query.returning, &mut |expr| {
+            fold::fold(expr, &mut self.parameters)
+        });
         self.check_insert_carried_out(&form_query, &table)?;
 
         let key_places = table
@@ -84,7 +88,10 @@ impl Planner<'_> {
     }
 
     fn table(&self, alias: &str) -> Result<Table> {
-        self.tables.get(alias).cloned().ok_or_else(|| PgError::internal("the target of a write is not known"))
+        self.tables
+            .get(alias)
+            .cloned()
+            .ok_or_else(|| PgError::internal("the target of a write is not known"))
     }
 
     /// A value of a row: subqueries run first, the rest is computed by the proxy.
@@ -116,10 +123,14 @@ impl Planner<'_> {
     ) -> Result<()> {
         let datastore = &table.collection.datastore;
         if !insert.subqueries.is_empty() {
-            return Err(PgError::unsupported("a subquery in ON CONFLICT or RETURNING is not supported yet"));
+            return Err(PgError::unsupported(
+                "a subquery in ON CONFLICT or RETURNING is not supported yet",
+            ));
         }
         if insert.conflict.is_some() && !self.supports(Feature::Conflict, datastore) {
-            return Err(PgError::unsupported("ON CONFLICT is not supported by the shards' databases"));
+            return Err(PgError::unsupported(
+                "ON CONFLICT is not supported by the shards' databases",
+            ));
         }
         let mut exprs: Vec<&Expr> = insert.returning.iter().filter_map(output).collect();
         if let Some(conflict) = &insert.conflict {
@@ -136,7 +147,10 @@ impl Planner<'_> {
     fn check_exact(&self, expr: &Expr, table: &Table) -> Result<()> {
         let datastore = &table.collection.datastore;
         for shard in 0..self.shard_count(datastore) {
-            let shard = ShardRef { datastore: datastore.clone(), shard: dataman_metadata::id::ShardId(shard) };
+            let shard = ShardRef {
+                datastore: datastore.clone(),
+                shard: dataman_metadata::id::ShardId(shard),
+            };
             if let Some(capability) = self.context.capabilities.of(&shard)
                 && !is_exact_tree(capability, expr)
             {
@@ -155,11 +169,15 @@ impl Planner<'_> {
     /// Plans an UPDATE.
     pub(super) fn update(&mut self, mut update: Update) -> Result<Root> {
         let table = self.table(&update.alias)?;
-        if let Some((key, _)) = update.record_op.iter().find(|(name, _)| table.collection.shard_key().contains(name)) {
+        if let Some((key, _)) =
+            update.record_op.iter().find(|(name, _)| table.collection.shard_key().contains(name))
+        {
             return Err(changes_key(key));
         }
         let mut query = NodeQuery::Update(update.clone());
-        super::operator::each_query_expr_mut(&mut query, &mut |expr| fold::fold(expr, &mut self.parameters));
+        super::operator::each_query_expr_mut(&mut query, &mut |expr| {
+            fold::fold(expr, &mut self.parameters)
+        });
         if let NodeQuery::Update(folded) = query {
             update = folded;
         }
@@ -171,7 +189,9 @@ impl Planner<'_> {
             .collect();
         // The write seen as a select over the target and its sources.
         let mut seen = Select {
-            source: std::iter::once(super::bind::source_of(&table, &update.alias)).chain(update.source.clone()).collect(),
+            source: std::iter::once(super::bind::source_of(&table, &update.alias))
+                .chain(update.source.clone())
+                .collect(),
             filter: update.filter.clone(),
             fields: super::split::named(&exprs),
             subqueries: update.subqueries.clone(),
@@ -202,13 +222,17 @@ impl Planner<'_> {
     pub(super) fn delete(&mut self, mut delete: Delete) -> Result<Root> {
         let table = self.table(&delete.alias)?;
         let mut query = NodeQuery::Delete(delete.clone());
-        super::operator::each_query_expr_mut(&mut query, &mut |expr| fold::fold(expr, &mut self.parameters));
+        super::operator::each_query_expr_mut(&mut query, &mut |expr| {
+            fold::fold(expr, &mut self.parameters)
+        });
         if let NodeQuery::Delete(folded) = query {
             delete = folded;
         }
         let exprs: Vec<Expr> = delete.returning.iter().filter_map(output).cloned().collect();
         let mut seen = Select {
-            source: std::iter::once(super::bind::source_of(&table, &delete.alias)).chain(delete.source.clone()).collect(),
+            source: std::iter::once(super::bind::source_of(&table, &delete.alias))
+                .chain(delete.source.clone())
+                .collect(),
             filter: delete.filter.clone(),
             fields: super::split::named(&exprs),
             subqueries: delete.subqueries.clone(),
@@ -218,7 +242,9 @@ impl Planner<'_> {
         delete.source = seen.source.into_iter().skip(1).collect();
         delete.filter = seen.filter;
         for (field, new) in delete.returning.iter_mut().zip(seen.fields) {
-            if let (OutputField::Bound { expr, .. }, OutputField::Bound { expr: new, .. }) = (field, new) {
+            if let (OutputField::Bound { expr, .. }, OutputField::Bound { expr: new, .. }) =
+                (field, new)
+            {
                 *expr = new;
             }
         }
@@ -242,7 +268,10 @@ impl Planner<'_> {
     }
 
     /// Where a write runs. With rules that must agree, the write is right only on the one shard they agree on.
-    #[expect(clippy::type_complexity, reason = "the rule for pruning and, where needed, the rules that must agree")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the rule for pruning and, where needed, the rules that must agree"
+    )]
     fn write_shards(
         &mut self,
         seen: &mut Select,
@@ -252,12 +281,16 @@ impl Planner<'_> {
         let datastore = table.collection.datastore.clone();
         let aliases = collection_aliases(seen);
         let Some(one) = self.one_datastore(&aliases) else {
-            return Err(PgError::unsupported("a write that reads another datastore is not supported yet"));
+            return Err(PgError::unsupported(
+                "a write that reads another datastore is not supported yet",
+            ));
         };
         debug_assert_eq!(one, datastore, "the target is among the sources");
         let others = seen.source.len() > 1;
         if others && !self.supports(Feature::WriteJoin, &datastore) {
-            return Err(PgError::unsupported("FROM and USING in writes are not supported by the shards' databases"));
+            return Err(PgError::unsupported(
+                "FROM and USING in writes are not supported by the shards' databases",
+            ));
         }
         if self.shard_count(&datastore) > 1 {
             self.write_subqueries_first(seen, alias)?;
@@ -267,19 +300,25 @@ impl Planner<'_> {
                 let mut error = None;
                 form::for_each_expr(seen, &mut |expr| {
                     if error.is_none() {
-                        error = eval::check_computed(expr).err().filter(|_| self.check_exact(expr, table).is_err());
+                        error = eval::check_computed(expr)
+                            .err()
+                            .filter(|_| self.check_exact(expr, table).is_err());
                     }
                 });
                 error
             };
             return Err(named.unwrap_or_else(|| {
-                PgError::unsupported("the statement cannot be carried out exactly by the shards' databases")
+                PgError::unsupported(
+                    "the statement cannot be carried out exactly by the shards' databases",
+                )
             }));
         }
         if let Placement::Reference = table.collection.placement {
             // Every copy computes the same from the same rows.
             let same = aliases.iter().all(|alias| {
-                self.tables.get(alias).is_some_and(|table| matches!(table.collection.placement, Placement::Reference))
+                self.tables
+                    .get(alias)
+                    .is_some_and(|table| matches!(table.collection.placement, Placement::Reference))
             });
             if self.shard_count(&datastore) == 1 {
                 return Ok((ShardRule::All, None));
@@ -358,6 +397,9 @@ fn changes_key(name: &str) -> PgError {
 pub(crate) fn missing_key(name: &str, table: &Table) -> PgError {
     PgError::new(
         "23502",
-        format!("null value in column \"{name}\" of relation \"{}\" violates not-null constraint", table.name),
+        format!(
+            "null value in column \"{name}\" of relation \"{}\" violates not-null constraint",
+            table.name
+        ),
     )
 }

@@ -30,7 +30,12 @@ pub(crate) fn key_part(value: &Value, ty: TypeRef) -> Option<KeyPart> {
         (Value::TimestampTz(time), TypeId::TIMESTAMPTZ) => KeyPart::Timestamptz(*time),
         (Value::Numeric(_), TypeId::NUMERIC) => {
             let mut text = Vec::new();
-            dataman_pg::io::text::output(value, TypeId::NUMERIC, &dataman_pg::Context::default(), &mut text);
+            dataman_pg::io::text::output(
+                value,
+                TypeId::NUMERIC,
+                &dataman_pg::Context::default(),
+                &mut text,
+            );
             KeyPart::numeric(&String::from_utf8_lossy(&text))
         }
         (Value::Enum(label), _) => KeyPart::text(&label.label),

@@ -102,17 +102,22 @@ fn sources_of(condition: &Expr, names: &[Field], ty: TypeRef) -> Option<Vec<KeyS
             } else {
                 return None;
             };
-            (is_fixed(value) && family(value.type_id()) == family(ty.id)).then(|| vec![KeySource::One(value.clone())])
+            (is_fixed(value) && family(value.type_id()) == family(ty.id))
+                .then(|| vec![KeySource::One(value.clone())])
         }
         Expr::ArrayOp { operator, all: false, left, array, .. } => {
-            if catalog::operator(*operator)?.name != "=" || !is_one_of(left, names) || !is_fixed(array) {
+            if catalog::operator(*operator)?.name != "="
+                || !is_one_of(left, names)
+                || !is_fixed(array)
+            {
                 return None;
             }
             let element = match array.as_ref() {
                 Expr::Array { elements, .. } => elements.first().map(Expr::type_id),
                 other => catalog::type_by_id(other.type_id()).map(|array| array.element),
             }?;
-            (family(element) == family(ty.id)).then(|| vec![KeySource::Elements(array.as_ref().clone())])
+            (family(element) == family(ty.id))
+                .then(|| vec![KeySource::Elements(array.as_ref().clone())])
         }
         _ => None,
     }
@@ -128,18 +133,25 @@ pub(crate) fn bare_field(expr: &Expr) -> Option<&Field> {
 }
 
 fn is_one_of(expr: &Expr, names: &[Field]) -> bool {
-    bare_field(expr)
-        .is_some_and(|field| names.iter().any(|name| name.source == field.source && name.name == field.name))
+    bare_field(expr).is_some_and(|field| {
+        names.iter().any(|name| name.source == field.source && name.name == field.name)
+    })
 }
 
 /// The same for every row, and computable by the proxy.
 pub(crate) fn is_fixed(expr: &Expr) -> bool {
     let mut fixed = true;
     crate::plan::form::walk(expr, &mut |node| match node {
-        Expr::Field(_) | Expr::Column { .. } | Expr::Aggregate(_) | Expr::Window(_) | Expr::Subquery { .. } => {
+        Expr::Field(_)
+        | Expr::Column { .. }
+        | Expr::Aggregate(_)
+        | Expr::Window(_)
+        | Expr::Subquery { .. } => {
             fixed = false;
         }
-        Expr::Call(call) => fixed &= catalog::function(call.function).is_some_and(|found| found.volatility != 'v'),
+        Expr::Call(call) => {
+            fixed &= catalog::function(call.function).is_some_and(|found| found.volatility != 'v')
+        }
         _ => {}
     });
     fixed && dataman_pg::eval::check_computed(expr).is_ok()
@@ -170,7 +182,9 @@ pub(crate) fn shards_of<E>(
                 KeySource::One(expr) => parts.extend(key_part(&value(expr)?, *ty)),
                 KeySource::Elements(expr) => {
                     if let Value::Array(array) = value(expr)? {
-                        parts.extend(array.elements.iter().filter_map(|element| key_part(element, *ty)));
+                        parts.extend(
+                            array.elements.iter().filter_map(|element| key_part(element, *ty)),
+                        );
                     }
                 }
             }

@@ -40,11 +40,7 @@ impl Parameters {
     pub(crate) fn new(declared: &[TypeId]) -> Self {
         let declared: Vec<TypeId> =
             declared.iter().map(|ty| if ty.0 == 0 { TypeId::UNKNOWN } else { *ty }).collect();
-        Self {
-            used: vec![false; declared.len()],
-            client: declared,
-            internal: Vec::new(),
-        }
+        Self { used: vec![false; declared.len()], client: declared, internal: Vec::new() }
     }
 
     /// The client's parameter types.
