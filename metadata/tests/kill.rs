@@ -2,6 +2,7 @@
 //! lost.
 
 #![cfg(all(unix, feature = "embedded"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};

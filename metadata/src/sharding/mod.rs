@@ -288,7 +288,7 @@ mod tests {
     fn check(method: &KeyspaceMethod, key: KeyPart, expected: Result<u32, ShardingError>) {
         let keyspace = Keyspace { fields: vec!["k".to_owned()], method: method.clone() };
         assert_eq!(
-            shard_of(&keyspace, &datastore(8, 4), &[key.clone()]),
+            shard_of(&keyspace, &datastore(8, 4), std::slice::from_ref(&key)),
             expected.map(ShardId),
             "{key:?}"
         );
