@@ -143,6 +143,8 @@ const NEGATIVE: u16 = 0x4000;
 const NOT_A_NUMBER: u16 = 0xc000;
 const POSITIVE_INFINITY: u16 = 0xd000;
 const NEGATIVE_INFINITY: u16 = 0xf000;
+/// What PostgreSQL sends as an infinity's scale: a bit of its sign, read as one of the scale.
+const INFINITY_SCALE: u16 = 0x20;
 
 /// Groups of four decimal digits, without zero groups at either end, and the weight of the first group.
 pub(crate) fn base_10000(magnitude: &BigUint, scale: u16) -> (Vec<u16>, i32) {
@@ -180,8 +182,8 @@ fn encode_numeric(value: &Numeric, out: &mut Vec<u8>) {
     };
     match value {
         Numeric::NaN => head(0, 0, NOT_A_NUMBER, 0),
-        Numeric::PositiveInfinity => head(0, 0, POSITIVE_INFINITY, 0),
-        Numeric::NegativeInfinity => head(0, 0, NEGATIVE_INFINITY, 0),
+        Numeric::PositiveInfinity => head(0, 0, POSITIVE_INFINITY, INFINITY_SCALE),
+        Numeric::NegativeInfinity => head(0, 0, NEGATIVE_INFINITY, INFINITY_SCALE),
         Numeric::Finite { unscaled, scale } => {
             let (groups, weight) = base_10000(unscaled.magnitude(), *scale);
             let sign = if unscaled.sign() == Sign::Minus { NEGATIVE } else { POSITIVE };
