@@ -208,7 +208,7 @@ fn casts() {
         literal("12"),
         TypeId::INT4.into(),
         Implicit,
-        r#"{"const":{"type":{"id":23,"typmod":-1},"value":"12"}}"#,
+        r#"{"const":{"type":"int4","value":"12"}}"#,
     );
     check(
         literal("x"),

@@ -1,5 +1,7 @@
 //! Bound expressions: every name, operator, function and cast decided, every type known.
 
+mod wire;
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::{TypeId, TypeRef};
@@ -159,7 +161,8 @@ pub enum Expr {
     },
 }
 
-/// A typed constant. Travels as its type and PostgreSQL's text form at ISO, UTC.
+/// A typed constant. Travels as its type and PostgreSQL's text form at ISO, UTC; what that text does not hold (an enum
+/// label's rank, the types of a row's fields) goes beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constant {
     /// The value; may be NULL.
@@ -515,40 +518,5 @@ impl Expr {
                 }
             }
         }
-    }
-}
-
-/// How a [`Constant`] travels.
-#[derive(Serialize, Deserialize)]
-struct WireConstant {
-    #[serde(rename = "type")]
-    ty: TypeRef,
-    value: Option<String>,
-}
-
-impl Serialize for Constant {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = (!self.value.is_null()).then(|| {
-            let mut out = Vec::new();
-            crate::io::text::output(&self.value, self.ty.id, &crate::Context::default(), &mut out);
-            String::from_utf8_lossy(&out).into_owned()
-        });
-        WireConstant { ty: self.ty, value }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Constant {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = WireConstant::deserialize(deserializer)?;
-        let value = match wire.value {
-            None => Value::Null,
-            Some(text) => crate::io::text::input(
-                &text,
-                TypeRef::plain(wire.ty.id),
-                &crate::Context::default(),
-            )
-            .map_err(serde::de::Error::custom)?,
-        };
-        Ok(Self { value, ty: wire.ty })
     }
 }

@@ -1,16 +1,16 @@
 //! Type identifiers: PostgreSQL's own OIDs.
 
-use serde::{Deserialize, Serialize};
+mod wire;
 
 /// A data type, by the OID that PostgreSQL gives it.
 ///
-/// User-defined enums get OIDs from 16384 on, from the metadata store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// User-defined enums get OIDs from 16384 on, from the metadata store. Travels as its name (`"int4"`), and a user's type
+/// as its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TypeId(pub u32);
 
-/// A data type with its modifier: what a column declares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A data type with its modifier: what a column declares. Travels as the type alone where there is no modifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeRef {
     /// The type.
     pub id: TypeId,
