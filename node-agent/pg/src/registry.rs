@@ -46,6 +46,8 @@ const FAMILIES: &[&[Entry]] = &[
     crate::uuid::FUNCTIONS,
     crate::system::FUNCTIONS,
     crate::numeric::FUNCTIONS,
+    crate::integer::FUNCTIONS,
+    crate::float::FUNCTIONS,
 ];
 
 static BY_SOURCE: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {

@@ -201,6 +201,6 @@ fn width_bucket(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
     };
     let scale = quotient_scale(distance, width);
     let bucket = quotient(distance, width, scale, Rounding::HalfAway) / pow10(scale);
-    let bucket = bucket.to_i32().unwrap_or(i32::MAX);
-    Ok(Value::Int4(if bucket >= count { count } else { bucket + 1 }))
+    let place = bucket.to_i32().and_then(|bucket| bucket.checked_add(1));
+    place.map(Value::Int4).ok_or_else(|| PgError::out_of_range("integer"))
 }

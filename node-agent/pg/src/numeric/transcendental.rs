@@ -56,8 +56,11 @@ impl Numeric {
         if base.is_nan() || number.is_nan() {
             return Ok(Self::NaN);
         }
-        if base.signum() < 0 || number.signum() < 0 {
-            return Err(logarithm_of_negative());
+        if base.finite().is_none() || number.finite().is_none() {
+            // With an infinite operand, signs are looked at before zeros.
+            if base.signum() < 0 || number.signum() < 0 {
+                return Err(logarithm_of_negative());
+            }
         }
         check_logarithm(base)?;
         check_logarithm(number)?;
