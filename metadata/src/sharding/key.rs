@@ -395,9 +395,12 @@ fn parse_time(text: &str) -> Option<i64> {
     if fraction.is_empty() || fraction.len() > 6 {
         return None;
     }
+    if hour > 24 || minute > 59 || second > 59 {
+        return None;
+    }
     let micros = number(&format!("{fraction:0<6}"))?;
     let time = ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros;
-    (hour <= 24 && minute < 60 && second < 60 && time <= 86_400_000_000).then_some(time)
+    (time <= 86_400_000_000).then_some(time)
 }
 
 fn parse_timestamp(text: &str, zone: &str) -> Option<i64> {
@@ -474,6 +477,9 @@ mod tests {
         check(KeyType::Timestamptz, "1999-12-31 23:59:59", None);
         check(KeyType::Time, "24:00:00", Some(KeyPart::Time(86_400_000_000)));
         check(KeyType::Time, "24:00:01", None);
+        check(KeyType::Time, "9223372036854775807:00:00", None);
+        check(KeyType::Date, "9223372036854775807-01-01", None);
+        check(KeyType::Date, "99999999999999999999-01-01", None);
         check(KeyType::Int, "-5", Some(KeyPart::Int(-5)));
         check(KeyType::Int, "5.0", None);
         check(KeyType::Bytes, "\\x00fF", Some(KeyPart::Bytes(vec![0, 255])));

@@ -52,7 +52,9 @@ fn hash_numeric(text: &str, seed: u64) -> u64 {
         "0".repeat((4 - fraction.len() % 4) % 4)
     );
     let group = |group: &[u8]| {
-        group.iter().fold(0_u16, |value, digit| value * 10 + u16::from(digit - b'0'))
+        group
+            .iter()
+            .fold(0_u16, |value, digit| value * 10 + u16::from(digit.wrapping_sub(b'0').min(9)))
     };
     let groups = aligned.as_bytes().chunks(4).map(group).collect::<Vec<_>>();
     let Some(first) = groups.iter().position(|group| *group != 0) else {

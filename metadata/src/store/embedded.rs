@@ -635,6 +635,33 @@ mod tests {
         check("newer", "its layout is 2, and this dataman knows 1").await;
     }
 
+    /// A limit of pages stands for a full disk: SQLite reports both alike.
+    #[tokio::test]
+    async fn a_full_disk_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("metadata.sqlite")).await.unwrap();
+        let first = store.commit(Epoch(0), &sample::cluster(4)).await.unwrap();
+        let limit = async |pages: u32| {
+            let set = move |file: &mut File| {
+                let set =
+                    file.connection
+                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+                set.map_err(|error| file.failed("limiting", error))
+            };
+            store.with_file(set).await.unwrap();
+        };
+        limit(1).await;
+        let mut oids = first.oids();
+        let changes = (0..50)
+            .map(|number| sample::create_table(&mut oids, &format!("t{number}")))
+            .collect::<Vec<_>>();
+        let full = store.commit(Epoch(1), &changes).await.unwrap_err();
+        assert!(matches!(full, StoreError::Unavailable { .. }), "{full:?}");
+        assert_eq!(store.read().await.unwrap(), first);
+        limit(u32::MAX).await;
+        store.commit(Epoch(1), &changes).await.unwrap();
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn only_the_owner_reads_it() {
