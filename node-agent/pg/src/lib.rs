@@ -34,6 +34,7 @@ pub mod io;
 pub mod json;
 pub mod numeric;
 pub mod order;
+mod pattern;
 pub mod registry;
 pub mod resolve;
 pub mod string;

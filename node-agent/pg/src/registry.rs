@@ -48,6 +48,9 @@ const FAMILIES: &[&[Entry]] = &[
     crate::numeric::FUNCTIONS,
     crate::integer::FUNCTIONS,
     crate::float::FUNCTIONS,
+    crate::pattern::like::FUNCTIONS,
+    crate::pattern::regexp::FUNCTIONS,
+    crate::pattern::similar::FUNCTIONS,
 ];
 
 static BY_SOURCE: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
