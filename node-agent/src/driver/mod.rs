@@ -5,6 +5,8 @@ pub mod contract;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use dataman_metadata::topology::Engine;
 use dataman_node_protocol::NodeError;
@@ -17,6 +19,8 @@ pub fn of(engine: Engine) -> Result<Box<dyn contract::Driver>, NodeError> {
     match engine {
         #[cfg(feature = "postgres")]
         Engine::Postgres => Ok(Box::new(postgres::PostgresDriver)),
+        #[cfg(feature = "sqlite")]
+        Engine::Sqlite => Ok(Box::new(sqlite::SqliteDriver)),
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }

@@ -14,6 +14,9 @@ mod select;
 pub mod stored;
 mod write;
 
+#[cfg(feature = "sqlite")]
+pub(crate) use write::reads_source;
+
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::query::{NodeQuery, Select, Target};
 

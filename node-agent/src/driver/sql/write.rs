@@ -263,7 +263,6 @@ pub(crate) fn default_alias(alias: &str) -> &str {
 }
 
 /// Whether an expression reads one of these sources: what SQLite's RETURNING cannot.
-#[expect(dead_code, reason = "the SQLite driver asks it")]
 pub(crate) fn reads_source(expr: &Expr, sources: &[Source]) -> bool {
     fn holds(source: &Source, name: &str) -> bool {
         match source {

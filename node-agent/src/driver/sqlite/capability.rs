@@ -1,0 +1,54 @@
+//! What SQLite does with PostgreSQL's exact meaning: what [`crate::driver::sql::native`] lowers.
+
+use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_pg::types::{TypeId, TypeRef};
+use dataman_pg::Expr;
+
+use crate::driver::sql::native::{Form, form};
+use crate::driver::sql::stored;
+
+/// SQLite's capability.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteCapability;
+
+impl Capability for SqliteCapability {
+    fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn is_exact(&self, expr: &Expr) -> bool {
+        form(expr) != Form::None
+    }
+
+    fn sorts_exactly(&self, ty: TypeId) -> bool {
+        stored::family(ty).is_some()
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        match feature {
+            Feature::Join
+            | Feature::OuterJoin
+            | Feature::Group
+            | Feature::Distinct
+            | Feature::Sort
+            | Feature::Subquery
+            | Feature::SetOperation
+            | Feature::CommonTable
+            | Feature::Recursive
+            | Feature::Window
+            | Feature::Values
+            | Feature::Lock
+            | Feature::WriteJoin
+            | Feature::Returning
+            | Feature::Conflict => true,
+            Feature::Lateral
+            | Feature::DistinctOn
+            | Feature::WithTies
+            | Feature::TableFunction => false,
+        }
+    }
+
+    fn stores(&self, ty: TypeRef) -> Result<(), String> {
+        stored::check_stored(ty.id)
+    }
+}

@@ -1,0 +1,424 @@
+//! One statement on one session, on a blocking thread.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dataman_node_protocol::NodeError;
+use dataman_node_protocol::definition::Definition;
+use dataman_node_protocol::node::{NodeStatement, Parameters};
+use dataman_node_protocol::query::{
+    Insert, NodeQuery, OutputField, Records, Select, Source, Target,
+};
+use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
+use dataman_pg::types::TypeRef;
+use rusqlite::hooks::Action;
+
+use super::constraint::settle;
+use super::define::define;
+use super::error::classify;
+use super::function::Bound;
+use super::session::{Session, lock};
+use super::value::{RowWriter, read_parameter};
+use crate::driver::sql::stored::Stored;
+use crate::driver::sql::{Dialect, lower, reads_source};
+
+/// What the driver made of a statement.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The shard instance that it is about; none when it reads no collection.
+    pub(super) instance: Option<String>,
+    /// What it returns.
+    pub(super) columns: Option<Vec<ColumnDescription>>,
+    /// What it does.
+    pub(super) work: Work,
+}
+
+/// The kinds of statement.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A query; `locking` with FOR UPDATE and its like.
+    Read {
+        /// Its text.
+        text: String,
+        /// It locks what it reads.
+        locking: bool,
+    },
+    /// INSERT, UPDATE, DELETE.
+    Write {
+        /// Its text.
+        text: String,
+        /// PostgreSQL's word for it.
+        verb: &'static str,
+    },
+    /// A definition.
+    Define,
+}
+
+impl Prepared {
+    /// Lowers a statement.
+    ///
+    /// # Errors
+    /// `0A000` for what SQLite cannot carry out.
+    pub(super) fn new(query: &NodeQuery) -> Result<Self, NodeError> {
+        let mut instances = HashSet::new();
+        let (columns, work) = match query {
+            NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
+                select_instances(select, &mut instances);
+                let text = lower(query, Dialect::Sqlite, 0)?;
+                let columns = columns_of(&select.fields)?;
+                (Some(columns), Work::Read { text, locking: select.lock.is_some() })
+            }
+            NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => {
+                add(&insert.target, &mut instances);
+                each_select(&insert.subqueries, &mut instances);
+                if let Records::Query(query) = &insert.records {
+                    select_instances(query, &mut instances);
+                }
+                (returned(&insert.returning)?, write(query, "INSERT")?)
+            }
+            NodeQuery::Update(update) => {
+                add(&update.target, &mut instances);
+                each_select(&update.subqueries, &mut instances);
+                update.source.iter().for_each(|source| source_instances(source, &mut instances));
+                check_returning(&update.returning, &update.source)?;
+                (returned(&update.returning)?, write(query, "UPDATE")?)
+            }
+            NodeQuery::Delete(delete) => {
+                add(&delete.target, &mut instances);
+                each_select(&delete.subqueries, &mut instances);
+                delete.source.iter().for_each(|source| source_instances(source, &mut instances));
+                check_returning(&delete.returning, &delete.source)?;
+                (returned(&delete.returning)?, write(query, "DELETE")?)
+            }
+            NodeQuery::Define(definition) => {
+                instances.insert(definition_instance(definition)?);
+                (None, Work::Define)
+            }
+            NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
+                return Err(lower(query, Dialect::Sqlite, 0)
+                    .err()
+                    .unwrap_or_else(|| NodeError::unsupported("not a query for SQLite")));
+            }
+        };
+        let mut instances = instances.into_iter();
+        let instance = instances.next();
+        if instances.next().is_some() {
+            return Err(NodeError::unsupported("a query reads one shard instance"));
+        }
+        Ok(Self { instance, columns, work })
+    }
+}
+
+fn write(query: &NodeQuery, verb: &'static str) -> Result<Work, NodeError> {
+    Ok(Work::Write { text: lower(query, Dialect::Sqlite, 0)?, verb })
+}
+
+fn check_returning(fields: &[OutputField], sources: &[Source]) -> Result<(), NodeError> {
+    let reads = fields.iter().any(
+        |field| matches!(field, OutputField::Bound { expr, .. } if reads_source(expr, sources)),
+    );
+    if reads {
+        return Err(NodeError::unsupported(
+            "SQLite returns only the written collection's own fields from a joined write",
+        ));
+    }
+    Ok(())
+}
+
+fn returned(fields: &[OutputField]) -> Result<Option<Vec<ColumnDescription>>, NodeError> {
+    if fields.is_empty() { Ok(None) } else { columns_of(fields).map(Some) }
+}
+
+fn columns_of(fields: &[OutputField]) -> Result<Vec<ColumnDescription>, NodeError> {
+    fields
+        .iter()
+        .map(|field| match field {
+            OutputField::Bound { expr, name } => {
+                Ok(ColumnDescription { name: name.clone(), ty: expr.type_ref() })
+            }
+            OutputField::Named(_) => {
+                Err(NodeError::unsupported("a short-form query has to be bound first"))
+            }
+        })
+        .collect()
+}
+
+fn add(target: &Target, instances: &mut HashSet<String>) {
+    instances.insert(target.shard_instance.clone());
+}
+
+fn each_select(selects: &[Select], instances: &mut HashSet<String>) {
+    selects.iter().for_each(|select| select_instances(select, instances));
+}
+
+fn select_instances(select: &Select, instances: &mut HashSet<String>) {
+    select.source.iter().for_each(|source| source_instances(source, instances));
+    each_select(&select.subqueries, instances);
+    select.union.iter().for_each(|operation| select_instances(&operation.query, instances));
+    select.with.iter().for_each(|table| select_instances(&table.query, instances));
+}
+
+fn source_instances(source: &Source, instances: &mut HashSet<String>) {
+    match source {
+        Source::Collection { target, .. } => add(target, instances),
+        Source::Query { query, .. } => select_instances(query, instances),
+        Source::Join { left, right, .. } => {
+            source_instances(left, instances);
+            source_instances(right, instances);
+        }
+        Source::CommonTable { .. } | Source::Values { .. } | Source::Function { .. } => {}
+    }
+}
+
+fn definition_instance(definition: &Definition) -> Result<String, NodeError> {
+    Ok(match definition {
+        Definition::CreateInstance { shard_instance }
+        | Definition::DropInstance { shard_instance }
+        | Definition::CreateEnum { shard_instance, .. }
+        | Definition::DropEnum { shard_instance, .. } => shard_instance.clone(),
+        Definition::CreateCollection(shape) => shape.target.shard_instance.clone(),
+        Definition::AlterCollection { to, .. } => to.target.shard_instance.clone(),
+        Definition::DropCollection(target)
+        | Definition::CreateIndex { target, .. }
+        | Definition::DropIndex { target, .. } => target.shard_instance.clone(),
+        Definition::Truncate(targets) => targets
+            .first()
+            .map(|target| target.shard_instance.clone())
+            .ok_or_else(|| NodeError::unsupported("TRUNCATE of nothing"))?,
+    })
+}
+
+/// What one execution is given.
+pub(super) struct Execution {
+    /// The statement.
+    pub(super) statement: Arc<NodeStatement>,
+    /// What was made of it.
+    pub(super) prepared: Arc<Prepared>,
+    /// Its parameters.
+    pub(super) parameters: Parameters,
+    /// The formats of its result.
+    pub(super) formats: Vec<Format>,
+}
+
+impl Execution {
+    /// Runs it; `emit` is given each batch and may wait. Answers the number of records.
+    ///
+    /// A write's rows are given out when all of them have been written, so that no reader's pace holds the file's one writer.
+    pub(super) fn run(
+        &self,
+        session: &mut Session,
+        emit: &mut dyn FnMut(Batch) -> Result<(), NodeError>,
+    ) -> Result<u64, NodeError> {
+        match &self.prepared.work {
+            Work::Read { text, .. } => self.read(session, text, emit),
+            Work::Write { text, .. } => {
+                let mut batches = Vec::new();
+                let affected = self.write(session, text, &mut batches)?;
+                settle(session)?;
+                batches.into_iter().try_for_each(emit)?;
+                Ok(affected)
+            }
+            Work::Define => {
+                if let NodeQuery::Define(definition) = &self.statement.query {
+                    define(session, definition)?;
+                }
+                Ok(0)
+            }
+        }
+    }
+
+    fn writer(&self) -> Result<RowWriter, NodeError> {
+        let types: Vec<_> =
+            self.prepared.columns.iter().flatten().map(|column| column.ty.id).collect();
+        RowWriter::new(&types, &self.formats)
+    }
+
+    fn read(
+        &self,
+        session: &mut Session,
+        text: &str,
+        emit: &mut dyn FnMut(Batch) -> Result<(), NodeError>,
+    ) -> Result<u64, NodeError> {
+        let parameters = self.bind(session, &self.plain_types())?;
+        session.register_aggregates(text)?;
+        let mut writer = self.writer()?;
+        let (context, catalogue) = (session.context(), session.catalogue());
+        let failed = |error| session.failure(error);
+        let mut statement = session.connection.prepare_cached(text).map_err(failed)?;
+        bind_all(&mut statement, &parameters).map_err(failed)?;
+        let mut rows = statement.raw_query();
+        let mut count = 0;
+        while let Some(row) = rows.next().map_err(failed)? {
+            count += 1;
+            if writer.add(row, &context, &catalogue)?
+                && let Some(batch) = writer.take()
+            {
+                emit(batch)?;
+            }
+        }
+        if let Some(batch) = writer.take() {
+            emit(batch)?;
+        }
+        Ok(count)
+    }
+
+    fn write(
+        &self,
+        session: &mut Session,
+        text: &str,
+        batches: &mut Vec<Batch>,
+    ) -> Result<u64, NodeError> {
+        let insert = match &self.statement.query {
+            NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => Some(insert),
+            _ => None,
+        };
+        let by_rows = insert.filter(|insert| matches!(insert.records, Records::Parameters));
+        let parameters = match by_rows {
+            Some(insert) => {
+                let types: Vec<TypeRef> = insert.fields.iter().map(|field| field.ty).collect();
+                self.bind(session, &types)?
+            }
+            None => self.bind(session, &self.plain_types())?,
+        };
+        session.register_aggregates(text)?;
+        let updates = insert
+            .and_then(|insert: &Insert| insert.conflict.as_ref())
+            .is_some_and(|conflict| !conflict.nothing);
+        if updates {
+            watch_touched(session)?;
+        }
+        let mut writer = self.writer()?;
+        let done = self.step(session, text, &parameters, by_rows, &mut writer, batches);
+        if updates {
+            session
+                .connection
+                .update_hook(None::<fn(Action, &str, &str, i64)>)
+                .map_err(classify)?;
+            let mut state = lock(&session.shared);
+            state.touched = None;
+            if state.touched_twice && done.is_ok() {
+                return Err(NodeError::statement(
+                    "21000",
+                    "ON CONFLICT DO UPDATE command cannot affect row a second time",
+                )
+                .with_hint(
+                    "Ensure that no rows proposed for insertion within the same command have \
+                     duplicate constrained values.",
+                ));
+            }
+        }
+        let affected = done?;
+        batches.extend(writer.take());
+        Ok(affected)
+    }
+
+    fn step(
+        &self,
+        session: &Session,
+        text: &str,
+        parameters: &[Stored],
+        by_rows: Option<&Insert>,
+        writer: &mut RowWriter,
+        batches: &mut Vec<Batch>,
+    ) -> Result<u64, NodeError> {
+        let (context, catalogue) = (session.context(), session.catalogue());
+        let failed = |error| session.failure(error);
+        let mut statement = session.connection.prepare_cached(text).map_err(failed)?;
+        let width = by_rows.map_or(parameters.len(), |insert| insert.fields.len());
+        let mut run = |parameters: &[Stored]| -> Result<u64, NodeError> {
+            bind_all(&mut statement, parameters).map_err(failed)?;
+            if self.prepared.columns.is_none() {
+                let affected = statement.raw_execute().map_err(failed)?;
+                return Ok(u64::try_from(affected).unwrap_or(u64::MAX));
+            }
+            let mut rows = statement.raw_query();
+            let mut count = 0;
+            while let Some(row) = rows.next().map_err(failed)? {
+                count += 1;
+                if writer.add(row, &context, &catalogue)? {
+                    batches.extend(writer.take());
+                }
+            }
+            Ok(count)
+        };
+        match by_rows {
+            Some(_) if width > 0 => parameters.chunks(width).map(&mut run).sum(),
+            _ => run(parameters),
+        }
+    }
+
+    fn plain_types(&self) -> Vec<TypeRef> {
+        self.statement.params.iter().map(|ty| TypeRef::plain(*ty)).collect()
+    }
+
+    /// Reads the parameters; `types` repeat for an insert of several rows.
+    fn bind(&self, session: &Session, types: &[TypeRef]) -> Result<Vec<Stored>, NodeError> {
+        let (context, catalogue) = (session.context(), session.catalogue());
+        let values = &self.parameters.values;
+        let fits = if types.is_empty() {
+            values.is_empty()
+        } else {
+            values.len().is_multiple_of(types.len())
+        };
+        if !fits || (values.len() > types.len() && !self.takes_rows()) {
+            return Err(NodeError::statement(
+                "08P01",
+                format!(
+                    "bind message supplies {} parameters, but the statement requires {}",
+                    values.len(),
+                    types.len()
+                ),
+            ));
+        }
+        values
+            .iter()
+            .enumerate()
+            .map(|(place, value)| {
+                let format = match self.parameters.formats.as_slice() {
+                    [] => Format::Text,
+                    [one] => *one,
+                    each => each.get(place).copied().unwrap_or_default(),
+                };
+                let ty = types[place % types.len()];
+                read_parameter(value.as_deref(), format, ty, &context, &catalogue)
+            })
+            .collect()
+    }
+
+    fn takes_rows(&self) -> bool {
+        matches!(
+            &self.statement.query,
+            NodeQuery::Insert(Insert { records: Records::Parameters, .. })
+                | NodeQuery::InsertMany(Insert { records: Records::Parameters, .. })
+        )
+    }
+}
+
+/// Notes each record that an upsert inserts or updates, and whether one comes up twice.
+fn watch_touched(session: &mut Session) -> Result<(), NodeError> {
+    lock(&session.shared).touched = Some(HashSet::new());
+    let shared = session.shared.clone();
+    let hook = move |action: Action, _: &str, _: &str, rowid: i64| {
+        let mut state = lock(&shared);
+        let Some(touched) = &mut state.touched else {
+            return;
+        };
+        if !touched.insert(rowid) && action == Action::SQLITE_UPDATE {
+            state.touched_twice = true;
+        }
+    };
+    session.connection.update_hook(Some(hook)).map_err(classify)
+}
+
+fn bind_all(
+    statement: &mut rusqlite::Statement<'_>,
+    parameters: &[Stored],
+) -> rusqlite::Result<()> {
+    for (place, value) in parameters.iter().enumerate() {
+        // A parameter that the text does not use has no place to be bound to.
+        if place < statement.parameter_count() {
+            statement.raw_bind_parameter(place + 1, Bound(value))?;
+        }
+    }
+    Ok(())
+}
