@@ -338,7 +338,12 @@ impl Aggregate<Running, Output> for Registered {
             );
         }
         let about =
-            CallContext { context: &context, arguments: &self.args, result: self.result };
+            CallContext {
+                context: &context,
+                arguments: &self.args,
+                result: self.result,
+                variadic: false,
+            };
         running.accumulate(&about, &args).map_err(|error| raise(&self.shared, error))
     }
 
@@ -349,7 +354,12 @@ impl Aggregate<Running, Output> for Registered {
         };
         let context = lock(&self.shared).context.clone();
         let about =
-            CallContext { context: &context, arguments: &self.args, result: self.result };
+            CallContext {
+                context: &context,
+                arguments: &self.args,
+                result: self.result,
+                variadic: false,
+            };
         running
             .finish(&about)
             .and_then(|value| stored::store(&value))
