@@ -1,8 +1,8 @@
 //! What SQLite does with PostgreSQL's exact meaning: what [`crate::driver::sql::native`] lowers.
 
 use dataman_node_protocol::capability::{Capability, Feature};
-use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::Expr;
+use dataman_pg::types::{TypeId, TypeRef};
 
 use crate::driver::sql::native::{Form, form};
 use crate::driver::sql::stored;
@@ -41,10 +41,9 @@ impl Capability for SqliteCapability {
             | Feature::WriteJoin
             | Feature::Returning
             | Feature::Conflict => true,
-            Feature::Lateral
-            | Feature::DistinctOn
-            | Feature::WithTies
-            | Feature::TableFunction => false,
+            Feature::Lateral | Feature::DistinctOn | Feature::WithTies | Feature::TableFunction => {
+                false
+            }
         }
     }
 

@@ -117,7 +117,13 @@ fn compare_array(left: &str, right: &str) -> Ordering {
 }
 
 /// Compares by reading both. Texts that cannot be read (a damaged file) still have an order: that of their bytes.
-fn compare_values(left: &str, right: &str, left_text: &str, right_text: &str, ty: TypeId) -> Ordering {
+fn compare_values(
+    left: &str,
+    right: &str,
+    left_text: &str,
+    right_text: &str,
+    ty: TypeId,
+) -> Ordering {
     if left == right {
         return Ordering::Equal;
     }
@@ -135,8 +141,22 @@ mod tests {
     #[test]
     fn numbers_compare_as_numbers() {
         let ascending = [
-            "-Infinity", "-100.5", "-100.49", "-9", "-0.10", "0", "0.001", "0.01", "0.1", "1",
-            "1.0000001", "9", "10", "99999999999999999999", "Infinity", "NaN",
+            "-Infinity",
+            "-100.5",
+            "-100.49",
+            "-9",
+            "-0.10",
+            "0",
+            "0.001",
+            "0.01",
+            "0.1",
+            "1",
+            "1.0000001",
+            "9",
+            "10",
+            "99999999999999999999",
+            "Infinity",
+            "NaN",
         ];
         for (place, left) in ascending.iter().enumerate() {
             for (other, right) in ascending.iter().enumerate() {

@@ -326,7 +326,10 @@ impl Instance {
     }
 
     /// Takes one of the readers.
-    pub(super) async fn read(self: &Arc<Self>, stop: &CancellationToken) -> Result<Lease, NodeError> {
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+    ) -> Result<Lease, NodeError> {
         let permit = wait(&self.readers, stop)
             .await?
             .ok_or_else(|| busy("every reader of the SQLite file is in use"))?;

@@ -116,14 +116,13 @@ impl NodeConnection for SqliteConnection {
         options: TransactionOptions,
     ) -> Result<(), NodeError> {
         if self.transaction.is_some() {
-            return Err(NodeError::statement("25001", "there is already a transaction in progress"));
+            return Err(NodeError::statement(
+                "25001",
+                "there is already a transaction in progress",
+            ));
         }
-        self.transaction = Some(Transaction {
-            options,
-            failed: false,
-            savepoints: Vec::new(),
-            held: Vec::new(),
-        });
+        self.transaction =
+            Some(Transaction { options, failed: false, savepoints: Vec::new(), held: Vec::new() });
         Ok(())
     }
 
@@ -318,9 +317,7 @@ impl SqliteConnection {
             Some(place) => transaction.held.swap_remove(place),
             None if writes => {
                 if transaction.held.iter().any(|held| held.writing) {
-                    return Err(NodeError::unsupported(
-                        "a transaction writes to one SQLite file",
-                    ));
+                    return Err(NodeError::unsupported("a transaction writes to one SQLite file"));
                 }
                 let lease = instance.write(&stop).await?;
                 Held { lease, permit: None, writing: false, defined: false }
@@ -340,9 +337,7 @@ impl SqliteConnection {
             if !fresh {
                 if transaction.held.iter().any(|held| held.writing) {
                     transaction.held.push(held);
-                    return Err(NodeError::unsupported(
-                        "a transaction writes to one SQLite file",
-                    ));
+                    return Err(NodeError::unsupported("a transaction writes to one SQLite file"));
                 }
                 match instance.write_permit(&stop).await {
                     Ok(permit) => held.permit = Some(permit),
@@ -419,9 +414,9 @@ fn prepared_instance(instance: &super::connect::Instance) -> bool {
 /// Makes a session with a snapshot one that writes; SQLite refuses when the snapshot is old.
 fn take_write_lock(session: &Session) -> Result<(), NodeError> {
     // The smallest write there is: it changes nothing and needs the lock.
-    session.run("DELETE FROM dataman_collection WHERE 0").map_err(|error| {
-        if error.sqlstate == "55P03" { serialization() } else { error }
-    })
+    session
+        .run("DELETE FROM dataman_collection WHERE 0")
+        .map_err(|error| if error.sqlstate == "55P03" { serialization() } else { error })
 }
 
 /// An execution with everything that it needs on the blocking thread.
@@ -436,12 +431,8 @@ impl Job {
         let Request { statement, parameters, formats, stop, sender, .. } = self.request;
         session.begin_statement(self.context, stop.clone());
         let handle = tokio::runtime::Handle::current();
-        let execution = Execution {
-            statement,
-            prepared: self.prepared,
-            parameters,
-            formats: formats.formats,
-        };
+        let execution =
+            Execution { statement, prepared: self.prepared, parameters, formats: formats.formats };
         let mut emit = |batch: Batch| {
             handle.block_on(async {
                 tokio::select! {
@@ -558,11 +549,7 @@ mod tests {
     }
 
     fn target(collection: &str) -> Target {
-        Target {
-            db: "app".into(),
-            shard_instance: INSTANCE.into(),
-            collection: collection.into(),
-        }
+        Target { db: "app".into(), shard_instance: INSTANCE.into(), collection: collection.into() }
     }
 
     async fn run(
@@ -694,8 +681,18 @@ mod tests {
             named("price", TypeId::NUMERIC),
         ];
         let values = [
-            Some("1"), Some("a"), Some("9.50"), Some("2"), None, Some("10"), Some("3"), Some("c"),
-            None, Some("4"), Some("d"), Some("-1"),
+            Some("1"),
+            Some("a"),
+            Some("9.50"),
+            Some("2"),
+            None,
+            Some("10"),
+            Some("3"),
+            Some("c"),
+            None,
+            Some("4"),
+            Some("d"),
+            Some("-1"),
         ];
         let (connection, result) =
             run(connection, insert("orders", fields.clone()), &values, &[]).await;
@@ -703,7 +700,10 @@ mod tests {
         let (connection, result) = run(connection, select("orders"), &[], &[]).await;
         assert_eq!(result.unwrap().0, ["2|null|10", "1|a|9.50", "4|d|-1"]);
 
-        let check = |result: Result<(Vec<String>, u64), NodeError>, state: &str, message: &str, detail: &str| {
+        let check = |result: Result<(Vec<String>, u64), NodeError>,
+                     state: &str,
+                     message: &str,
+                     detail: &str| {
             let error = result.unwrap_err();
             assert_eq!(error.message, message);
             assert_eq!((error.sqlstate.as_str(), error.detail.as_deref()), (state, Some(detail)));
@@ -756,10 +756,7 @@ mod tests {
         let mut parent = shape("parent");
         parent.constraints.push(ConstraintShape {
             name: "parent_name_key".into(),
-            kind: ConstraintKind::Unique {
-                fields: vec!["Name".into()],
-                nulls_not_distinct: false,
-            },
+            kind: ConstraintKind::Unique { fields: vec!["Name".into()], nulls_not_distinct: false },
         });
         for definition in [
             Definition::CreateInstance { shard_instance: INSTANCE.into() },

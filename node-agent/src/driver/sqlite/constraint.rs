@@ -170,7 +170,8 @@ fn key_text(
 /// What a UNIQUE index refused, from SQLite's words (`t.a, t.b`, or `index 'name'`) and the record seen last.
 pub(super) fn unique_error(shared: &Shared, message: &str) -> NodeError {
     let state = lock(shared);
-    let unknown = || NodeError::statement("23505", "duplicate key value violates unique constraint");
+    let unknown =
+        || NodeError::statement("23505", "duplicate key value violates unique constraint");
     let Some((collection, record)) = &state.row else {
         return unknown();
     };
@@ -182,8 +183,7 @@ pub(super) fn unique_error(shared: &Shared, message: &str) -> NodeError {
     };
     let mut found: Option<(&str, Vec<String>)> = None;
     for unique in uniques(collection) {
-        let by_columns =
-            unique.fields.as_ref().is_some_and(|fields| columns(fields) == message);
+        let by_columns = unique.fields.as_ref().is_some_and(|fields| columns(fields) == message);
         let by_name = message == format!("index '{}'", index_name(collection.id, unique.name));
         if by_columns || by_name {
             found = Some((unique.name, unique.fields.unwrap_or_default()));
@@ -220,14 +220,13 @@ pub(super) struct Unique<'c> {
 
 /// The unique constraints and indexes of a collection.
 pub(super) fn uniques(collection: &Collection) -> impl Iterator<Item = Unique<'_>> {
-    let constraints = collection.shape.constraints.iter().filter_map(|constraint| {
-        match &constraint.kind {
+    let constraints =
+        collection.shape.constraints.iter().filter_map(|constraint| match &constraint.kind {
             ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
                 Some(Unique { name: &constraint.name, fields: Some(fields.clone()) })
             }
             _ => None,
-        }
-    });
+        });
     let indexes = collection.shape.indexes.iter().filter(|index| index.unique).map(|index| {
         let fields = index
             .keys
@@ -469,11 +468,7 @@ fn act(
                     format!("{} = ?{}", quoted(&physical_name(field)), old.len() + place + 1)
                 })
                 .collect();
-            format!(
-                "UPDATE {} SET {} WHERE {condition}",
-                table(&key.child),
-                assignments.join(", ")
-            )
+            format!("UPDATE {} SET {} WHERE {condition}", table(&key.child), assignments.join(", "))
         }
         _ => {
             let assignments: Vec<String> = key
@@ -481,11 +476,7 @@ fn act(
                 .iter()
                 .map(|field| format!("{} = NULL", quoted(&physical_name(field))))
                 .collect();
-            format!(
-                "UPDATE {} SET {} WHERE {condition}",
-                table(&key.child),
-                assignments.join(", ")
-            )
+            format!("UPDATE {} SET {} WHERE {condition}", table(&key.child), assignments.join(", "))
         }
     };
     session
@@ -524,8 +515,11 @@ pub(super) fn triggers(collection: &Collection, catalogue: &Catalogue) -> Vec<St
             let new: Vec<String> = prefixed("NEW", fields);
             let present: Vec<String> = new.iter().map(|f| format!("{f} IS NOT NULL")).collect();
             let changed = changed(collection, fields);
-            let body =
-                format!("SELECT dm_refer({id}, {}, {});", literal(&constraint.name), new.join(", "));
+            let body = format!(
+                "SELECT dm_refer({id}, {}, {});",
+                literal(&constraint.name),
+                new.join(", ")
+            );
             out.push(format!(
                 "CREATE TRIGGER \"dataman_{id}_fi{number}\" AFTER INSERT ON {on} WHEN {} \
                  BEGIN {body} END",
@@ -538,9 +532,7 @@ pub(super) fn triggers(collection: &Collection, catalogue: &Catalogue) -> Vec<St
             ));
         }
     }
-    for (number, (child, constraint)) in
-        catalogue.referring(&shape.target.collection).enumerate()
-    {
+    for (number, (child, constraint)) in catalogue.referring(&shape.target.collection).enumerate() {
         if let ConstraintKind::ForeignKey { references_fields, .. } = &constraint.kind {
             let old = prefixed("OLD", references_fields);
             let new = prefixed("NEW", references_fields);

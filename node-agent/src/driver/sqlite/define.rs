@@ -107,11 +107,7 @@ fn check_field(field: &FieldShape) -> Result<(), NodeError> {
 }
 
 /// Writes a shape to the catalogue and reads the catalogue anew.
-fn save(
-    session: &mut Session,
-    id: Option<i64>,
-    shape: &CollectionShape,
-) -> Result<i64, NodeError> {
+fn save(session: &mut Session, id: Option<i64>, shape: &CollectionShape) -> Result<i64, NodeError> {
     let json = serde_json::to_string(shape).map_err(|error| {
         NodeError::statement("XX000", format!("the shape cannot be written: {error}"))
     })?;
@@ -130,7 +126,10 @@ fn save(
         }
         None => {
             connection
-                .execute("INSERT INTO dataman_collection (name, shape) VALUES (?1, ?2)", (name, json))
+                .execute(
+                    "INSERT INTO dataman_collection (name, shape) VALUES (?1, ?2)",
+                    (name, json),
+                )
                 .map_err(failed)?;
             connection.last_insert_rowid()
         }
@@ -411,19 +410,13 @@ fn first_row(
     Ok(Some(format!("Key ({})=({})", fields.join(", "), shown.join(", "))))
 }
 
-fn alter(
-    session: &mut Session,
-    step: &AlterStep,
-    to: &CollectionShape,
-) -> Result<(), NodeError> {
+fn alter(session: &mut Session, step: &AlterStep, to: &CollectionShape) -> Result<(), NodeError> {
     let catalogue = session.catalogue();
     if let AlterStep::RenameCollection { from } = step {
         return rename(session, from, to);
     }
-    let found = catalogue
-        .find(&to.target.collection)
-        .cloned()
-        .ok_or_else(|| missing(&to.target))?;
+    let found =
+        catalogue.find(&to.target.collection).cloned().ok_or_else(|| missing(&to.target))?;
     if same_shape(&found.shape, to) {
         return Ok(());
     }
@@ -662,10 +655,8 @@ fn check_foreign_keys(session: &Session, child: &Collection) -> Result<(), NodeE
             NodeError::statement("42P01", format!("relation \"{references_label}\" does not exist"))
         })?;
         for (field, other) in fields.iter().zip(references_fields) {
-            let families = (
-                child.type_of(field).and_then(family),
-                parent.type_of(other).and_then(family),
-            );
+            let families =
+                (child.type_of(field).and_then(family), parent.type_of(other).and_then(family));
             if families.0.is_none() || families.0 != families.1 {
                 return Err(NodeError::unsupported(format!(
                     "SQLite does not compare the key columns \"{field}\" and \"{other}\" of foreign key constraint \"{}\"",

@@ -33,8 +33,9 @@ pub(super) fn classify(error: Error) -> NodeError {
                 .with_hint("Restore the file from a backup or a replica.")
         }
         ErrorCode::ReadOnly => {
-            NodeError::statement("25006", "cannot write: the SQLite file is read-only")
-                .with_hint("Give the node agent's user the right to write to the file and its folder.")
+            NodeError::statement("25006", "cannot write: the SQLite file is read-only").with_hint(
+                "Give the node agent's user the right to write to the file and its folder.",
+            )
         }
         ErrorCode::PermissionDenied => NodeError::new(
             NodeErrorKind::Unreachable,
@@ -46,10 +47,13 @@ pub(super) fn classify(error: Error) -> NodeError {
             "58P01",
             "could not open the SQLite file",
         )
-        .with_hint("The folder has to exist and the node agent's user needs the right to write to it."),
-        ErrorCode::SystemIoFailure => {
-            NodeError::statement("58030", format!("could not read or write the SQLite file: {text}"))
-        }
+        .with_hint(
+            "The folder has to exist and the node agent's user needs the right to write to it.",
+        ),
+        ErrorCode::SystemIoFailure => NodeError::statement(
+            "58030",
+            format!("could not read or write the SQLite file: {text}"),
+        ),
         ErrorCode::OutOfMemory => NodeError::statement("53200", "out of memory"),
         ErrorCode::TooBig => NodeError::statement("54000", "a value is too large for SQLite")
             .with_hint("SQLite holds values of up to 1 GB."),

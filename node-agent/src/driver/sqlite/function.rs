@@ -81,9 +81,9 @@ pub(super) fn borrowed(value: ValueRef<'_>) -> Result<StoredRef<'_>> {
         ValueRef::Null => StoredRef::Null,
         ValueRef::Integer(value) => StoredRef::Integer(value),
         ValueRef::Real(value) => StoredRef::Real(value),
-        ValueRef::Text(bytes) => StoredRef::Text(
-            std::str::from_utf8(bytes).map_err(|error| Error::Utf8Error(0, error))?,
-        ),
+        ValueRef::Text(bytes) => {
+            StoredRef::Text(std::str::from_utf8(bytes).map_err(|error| Error::Utf8Error(0, error))?)
+        }
         ValueRef::Blob(bytes) => StoredRef::Blob(bytes),
     })
 }
@@ -117,8 +117,7 @@ pub(super) fn register(connection: &Connection, shared: &Shared) -> Result<()> {
         let shared = shared.clone();
         connection.create_scalar_function(name, -1, flags, move |call| evaluate(&shared, call))?;
     }
-    for (name, word, sqlstate) in
-        [("dm_limit", "LIMIT", "2201W"), ("dm_offset", "OFFSET", "2201X")]
+    for (name, word, sqlstate) in [("dm_limit", "LIMIT", "2201W"), ("dm_offset", "OFFSET", "2201X")]
     {
         let shared = shared.clone();
         connection.create_scalar_function(name, 1, pure, move |call| {
@@ -169,9 +168,8 @@ pub(super) fn register_aggregates(
 ) -> Result<()> {
     for (at, _) in text.match_indices("dm_a_") {
         let name: &str = &text[at..];
-        let end = name
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(name.len());
+        let end =
+            name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..end];
         if known.contains(name) {
             continue;
@@ -220,8 +218,7 @@ fn compile(shared: &Shared, json: ValueRef<'_>) -> Result<Arc<Computed>, Error> 
         .map_err(|error| raise(shared, PgError::internal(format!("bad expression: {error}"))))?;
     let mut arguments = Vec::new();
     argument_types(&expr, &mut arguments);
-    let evaluator =
-        Evaluator::compile(&expr, &|_| None).map_err(|error| raise(shared, error))?;
+    let evaluator = Evaluator::compile(&expr, &|_| None).map_err(|error| raise(shared, error))?;
     let made = Arc::new(Computed { evaluator, arguments });
     let mut state = lock(shared);
     if state.computed.len() >= COMPUTED_MAX {
@@ -337,13 +334,12 @@ impl Aggregate<Running, Output> for Registered {
                     .map_err(|error| raise(&self.shared, error))?,
             );
         }
-        let about =
-            CallContext {
-                context: &context,
-                arguments: &self.args,
-                result: self.result,
-                variadic: false,
-            };
+        let about = CallContext {
+            context: &context,
+            arguments: &self.args,
+            result: self.result,
+            variadic: false,
+        };
         running.accumulate(&about, &args).map_err(|error| raise(&self.shared, error))
     }
 
@@ -353,13 +349,12 @@ impl Aggregate<Running, Output> for Registered {
             None => self.make()?,
         };
         let context = lock(&self.shared).context.clone();
-        let about =
-            CallContext {
-                context: &context,
-                arguments: &self.args,
-                result: self.result,
-                variadic: false,
-            };
+        let about = CallContext {
+            context: &context,
+            arguments: &self.args,
+            result: self.result,
+            variadic: false,
+        };
         running
             .finish(&about)
             .and_then(|value| stored::store(&value))

@@ -64,7 +64,11 @@ fn append(
 ) -> Result<(), NodeError> {
     // Forms that are the answer already.
     match (stored, ty, format) {
-        (StoredRef::Text(text), TypeId::TEXT | TypeId::VARCHAR | TypeId::NAME | TypeId::BPCHAR, _)
+        (
+            StoredRef::Text(text),
+            TypeId::TEXT | TypeId::VARCHAR | TypeId::NAME | TypeId::BPCHAR,
+            _,
+        )
         | (StoredRef::Text(text), TypeId::JSON, _)
         | (StoredRef::Text(text), TypeId::NUMERIC | TypeId::JSONB, Format::Text) => {
             out.extend_from_slice(text.as_bytes());
