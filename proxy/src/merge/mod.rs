@@ -1,4 +1,30 @@
 //! Many streams → one: the operators above the shards.
+//!
+//! ```text
+//!  ResultStream (DataRow frames, the client's formats)
+//!    ├─ raw:    concat, sorted, limit       frames pass undecoded, but for the keys of a merge
+//!    └─ values: everything else             rows decoded from binary, computed, encoded once
+//! ```
+//!
+//! [`run`] computes the parameters, opens the operators from the leaves and returns the stream that the session pulls. One
+//! scan streams; those that an operator needs whole (the right side of a join, the further parts of an append) are read
+//! first, within the statement's memory.
+
+mod aggregate;
+mod distinct;
+mod filter;
+mod insert;
+mod join;
+mod limit;
+mod memory;
+mod open;
+mod parameters;
+mod project;
+mod raw;
+mod rows;
+mod setop;
+mod sort;
+mod write;
 
 use std::sync::Arc;
 
@@ -7,8 +33,10 @@ use dataman_pg::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, Root};
 use crate::scatter::contract::{Participants, ResultStream};
+
+pub use memory::STATEMENT_BYTES_MAX;
 
 /// What one execution of a plan needs.
 pub struct Execution<'a> {
@@ -42,9 +70,12 @@ pub trait Sequences: Send + Sync {
 ///
 /// # Errors
 /// What happens before the first row.
-pub async fn run(
-    _plan: &Arc<Plan>,
-    _execution: Execution<'_>,
-) -> Result<Box<dyn ResultStream>, Error> {
-    Err(dataman_pg::PgError::unsupported("running is not there yet").into())
+pub async fn run(plan: &Arc<Plan>, execution: Execution<'_>) -> Result<Box<dyn ResultStream>, Error> {
+    let mut run = open::Run::new(plan, execution);
+    run.compute_parameters().await?;
+    match &plan.root {
+        Root::Rows(operator) => run.open(operator).await,
+        Root::Insert(insert) => run.insert(insert).await,
+        Root::Write(write) => run.write(write).await,
+    }
 }

@@ -143,7 +143,7 @@ impl Planner<'_> {
             for arg in &mut moved.args {
                 *arg = columns.bind(arg)?;
             }
-            for filter in &mut moved.filter {
+            if let Some(filter) = &mut moved.filter {
                 *filter = columns.bind(filter)?;
             }
             for key in &mut moved.order_by {

@@ -97,6 +97,12 @@ impl Plan {
                 Internal::NextValue(schema, name) => {
                     Some(format!("${} = nextval({schema}.{name})", self.params.len() + place + 1))
                 }
+                Internal::RowsNeeded { limit, offset } => Some(format!(
+                    "${} = {} + {}",
+                    self.params.len() + place + 1,
+                    expr_text(limit),
+                    expr_text(offset)
+                )),
                 Internal::Subquery(..) => None,
             })
             .collect();

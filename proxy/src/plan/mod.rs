@@ -89,7 +89,6 @@ pub fn plan(
         parameters: bound.parameters,
         facts: bound.facts,
         subplans: Vec::new(),
-        next_alias: 0,
     };
     let (root, columns, tag, writes) = match bound.kind {
         bind::BoundKind::Select(select) => {
@@ -152,5 +151,4 @@ pub(crate) struct Planner<'a> {
     parameters: Parameters,
     facts: bind::Facts,
     subplans: Vec<SubPlan>,
-    next_alias: usize,
 }

@@ -489,12 +489,6 @@ impl Planner<'_> {
         let names = names.iter().map(|name| (name.physical.clone(), name.alias.clone())).collect();
         Some(TextTemplate { pieces, names })
     }
-
-    /// An alias that the statement does not use.
-    pub(super) fn fresh_alias(&mut self, word: &str) -> String {
-        self.next_alias += 1;
-        format!("{word}#{}", self.next_alias)
-    }
 }
 
 /// The collections of which every row of a source has a row: not those that an outer join may fill up.

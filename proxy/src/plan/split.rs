@@ -8,6 +8,7 @@ use dataman_pg::expr::Aggregate;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
 
+use super::bind::{Internal, Parameters};
 use super::Planner;
 use super::above::{Tail, TailDistinct, tail};
 use super::distribution::Spread;
@@ -80,7 +81,7 @@ impl Planner<'_> {
         }
         node.with_ties = false;
         node.offset = None;
-        node.limit = if select.with_ties || !supported_on { None } else { pushed_limit(select) };
+        node.limit = if select.with_ties || !supported_on { None } else { pushed_limit(select, &mut self.parameters) };
         if !self.carried_out(&node, datastore) {
             return Err(PgError::unsupported(
                 "the shards' databases cannot carry out the query exactly",
@@ -415,19 +416,11 @@ fn name_hidden(fields: &mut [OutputField], visible: usize) {
     }
 }
 
-/// The limit that each shard can apply: limit and offset together, when they are known.
-fn pushed_limit(select: &Select) -> Option<Expr> {
+/// The limit that each shard can apply: limit and offset together.
+fn pushed_limit(select: &Select, parameters: &mut Parameters) -> Option<Expr> {
     let limit = select.limit.as_ref()?;
     let Some(offset) = &select.offset else {
         return Some(limit.clone());
     };
-    let known = |expr: &Expr| match expr {
-        Expr::Const(constant) => match constant.value {
-            Value::Int8(value) if value >= 0 => Some(value),
-            _ => None,
-        },
-        _ => None,
-    };
-    let sum = known(limit)?.checked_add(known(offset)?)?;
-    Some(Expr::constant(Value::Int8(sum), TypeId::INT8))
+    Some(parameters.add_internal(Internal::RowsNeeded { limit: limit.clone(), offset: offset.clone() }))
 }

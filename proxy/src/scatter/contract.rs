@@ -22,8 +22,10 @@ pub struct ShardRef {
 pub enum Access {
     /// Reads.
     Read,
-    /// Writes, or locks rows.
+    /// Writes, or locks rows, with one node query on each shard.
     Write,
+    /// Writes with several node queries on a shard, which must hold together: a transaction is needed even for one shard.
+    WriteTogether,
 }
 
 /// Where a statement takes its shards' connections from: the session's open transaction, or the pools.

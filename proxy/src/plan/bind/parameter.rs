@@ -20,6 +20,13 @@ pub enum Internal {
     NextValue(String, String),
     /// What a subquery gives, run first; by its place in the plan's list.
     Subquery(usize, TypeId),
+    /// How many rows each shard must send for a LIMIT and an OFFSET: their sum, NULL for no limit.
+    RowsNeeded {
+        /// LIMIT.
+        limit: Expr,
+        /// OFFSET.
+        offset: Expr,
+    },
 }
 
 impl Internal {
@@ -27,7 +34,7 @@ impl Internal {
     pub fn type_id(&self) -> TypeId {
         match self {
             Self::Once(expr) => expr.type_id(),
-            Self::NextValue(..) => TypeId::INT8,
+            Self::NextValue(..) | Self::RowsNeeded { .. } => TypeId::INT8,
             Self::Subquery(_, ty) => *ty,
         }
     }
@@ -77,8 +84,13 @@ impl Parameters {
     /// Numbers the parameters that internal expressions read.
     pub(crate) fn number_internal(&mut self, number: &mut dyn FnMut(&mut Expr)) {
         for internal in &mut self.internal {
-            if let Internal::Once(expr) = internal {
-                number(expr);
+            match internal {
+                Internal::Once(expr) => number(expr),
+                Internal::RowsNeeded { limit, offset } => {
+                    number(limit);
+                    number(offset);
+                }
+                Internal::NextValue(..) | Internal::Subquery(..) => {}
             }
         }
     }

@@ -56,7 +56,7 @@ impl UserTypes for SnapshotTypes<'_> {
 ///
 /// # Errors
 /// `42704` for a type that does not exist, `42601`/`22023` for modifiers that do not fit.
-pub fn type_by_name(
+pub(crate) fn type_by_name(
     name: &TypeName,
     search_path: &[String],
     database: &Database,

@@ -1,0 +1,241 @@
+//! Groups: whole, or combined from partial results.
+
+use std::collections::{HashMap, HashSet};
+
+use dataman_pg::aggregate::{Accumulator, Combiner, accumulator, split};
+use dataman_pg::expr::{Aggregate, SortKey};
+use dataman_pg::{CallContext, Expr, PgError, TypeId, Value};
+
+use super::distinct::key_bytes;
+use super::memory::{Memory, STATEMENT_BYTES_MAX};
+use super::open::{Compiled, Run};
+use super::rows::{Held, Row, ValueStream};
+use super::sort::compare;
+use crate::error::Error;
+use crate::plan::operator::Operator;
+
+/// Groups in the order in which they were first met.
+struct Groups<S> {
+    places: HashMap<Vec<u8>, usize>,
+    groups: Vec<(Row, S)>,
+}
+
+impl<S> Groups<S> {
+    fn new() -> Self {
+        Self { places: HashMap::new(), groups: Vec::new() }
+    }
+
+    /// The state of a row's group; `fresh` makes a new one's.
+    fn state(
+        &mut self,
+        key: &[Value],
+        memory: &mut Memory,
+        fresh: &mut dyn FnMut() -> Result<S, PgError>,
+    ) -> Result<&mut S, Error> {
+        let bytes = key_bytes(key.iter());
+        let place = match self.places.get(&bytes) {
+            Some(place) => *place,
+            None => {
+                memory.take(bytes.len() + 128, "grouping")?;
+                memory.take_row(key, "grouping")?;
+                self.places.insert(bytes, self.groups.len());
+                self.groups.push((key.to_vec(), fresh()?));
+                self.groups.len() - 1
+            }
+        };
+        Ok(&mut self.groups[place].1)
+    }
+}
+
+/// Combines partial aggregates: the first `keys` columns are the group, then each aggregate's partial results.
+pub(super) async fn combine<'a>(
+    run: &mut Run<'a>,
+    input: &'a Operator,
+    keys: usize,
+    aggregates: &'a [Aggregate],
+) -> Result<Box<dyn ValueStream>, Error> {
+    let mut widths = Vec::new();
+    let mut makers: Vec<fn() -> Box<dyn Combiner>> = Vec::new();
+    for call in aggregates {
+        let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+        let split = split(call.function, &types)
+            .ok_or_else(|| PgError::internal("a plan combines an aggregate that does not split"))?;
+        widths.push(split.partials.len());
+        makers.push(split.combiner);
+    }
+    let mut groups: Groups<Vec<Box<dyn Combiner>>> = Groups::new();
+    let mut stream = run.values(input).await?;
+    let mut memory = Memory::new(STATEMENT_BYTES_MAX);
+    let mut fresh = || Ok(makers.iter().map(|make| make()).collect());
+    if keys == 0 {
+        groups.state(&[], &mut memory, &mut fresh)?;
+    }
+    while let Some(batch) = stream.next().await? {
+        for row in batch {
+            let (key, mut partials) = row.split_at(keys);
+            let combiners = groups.state(key, &mut memory, &mut fresh)?;
+            for (combiner, width) in combiners.iter_mut().zip(&widths) {
+                let (own, rest) = partials.split_at(*width);
+                combiner.combine(own)?;
+                partials = rest;
+            }
+        }
+    }
+    give_back(run, stream);
+    let mut rows = Vec::with_capacity(groups.groups.len());
+    for (mut key, combiners) in groups.groups {
+        for combiner in &combiners {
+            key.push(combiner.finish()?);
+        }
+        rows.push(key);
+    }
+    Ok(Box::new(Held::new(rows)))
+}
+
+fn give_back(run: &mut Run<'_>, stream: Box<dyn ValueStream>) {
+    for (shard, connection) in stream.into_connections() {
+        run.execution.participants.give(&shard, connection);
+    }
+}
+
+/// One aggregate call, compiled.
+struct Call<'a> {
+    aggregate: &'a Aggregate,
+    args: Vec<Compiled>,
+    types: Vec<TypeId>,
+    filter: Option<Compiled>,
+    order: Vec<Compiled>,
+    keys: &'a [SortKey],
+}
+
+/// One group's state of one call.
+struct State {
+    accumulator: Box<dyn Accumulator>,
+    /// Arguments seen, for DISTINCT.
+    seen: HashSet<Vec<u8>>,
+    /// Rows kept until the end, for ORDER BY: keys and arguments.
+    kept: Vec<(Vec<Value>, Vec<Value>)>,
+}
+
+/// Aggregates rows whole.
+pub(super) async fn group<'a>(
+    run: &mut Run<'a>,
+    input: &'a Operator,
+    keys: &'a [Expr],
+    aggregates: &'a [Aggregate],
+) -> Result<Box<dyn ValueStream>, Error> {
+    let keys = keys.iter().map(|key| run.compiled(key)).collect::<Result<Vec<_>, _>>()?;
+    let mut calls = Vec::new();
+    for aggregate in aggregates {
+        calls.push(Call {
+            aggregate,
+            args: aggregate.args.iter().map(|arg| run.compiled(arg)).collect::<Result<_, _>>()?,
+            types: aggregate.args.iter().map(Expr::type_id).collect(),
+            filter: aggregate.filter.as_ref().map(|filter| run.compiled(filter)).transpose()?,
+            order: aggregate.order_by.iter().map(|key| run.compiled(&key.expr)).collect::<Result<_, _>>()?,
+            keys: &aggregate.order_by,
+        });
+    }
+    let context = std::sync::Arc::clone(run.context());
+    let mut fresh = || -> Result<Vec<State>, PgError> {
+        calls
+            .iter()
+            .map(|call| {
+                let accumulator = accumulator(call.aggregate.function, &call.types, &context)
+                    .ok_or_else(|| PgError::internal("a plan aggregates what the library does not compute"))?;
+                Ok(State { accumulator, seen: HashSet::new(), kept: Vec::new() })
+            })
+            .collect()
+    };
+    let mut groups: Groups<Vec<State>> = Groups::new();
+    let mut memory = Memory::new(STATEMENT_BYTES_MAX);
+    if keys.is_empty() {
+        groups.state(&[], &mut memory, &mut fresh)?;
+    }
+    let mut stream = run.values(input).await?;
+    while let Some(batch) = stream.next().await? {
+        for row in batch {
+            let key = keys.iter().map(|key| key.eval(&row)).collect::<Result<Row, _>>()?;
+            let states = groups.state(&key, &mut memory, &mut fresh)?;
+            for (call, state) in calls.iter().zip(states) {
+                call.take(state, &row, &context, &mut memory)?;
+            }
+        }
+    }
+    give_back(run, stream);
+    let mut rows = Vec::with_capacity(groups.groups.len());
+    for (mut key, states) in groups.groups {
+        for (call, state) in calls.iter().zip(states) {
+            key.push(call.finish(state, &context)?);
+        }
+        rows.push(key);
+    }
+    Ok(Box::new(Held::new(rows)))
+}
+
+impl Call<'_> {
+    fn take(
+        &self,
+        state: &mut State,
+        row: &[Value],
+        context: &dataman_pg::Context,
+        memory: &mut Memory,
+    ) -> Result<(), Error> {
+        if let Some(filter) = &self.filter
+            && !filter.is_true(row)?
+        {
+            return Ok(());
+        }
+        let args = self.args.iter().map(|arg| arg.eval(row)).collect::<Result<Vec<_>, _>>()?;
+        if self.aggregate.distinct {
+            let bytes = key_bytes(args.iter());
+            memory.take(bytes.len() + 64, "an aggregate with DISTINCT")?;
+            if !state.seen.insert(bytes) {
+                return Ok(());
+            }
+        }
+        // DISTINCT without ORDER BY is in the arguments' own order in PostgreSQL, since it sorts to find duplicates.
+        if !self.order.is_empty() || self.aggregate.distinct {
+            let key = if self.order.is_empty() {
+                args.clone()
+            } else {
+                self.order.iter().map(|key| key.eval(row)).collect::<Result<Vec<_>, _>>()?
+            };
+            memory.take_row(&args, "an aggregate with ORDER BY")?;
+            state.kept.push((key, args));
+            return Ok(());
+        }
+        let before = state.accumulator.held_bytes();
+        state.accumulator.accumulate(&self.call(context), &args)?;
+        memory.take(state.accumulator.held_bytes().saturating_sub(before), "an aggregate")?;
+        Ok(())
+    }
+
+    fn call<'c>(&'c self, context: &'c dataman_pg::Context) -> CallContext<'c> {
+        CallContext {
+            context,
+            arguments: &self.types,
+            result: self.aggregate.ty.id,
+            variadic: false,
+        }
+    }
+
+    fn finish(&self, mut state: State, context: &dataman_pg::Context) -> Result<Value, PgError> {
+        if self.order.is_empty() {
+            state.kept.sort_by(|(one, _), (other, _)| {
+                one.iter()
+                    .zip(other)
+                    .map(|(one, other)| super::raw::compare_nullable(one, other, false, false))
+                    .find(|ordering| ordering.is_ne())
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            });
+        } else {
+            state.kept.sort_by(|(one, _), (other, _)| compare(one, other, self.keys));
+        }
+        let call = self.call(context);
+        for (_, args) in state.kept {
+            state.accumulator.accumulate(&call, &args)?;
+        }
+        state.accumulator.finish(&call)
+    }
+}

@@ -1,0 +1,39 @@
+//! Rows for which a condition is true.
+
+use async_trait::async_trait;
+
+use super::open::Compiled;
+use super::rows::{Connections, Row, ValueStream};
+use crate::error::Error;
+
+/// Leaves out rows for which the condition is false or unknown; keeps the order.
+pub(crate) struct Filter {
+    pub(crate) input: Box<dyn ValueStream>,
+    pub(crate) predicate: Compiled,
+}
+
+#[async_trait]
+impl ValueStream for Filter {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        while let Some(batch) = self.input.next().await? {
+            let mut kept = Vec::with_capacity(batch.len());
+            for row in batch {
+                if self.predicate.is_true(&row)? {
+                    kept.push(row);
+                }
+            }
+            if !kept.is_empty() {
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn finish(&mut self) -> Result<(), Error> {
+        self.input.finish().await
+    }
+
+    fn into_connections(self: Box<Self>) -> Connections {
+        self.input.into_connections()
+    }
+}

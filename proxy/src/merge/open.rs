@@ -1,0 +1,318 @@
+//! Operators → streams, from the leaves up.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dataman_metadata::id::ShardId;
+use dataman_node_protocol::node::{Parameters, ResultFormats, RowStream};
+use dataman_node_protocol::record::Format;
+use dataman_pg::eval::Evaluator;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Context, Expr, PgError, Value};
+
+use super::Execution;
+use super::memory::{Memory, STATEMENT_BYTES_MAX};
+use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
+use super::rows::{Encoded, Held, Row, ValueStream};
+use super::{aggregate, distinct, filter, join, limit, project, setop, sort};
+use crate::error::Error;
+use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
+use crate::plan::Plan;
+use crate::route::prune;
+use crate::scatter::contract::{Access, ResultStream, ShardRef};
+
+/// One execution of a plan while its streams are opened.
+pub(crate) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) execution: Execution<'a>,
+    pub(super) memory: Memory,
+    /// The values of all parameters, client's and internal.
+    pub(super) values: Arc<Vec<Value>>,
+    /// The same as they go to the shards.
+    pub(super) parameters: Parameters,
+}
+
+/// A recursive call's future.
+pub(super) type Opening<'f, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'f>>;
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(plan: &'a Plan, execution: Execution<'a>) -> Self {
+        Self {
+            plan,
+            parameters: execution.parameters.clone(),
+            execution,
+            memory: Memory::new(STATEMENT_BYTES_MAX),
+            values: Arc::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        self.execution.evaluation
+    }
+
+    /// Computes an expression without a row.
+    pub(super) fn value(&self, expr: &Expr) -> Result<Value, PgError> {
+        match expr {
+            Expr::Const(constant) => Ok(constant.value.clone()),
+            Expr::Param { index, .. } => Ok(self
+                .values
+                .get(usize::from(*index).saturating_sub(1))
+                .cloned()
+                .unwrap_or(Value::Null)),
+            _ => Evaluator::compile(expr, &|_| None)?.eval(&[], &self.values, self.context()),
+        }
+    }
+
+    /// Compiles an expression over the columns of a row.
+    pub(super) fn compiled(&self, expr: &Expr) -> Result<Compiled, PgError> {
+        Ok(Compiled {
+            evaluator: Evaluator::compile(expr, &|_| None)?,
+            params: Arc::clone(&self.values),
+            context: Arc::clone(self.context()),
+        })
+    }
+
+    /// Opens the plan's root: rows as the client wants them.
+    pub(crate) async fn open(&mut self, operator: &'a Operator) -> Result<Box<dyn ResultStream>, Error> {
+        let (operator, routed) = self.routed(operator)?;
+        let (scan, limits) = match operator {
+            Operator::Limit { input, limit, offset, ties: None } if is_raw(input) => {
+                (input.as_ref(), Some((limit.as_ref(), offset.as_ref())))
+            }
+            other => (other, None),
+        };
+        if is_raw(scan) {
+            let limits = match limits {
+                None => limit::Limits::default(),
+                Some((limit, offset)) => limit::Limits::of(self, limit, offset)?,
+            };
+            let formats = self.execution.formats.formats.clone();
+            let raw = self.raw(scan, routed, limits, &formats).await?;
+            return Ok(Box::new(raw));
+        }
+        let types = operator.columns();
+        let rows = self.values(operator).await?;
+        Ok(Box::new(Encoded {
+            rows,
+            types,
+            formats: self.execution.formats.formats.clone(),
+            context: Arc::clone(self.context()),
+            sent: 0,
+            pending: Vec::new().into_iter(),
+        }))
+    }
+
+    /// Decides a route: the operator to open, and the shard for its scan.
+    fn routed(&self, operator: &'a Operator) -> Result<(&'a Operator, Option<ShardId>), Error> {
+        let Operator::Route { whole, rules, otherwise } = operator else {
+            return Ok((operator, None));
+        };
+        if let Some(shard) = self.agreed(rules, whole)? {
+            return Ok((operator, Some(shard)));
+        }
+        match otherwise {
+            Ok(other) => self.routed(other),
+            Err(error) => Err(error.clone().into()),
+        }
+    }
+
+    /// The one shard that all the rules mean, if they mean one; a rule that means none agrees with any.
+    pub(super) fn agreed(&self, rules: &[ShardRule], scan: &NodeScan) -> Result<Option<ShardId>, Error> {
+        let mut agreed: BTreeSet<ShardId> = BTreeSet::new();
+        for rule in rules {
+            agreed.extend(self.shards(rule, scan)?);
+        }
+        Ok(match agreed.len() {
+            0 => Some(ShardId(0)),
+            1 => agreed.pop_first(),
+            _ => None,
+        })
+    }
+
+    fn shards(&self, rule: &ShardRule, scan: &NodeScan) -> Result<BTreeSet<ShardId>, Error> {
+        let datastore = self.plan.snapshot.datastores.get(&scan.datastore).ok_or_else(|| {
+            PgError::internal(format!("the datastore \"{}\" of a plan is not there", scan.datastore))
+        })?;
+        Ok(prune::shards_of(rule, datastore, &mut |expr| self.value(expr))?)
+    }
+
+    /// The shards of a scan: at least one, so that an aggregate over nothing has its row.
+    pub(super) fn scan_shards(&self, scan: &NodeScan) -> Result<Vec<ShardId>, Error> {
+        let mut shards = self.shards(&scan.shards, scan)?;
+        if shards.is_empty() {
+            shards.insert(ShardId(0));
+        }
+        Ok(shards.into_iter().collect())
+    }
+
+    /// Sends a scan to its shards.
+    pub(super) async fn start(
+        &mut self,
+        scan: &NodeScan,
+        shards: &[ShardId],
+        access: Access,
+        formats: &[Format],
+    ) -> Result<Vec<(ShardRef, Box<dyn RowStream>)>, Error> {
+        let shards: Vec<ShardRef> =
+            shards.iter().map(|shard| ShardRef { datastore: scan.datastore.clone(), shard: *shard }).collect();
+        self.execution.participants.enlist(&shards, access).await?;
+        let formats = ResultFormats { formats: formats.to_vec() };
+        let mut streams = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let statement = scan
+                .statements
+                .get(&shard.shard)
+                .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
+            let connection = self.execution.participants.take(&shard).await?;
+            let stream = connection
+                .execute(self.execution.context, statement, &self.parameters, &formats, self.execution.cancel)
+                .await;
+            streams.push((shard, stream));
+        }
+        Ok(streams)
+    }
+
+    /// Opens a scan whose frames pass as they are.
+    async fn raw(
+        &mut self,
+        operator: &'a Operator,
+        routed: Option<ShardId>,
+        limits: limit::Limits,
+        client: &[Format],
+    ) -> Result<Raw, Error> {
+        let (scan, keys): (&NodeScan, &[MergeKey]) = match operator {
+            Operator::Scan(scan) | Operator::Route { whole: scan, .. } => (scan, &[]),
+            Operator::Merge { scan, keys } => (scan, keys),
+            _ => return Err(PgError::internal("only a scan's frames pass as they are").into()),
+        };
+        let shards = match routed {
+            Some(shard) => vec![shard],
+            None => self.scan_shards(scan)?,
+        };
+        let mut formats: Vec<Format> = client.to_vec();
+        formats.resize(scan.columns.len(), Format::Binary);
+        let access = if self.plan.writes { Access::Write } else { Access::Read };
+        let streams = self.start(scan, &shards, access, &formats).await?;
+        let source = if keys.is_empty() || streams.len() == 1 {
+            RawSource::Concat(Streams::new(streams))
+        } else {
+            let key_formats = keys.iter().map(|key| formats[key.column]).collect();
+            RawSource::Sorted(Sorted::new(streams, keys.to_vec(), key_formats, Arc::clone(self.context())))
+        };
+        Ok(Raw {
+            source,
+            visible: scan.visible,
+            columns: scan.columns.len(),
+            offset: limits.offset,
+            limit: limits.limit,
+            sent: 0,
+            reported: false,
+        })
+    }
+
+    /// Opens an operator as a stream of values.
+    pub(super) fn values<'f>(&'f mut self, operator: &'a Operator) -> Opening<'f, Box<dyn ValueStream>>
+    where
+        'a: 'f,
+    {
+        Box::pin(async move {
+            let (operator, routed) = self.routed(operator)?;
+            Ok(match operator {
+                Operator::Rows { rows, .. } => {
+                    let mut held = Vec::with_capacity(rows.len());
+                    for row in rows {
+                        let row = row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
+                        held.push(row);
+                    }
+                    Box::new(Held::new(held)) as Box<dyn ValueStream>
+                }
+                Operator::Scan(scan) | Operator::Merge { scan, .. } | Operator::Route { whole: scan, .. } => {
+                    let formats = vec![Format::Binary; scan.visible];
+                    let raw = self.raw(operator, routed, limit::Limits::default(), &formats).await?;
+                    let types: Vec<TypeRef> = scan.columns[..scan.visible].to_vec();
+                    Box::new(Decoded { raw, types, context: Arc::clone(self.context()) })
+                }
+                Operator::Filter { input, predicate } => {
+                    let predicate = self.compiled(predicate)?;
+                    Box::new(filter::Filter { input: self.values(input).await?, predicate })
+                }
+                Operator::Project { input, exprs } => {
+                    let exprs = exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?;
+                    Box::new(project::Project { input: self.values(input).await?, exprs })
+                }
+                Operator::Limit { input, limit, offset, ties } => {
+                    let limits = limit::Limits::of(self, limit.as_ref(), offset.as_ref())?;
+                    Box::new(limit::Limit::new(self.values(input).await?, limits, ties.clone()))
+                }
+                Operator::Distinct { input, keys } => {
+                    let input = self.values(input).await?;
+                    Box::new(distinct::Distinct::new(input, keys.clone(), STATEMENT_BYTES_MAX))
+                }
+                Operator::Sort { input, keys } => sort::open(self, input, keys).await?,
+                Operator::Combine { input, keys, aggregates } => {
+                    aggregate::combine(self, input, *keys, aggregates).await?
+                }
+                Operator::Group { input, keys, aggregates } => {
+                    aggregate::group(self, input, keys, aggregates).await?
+                }
+                Operator::Join { left, right, kind, equal, on } => {
+                    join::open(self, left, right, *kind, equal, on.as_ref()).await?
+                }
+                Operator::Append(inputs) => setop::append(self, inputs).await?,
+                Operator::SetOperation { kind, all, left, right } => {
+                    setop::open(self, *kind, *all, left, right).await?
+                }
+            })
+        })
+    }
+
+    /// Reads an operator whole and hands its connections back.
+    pub(super) async fn gather(&mut self, operator: &'a Operator, what: &str) -> Result<Vec<Row>, Error> {
+        let mut stream = self.values(operator).await?;
+        let mut rows = Vec::new();
+        let result = loop {
+            match stream.next().await {
+                Ok(Some(batch)) => {
+                    let charged = batch.iter().try_for_each(|row| self.memory.take_row(row, what));
+                    if let Err(error) = charged {
+                        // What the shards still send is read away, so that the connections stay usable.
+                        let _ = stream.finish().await;
+                        break Err(error);
+                    }
+                    rows.extend(batch);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        for (shard, connection) in stream.into_connections() {
+            self.execution.participants.give(&shard, connection);
+        }
+        result.map(|()| rows)
+    }
+}
+
+/// Whether an operator's rows can pass as frames.
+fn is_raw(operator: &Operator) -> bool {
+    matches!(operator, Operator::Scan(_) | Operator::Merge { .. } | Operator::Route { .. })
+}
+
+/// An expression ready to be computed over rows.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    evaluator: Evaluator,
+    params: Arc<Vec<Value>>,
+    context: Arc<Context>,
+}
+
+impl Compiled {
+    pub(crate) fn eval(&self, row: &[Value]) -> Result<Value, PgError> {
+        self.evaluator.eval(row, &self.params, &self.context)
+    }
+
+    pub(crate) fn is_true(&self, row: &[Value]) -> Result<bool, PgError> {
+        Ok(matches!(self.eval(row)?, Value::Bool(true)))
+    }
+}

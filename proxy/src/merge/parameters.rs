@@ -1,0 +1,102 @@
+//! The values of parameters: what the client sent, and what the proxy computes itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataman_node_protocol::record::Format;
+use dataman_pg::types::TypeRef;
+use dataman_pg::value::Array;
+use dataman_pg::{PgError, TypeId, Value};
+
+use super::limit::Limits;
+use super::open::Run;
+use super::rows::decode;
+use crate::error::Error;
+use crate::plan::operator::{Operator, SubPlanKind};
+use crate::plan::{Internal, Plan};
+
+impl<'a> Run<'a> {
+    /// Reads the client's parameters and computes the internal ones, subqueries included. Numbers of sequences that an
+    /// INSERT takes for each row are left NULL here.
+    pub(crate) async fn compute_parameters(&mut self) -> Result<(), Error> {
+        let plan: &'a Plan = self.plan;
+        let mut values = Vec::with_capacity(plan.params.len());
+        for (place, ty) in plan.params.iter().enumerate() {
+            let bytes = self.execution.parameters.values.get(place).cloned().flatten();
+            let format = self.execution.parameters.formats.get(place).copied().unwrap_or_default();
+            values.push(match decode(bytes.as_deref(), TypeRef::plain(*ty), format, self.context()) {
+                Ok(value) => value,
+                // A type that only databases know passes through; nothing here computes with it.
+                Err(error) if error.sqlstate() == "0A000" => Value::Null,
+                Err(error) => return Err(error.into()),
+            });
+        }
+        self.values = Arc::new(values);
+        for internal in plan.parameters.internal() {
+            let value = match internal {
+                Internal::Once(expr) => self.value(expr)?,
+                Internal::RowsNeeded { limit, offset } => {
+                    let limits = Limits::of(self, Some(limit), Some(offset))?;
+                    match limits.limit {
+                        Some(limit) => {
+                            Value::Int8(i64::try_from(limit.saturating_add(limits.offset)).unwrap_or(i64::MAX))
+                        }
+                        None => Value::Null,
+                    }
+                }
+                Internal::NextValue(schema, name) if plan.tag == "SELECT" => {
+                    let mut numbers = self.execution.sequences.next(schema, name, 1).await?;
+                    numbers.pop().map_or(Value::Null, Value::Int8)
+                }
+                Internal::NextValue(..) => Value::Null,
+                Internal::Subquery(place, _) => self.subquery(*place).await?,
+            };
+            self.add(value, internal.type_id());
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, value: Value, ty: TypeId) {
+        let bytes = encode(&value, ty);
+        let formats = &mut self.parameters.formats;
+        formats.resize(self.parameters.values.len(), Format::Text);
+        formats.push(Format::Binary);
+        self.parameters.values.push(bytes);
+        Arc::make_mut(&mut self.values).push(value);
+    }
+
+    async fn subquery(&mut self, place: usize) -> Result<Value, Error> {
+        let plan: &'a Plan = self.plan;
+        let subplan = plan
+            .subplans
+            .get(place)
+            .ok_or_else(|| PgError::internal("a plan's subquery is not there"))?;
+        let operator: &'a Operator = &subplan.operator;
+        let rows = self.gather(operator, "a subquery").await?;
+        Ok(match subplan.kind {
+            SubPlanKind::Exists => Value::Bool(!rows.is_empty()),
+            SubPlanKind::Scalar => {
+                if rows.len() > 1 {
+                    return Err(
+                        PgError::new("21000", "more than one row returned by a subquery used as an expression").into()
+                    );
+                }
+                rows.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null)
+            }
+            SubPlanKind::Array(element) => {
+                let elements = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();
+                Value::Array(Arc::new(Array::vector(element, elements)))
+            }
+        })
+    }
+}
+
+/// A value in binary, as it goes to a shard.
+pub(super) fn encode(value: &Value, ty: TypeId) -> Option<Bytes> {
+    if value.is_null() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    dataman_pg::io::binary::encode(value, ty, &mut bytes);
+    Some(Bytes::from(bytes))
+}

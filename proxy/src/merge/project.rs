@@ -1,0 +1,35 @@
+//! Computed columns.
+
+use async_trait::async_trait;
+
+use super::open::Compiled;
+use super::rows::{Connections, Row, ValueStream};
+use crate::error::Error;
+
+/// Computes each row's columns anew; keeps the order.
+pub(crate) struct Project {
+    pub(crate) input: Box<dyn ValueStream>,
+    pub(crate) exprs: Vec<Compiled>,
+}
+
+#[async_trait]
+impl ValueStream for Project {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        let Some(batch) = self.input.next().await? else {
+            return Ok(None);
+        };
+        let mut rows = Vec::with_capacity(batch.len());
+        for row in batch {
+            rows.push(self.exprs.iter().map(|expr| expr.eval(&row)).collect::<Result<Row, _>>()?);
+        }
+        Ok(Some(rows))
+    }
+
+    async fn finish(&mut self) -> Result<(), Error> {
+        self.input.finish().await
+    }
+
+    fn into_connections(self: Box<Self>) -> Connections {
+        self.input.into_connections()
+    }
+}
