@@ -28,7 +28,7 @@ use crate::scatter::contract::Capabilities;
 
 pub use bind::{Internal, Parameters};
 pub use explain::ExplainFormat;
-pub(crate) use operator::{InsertPlan, NodeScan, Operator, Root, SubPlan, WritePlan};
+pub(crate) use operator::{Root, SubPlan, WritePlan};
 
 /// How a statement is carried out; immutable, kept in the plan cache, bound to parameters at each execution.
 #[derive(Debug)]

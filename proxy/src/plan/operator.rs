@@ -236,8 +236,6 @@ pub(crate) struct InsertPlan {
     pub(crate) placement: dataman_metadata::schema::Placement,
     /// Where the shard key's fields stand among the form's fields, by place in the key.
     pub(crate) key_places: Vec<usize>,
-    /// The columns of RETURNING.
-    pub(crate) returning: Vec<TypeRef>,
     /// The datastore.
     pub(crate) datastore: DatastoreId,
     /// The database.

@@ -74,7 +74,6 @@ impl Planner<'_> {
             return Err(missing_key(&missing, &table));
         };
         Ok(Root::Insert(Box::new(InsertPlan {
-            returning: outputs(&form_query.returning),
             form: form_query,
             rows,
             placement: table.collection.placement.clone(),

@@ -21,10 +21,7 @@ pub(crate) struct Found<'a> {
     pub(crate) relation: Relation<'a>,
 }
 
-/// The physical name of a collection within its shard instances.
-pub(crate) fn physical_name(schema: &str, name: &str) -> String {
-    if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
-}
+pub(crate) use dataman_metadata::snapshot::physical_name;
 
 impl<'a> Binder<'a> {
     /// Finds a table or view by the search path.
