@@ -132,7 +132,11 @@ pub(super) async fn group<'a>(
             args: aggregate.args.iter().map(|arg| run.compiled(arg)).collect::<Result<_, _>>()?,
             types: aggregate.args.iter().map(Expr::type_id).collect(),
             filter: aggregate.filter.as_ref().map(|filter| run.compiled(filter)).transpose()?,
-            order: aggregate.order_by.iter().map(|key| run.compiled(&key.expr)).collect::<Result<_, _>>()?,
+            order: aggregate
+                .order_by
+                .iter()
+                .map(|key| run.compiled(&key.expr))
+                .collect::<Result<_, _>>()?,
             keys: &aggregate.order_by,
         });
     }
@@ -142,7 +146,9 @@ pub(super) async fn group<'a>(
             .iter()
             .map(|call| {
                 let accumulator = accumulator(call.aggregate.function, &call.types, &context)
-                    .ok_or_else(|| PgError::internal("a plan aggregates what the library does not compute"))?;
+                    .ok_or_else(|| {
+                        PgError::internal("a plan aggregates what the library does not compute")
+                    })?;
                 Ok(State { accumulator, seen: HashSet::new(), kept: Vec::new() })
             })
             .collect()

@@ -37,7 +37,10 @@ type ShardRows = Vec<Vec<Option<Bytes>>>;
 
 impl<'a> Run<'a> {
     /// Computes the rows, spreads and sends them.
-    pub(crate) async fn insert(&mut self, insert: &'a InsertPlan) -> Result<Box<dyn ResultStream>, Error> {
+    pub(crate) async fn insert(
+        &mut self,
+        insert: &'a InsertPlan,
+    ) -> Result<Box<dyn ResultStream>, Error> {
         let rows = self.insert_rows(insert).await?;
         let by_shard = self.spread(insert, &rows)?;
         drop(rows);
@@ -46,7 +49,11 @@ impl<'a> Run<'a> {
             return Ok(Box::new(Inserted::default()));
         }
         let width = insert.form.fields.len().max(1);
-        let batch_rows = if insert.form.fields.is_empty() { 1 } else { NODE_ROWS_MAX.min(PARAMETERS_MAX / width).max(1) };
+        let batch_rows = if insert.form.fields.is_empty() {
+            1
+        } else {
+            NODE_ROWS_MAX.min(PARAMETERS_MAX / width).max(1)
+        };
         let shards: Vec<ShardRef> = by_shard
             .keys()
             .map(|shard| ShardRef { datastore: insert.datastore.clone(), shard: *shard })
@@ -62,7 +69,8 @@ impl<'a> Run<'a> {
             work.push(ShardInsert { shard, connection, statement, places, rows });
         }
         let formats = ResultFormats { formats: self.execution.formats.formats.clone() };
-        let done = join_all(work.into_iter().map(|work| work.run(self, batch_rows, &formats))).await;
+        let done =
+            join_all(work.into_iter().map(|work| work.run(self, batch_rows, &formats))).await;
         let mut inserted = Inserted::default();
         let mut failure = None;
         for (place, outcome) in done.into_iter().enumerate() {
@@ -89,17 +97,26 @@ impl<'a> Run<'a> {
 
     /// The statement for a shard; when ON CONFLICT or RETURNING read parameters, these are put in as constants, since the
     /// statement's own parameters are the rows.
-    fn insert_statement(&self, insert: &InsertPlan, shard: ShardId) -> Result<Arc<NodeStatement>, Error> {
-        let statement =
-            insert.statements.get(&shard).ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
+    fn insert_statement(
+        &self,
+        insert: &InsertPlan,
+        shard: ShardId,
+    ) -> Result<Arc<NodeStatement>, Error> {
+        let statement = insert
+            .statements
+            .get(&shard)
+            .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
         let mut reads = false;
         let mut query = statement.query.clone();
         crate::plan::operator::each_query_expr_mut(&mut query, &mut |expr| {
             crate::plan::form::each_node_mut(expr, &mut |node| {
                 if let Expr::Param { index, ty } = node {
                     reads = true;
-                    let value =
-                        self.values.get(usize::from(*index).saturating_sub(1)).cloned().unwrap_or(Value::Null);
+                    let value = self
+                        .values
+                        .get(usize::from(*index).saturating_sub(1))
+                        .cloned()
+                        .unwrap_or(Value::Null);
                     *node = Expr::Const(Constant { value, ty: TypeRef::plain(*ty) });
                 }
             });
@@ -107,7 +124,10 @@ impl<'a> Run<'a> {
         if !reads {
             return Ok(Arc::clone(statement));
         }
-        debug_assert!(matches!(query, NodeQuery::InsertMany(_)), "an insert's statement is an insert");
+        debug_assert!(
+            matches!(query, NodeQuery::InsertMany(_)),
+            "an insert's statement is an insert"
+        );
         Ok(Arc::new(NodeStatement::new(query, statement.params.clone())))
     }
 
@@ -119,7 +139,8 @@ impl<'a> Run<'a> {
                 let compiled = self.sequence_numbers(rows.len()).await?;
                 for (place, row) in rows.iter().enumerate() {
                     compiled.put(self, place);
-                    let row = row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
+                    let row =
+                        row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
                     self.memory.take_row(&row, "INSERT")?;
                     computed.push(row);
                 }
@@ -135,7 +156,12 @@ impl<'a> Run<'a> {
                         // Nothing changes from row to row: the expressions stay compiled.
                     } else {
                         numbers.put(self, place);
-                        exprs = Some(fields.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?);
+                        exprs = Some(
+                            fields
+                                .iter()
+                                .map(|expr| self.compiled(expr))
+                                .collect::<Result<_, _>>()?,
+                        );
                     }
                     let values = exprs
                         .iter()
@@ -176,7 +202,9 @@ impl<'a> Run<'a> {
             let block = self.execution.sequences.next(schema, name, count).await?;
             let share = places.len();
             for (number, place) in places.into_iter().enumerate() {
-                let own = (0..per_parameter).filter_map(|row| block.get(row * share + number).copied()).collect();
+                let own = (0..per_parameter)
+                    .filter_map(|row| block.get(row * share + number).copied())
+                    .collect();
                 numbers.by_parameter.push((place, own));
             }
         }
@@ -188,7 +216,10 @@ impl<'a> Run<'a> {
     }
 
     /// Each row to its shard: the rows' places in the statement, and their parameters.
-    #[expect(clippy::type_complexity, reason = "for each shard the places of its rows, and the rows")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "for each shard the places of its rows, and the rows"
+    )]
     fn spread(
         &self,
         insert: &InsertPlan,
@@ -203,7 +234,10 @@ impl<'a> Run<'a> {
             .ok_or_else(|| PgError::internal("the datastore of a plan is not there"))?;
         for (place, row) in rows.iter().enumerate() {
             let encoded = || -> Vec<Option<Bytes>> {
-                row.iter().zip(&insert.form.fields).map(|(value, field)| encode(value, field.ty.id)).collect()
+                row.iter()
+                    .zip(&insert.form.fields)
+                    .map(|(value, field)| encode(value, field.ty.id))
+                    .collect()
             };
             match &insert.placement {
                 Placement::Single { shard } => {
@@ -235,8 +269,11 @@ impl<'a> Run<'a> {
                         key.push(part);
                     }
                     let shard = shard_of(keyspace, datastore, &key).map_err(|error| {
-                        PgError::new("23514", format!("no shard of relation \"{}\" found for row", insert.label))
-                            .with_detail(format!("{error}."))
+                        PgError::new(
+                            "23514",
+                            format!("no shard of relation \"{}\" found for row", insert.label),
+                        )
+                        .with_detail(format!("{error}."))
                     })?;
                     let slot = by_shard.entry(shard).or_default();
                     slot.0.push(place);
@@ -306,7 +343,13 @@ impl ShardInsert {
             let values: Vec<Option<Bytes>> = rows.iter().flatten().cloned().collect();
             let parameters = Parameters { formats: vec![Format::Binary; values.len()], values };
             let mut stream = connection
-                .execute(run.execution.context, &self.statement, &parameters, formats, run.execution.cancel)
+                .execute(
+                    run.execution.context,
+                    &self.statement,
+                    &parameters,
+                    formats,
+                    run.execution.cancel,
+                )
                 .await;
             loop {
                 match stream.next().await {
@@ -359,7 +402,11 @@ impl Inserted {
             batches.iter().map(|batch| batch.rows).sum::<usize>() == places.len()
         });
         if !known || returned.len() < 2 {
-            self.ready = returned.into_iter().flat_map(|(_, batches)| batches).collect::<Vec<_>>().into_iter();
+            self.ready = returned
+                .into_iter()
+                .flat_map(|(_, batches)| batches)
+                .collect::<Vec<_>>()
+                .into_iter();
             return;
         }
         let mut rows: Vec<(usize, Bytes)> = Vec::new();
@@ -367,8 +414,11 @@ impl Inserted {
             let mut places = places.iter();
             for batch in batches {
                 let mut at = 0;
-                while let (Some(place), Some(header)) = (places.next(), batch.frames.get(at..at + 5)) {
-                    let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+                while let (Some(place), Some(header)) =
+                    (places.next(), batch.frames.get(at..at + 5))
+                {
+                    let length =
+                        u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
                     rows.push((*place, batch.frames.slice(at..at + 1 + length)));
                     at += 1 + length;
                     if at >= batch.frames.len() {

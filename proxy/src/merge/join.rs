@@ -22,7 +22,8 @@ pub(super) async fn open<'a>(
     on: Option<&'a Expr>,
 ) -> Result<Box<dyn ValueStream>, Error> {
     let held = run.gather(right, "a join").await?;
-    let right_keys = equal.iter().map(|(_, right)| run.compiled(right)).collect::<Result<Vec<_>, _>>()?;
+    let right_keys =
+        equal.iter().map(|(_, right)| run.compiled(right)).collect::<Result<Vec<_>, _>>()?;
     let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     if !equal.is_empty() {
         for (place, row) in held.iter().enumerate() {
@@ -31,7 +32,8 @@ pub(super) async fn open<'a>(
             }
         }
     }
-    let left_keys = equal.iter().map(|(left, _)| run.compiled(left)).collect::<Result<Vec<_>, _>>()?;
+    let left_keys =
+        equal.iter().map(|(left, _)| run.compiled(left)).collect::<Result<Vec<_>, _>>()?;
     let on = on.map(|on| run.compiled(on)).transpose()?;
     let (left_width, right_width) = (left.columns().len(), right.columns().len());
     let matched = vec![false; held.len()];

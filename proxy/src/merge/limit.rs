@@ -22,8 +22,15 @@ impl Limits {
     ///
     /// # Errors
     /// `2201W` and `2201X` for negative numbers.
-    pub(crate) fn of(run: &Run<'_>, limit: Option<&Expr>, offset: Option<&Expr>) -> Result<Self, PgError> {
-        let number = |expr: Option<&Expr>, sqlstate: &'static str, word: &str| -> Result<Option<u64>, PgError> {
+    pub(crate) fn of(
+        run: &Run<'_>,
+        limit: Option<&Expr>,
+        offset: Option<&Expr>,
+    ) -> Result<Self, PgError> {
+        let number = |expr: Option<&Expr>,
+                      sqlstate: &'static str,
+                      word: &str|
+         -> Result<Option<u64>, PgError> {
             match expr.map(|expr| run.value(expr)).transpose()? {
                 None | Some(Value::Null) => Ok(None),
                 Some(Value::Int8(value)) => u64::try_from(value)
@@ -47,15 +54,19 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    pub(crate) fn new(input: Box<dyn ValueStream>, limits: Limits, ties: Option<Vec<usize>>) -> Self {
+    pub(crate) fn new(
+        input: Box<dyn ValueStream>,
+        limits: Limits,
+        ties: Option<Vec<usize>>,
+    ) -> Self {
         Self { input, limits, ties, last: None, done: false }
     }
 
     fn is_tie(&self, row: &Row) -> bool {
         match (&self.ties, &self.last) {
-            (Some(ties), Some(last)) => {
-                ties.iter().all(|&column| compare_nullable(&row[column], &last[column], false, false).is_eq())
-            }
+            (Some(ties), Some(last)) => ties
+                .iter()
+                .all(|&column| compare_nullable(&row[column], &last[column], false, false).is_eq()),
             _ => false,
         }
     }

@@ -29,9 +29,12 @@ impl Memory {
         if self.used <= self.limit {
             return Ok(());
         }
-        Err(PgError::new("53200", format!("out of memory: {what} holds more than {} bytes", self.limit))
-            .with_hint("Fix the shard key, add a filter or a LIMIT, or group by the shard key.")
-            .into())
+        Err(PgError::new(
+            "53200",
+            format!("out of memory: {what} holds more than {} bytes", self.limit),
+        )
+        .with_hint("Fix the shard key, add a filter or a LIMIT, or group by the shard key.")
+        .into())
     }
 
     /// Takes the bytes of a row.

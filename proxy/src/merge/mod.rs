@@ -70,7 +70,10 @@ pub trait Sequences: Send + Sync {
 ///
 /// # Errors
 /// What happens before the first row.
-pub async fn run<'a>(plan: &'a Arc<Plan>, execution: Execution<'a>) -> Result<Box<dyn ResultStream>, Error> {
+pub async fn run<'a>(
+    plan: &'a Arc<Plan>,
+    execution: Execution<'a>,
+) -> Result<Box<dyn ResultStream>, Error> {
     let mut run = open::Run::new(plan, execution);
     run.compute_parameters().await?;
     match &plan.root {

@@ -18,8 +18,8 @@ use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::{aggregate, distinct, filter, join, limit, project, setop, sort};
 use crate::error::Error;
-use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
 use crate::plan::Plan;
+use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
 use crate::route::prune;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
 
@@ -75,7 +75,10 @@ impl<'a> Run<'a> {
     }
 
     /// Opens the plan's root: rows as the client wants them.
-    pub(crate) async fn open(&mut self, operator: &'a Operator) -> Result<Box<dyn ResultStream>, Error> {
+    pub(crate) async fn open(
+        &mut self,
+        operator: &'a Operator,
+    ) -> Result<Box<dyn ResultStream>, Error> {
         let (operator, routed) = self.routed(operator)?;
         let (scan, limits) = match operator {
             Operator::Limit { input, limit, offset, ties: None } if is_raw(input) => {
@@ -119,7 +122,11 @@ impl<'a> Run<'a> {
     }
 
     /// The one shard that all the rules mean, if they mean one; a rule that means none agrees with any.
-    pub(super) fn agreed(&self, rules: &[ShardRule], scan: &NodeScan) -> Result<Option<ShardId>, Error> {
+    pub(super) fn agreed(
+        &self,
+        rules: &[ShardRule],
+        scan: &NodeScan,
+    ) -> Result<Option<ShardId>, Error> {
         let mut agreed: BTreeSet<ShardId> = BTreeSet::new();
         for rule in rules {
             agreed.extend(self.shards(rule, scan)?);
@@ -133,7 +140,10 @@ impl<'a> Run<'a> {
 
     fn shards(&self, rule: &ShardRule, scan: &NodeScan) -> Result<BTreeSet<ShardId>, Error> {
         let datastore = self.plan.snapshot.datastores.get(&scan.datastore).ok_or_else(|| {
-            PgError::internal(format!("the datastore \"{}\" of a plan is not there", scan.datastore))
+            PgError::internal(format!(
+                "the datastore \"{}\" of a plan is not there",
+                scan.datastore
+            ))
         })?;
         Ok(prune::shards_of(rule, datastore, &mut |expr| self.value(expr))?)
     }
@@ -155,8 +165,10 @@ impl<'a> Run<'a> {
         access: Access,
         formats: &[Format],
     ) -> Result<Vec<(ShardRef, Box<dyn RowStream>)>, Error> {
-        let shards: Vec<ShardRef> =
-            shards.iter().map(|shard| ShardRef { datastore: scan.datastore.clone(), shard: *shard }).collect();
+        let shards: Vec<ShardRef> = shards
+            .iter()
+            .map(|shard| ShardRef { datastore: scan.datastore.clone(), shard: *shard })
+            .collect();
         self.execution.participants.enlist(&shards, access).await?;
         let formats = ResultFormats { formats: formats.to_vec() };
         let mut streams = Vec::with_capacity(shards.len());
@@ -167,7 +179,13 @@ impl<'a> Run<'a> {
                 .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
             let connection = self.execution.participants.take(&shard).await?;
             let stream = connection
-                .execute(self.execution.context, statement, &self.parameters, &formats, self.execution.cancel)
+                .execute(
+                    self.execution.context,
+                    statement,
+                    &self.parameters,
+                    &formats,
+                    self.execution.cancel,
+                )
                 .await;
             streams.push((shard, stream));
         }
@@ -199,7 +217,12 @@ impl<'a> Run<'a> {
             RawSource::Concat(Streams::new(streams))
         } else {
             let key_formats = keys.iter().map(|key| formats[key.column]).collect();
-            RawSource::Sorted(Sorted::new(streams, keys.to_vec(), key_formats, Arc::clone(self.context())))
+            RawSource::Sorted(Sorted::new(
+                streams,
+                keys.to_vec(),
+                key_formats,
+                Arc::clone(self.context()),
+            ))
         };
         Ok(Raw {
             source,
@@ -213,7 +236,10 @@ impl<'a> Run<'a> {
     }
 
     /// Opens an operator as a stream of values.
-    pub(super) fn values<'f>(&'f mut self, operator: &'a Operator) -> Opening<'f, Box<dyn ValueStream>>
+    pub(super) fn values<'f>(
+        &'f mut self,
+        operator: &'a Operator,
+    ) -> Opening<'f, Box<dyn ValueStream>>
     where
         'a: 'f,
     {
@@ -223,14 +249,18 @@ impl<'a> Run<'a> {
                 Operator::Rows { rows, .. } => {
                     let mut held = Vec::with_capacity(rows.len());
                     for row in rows {
-                        let row = row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
+                        let row =
+                            row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
                         held.push(row);
                     }
                     Box::new(Held::new(held)) as Box<dyn ValueStream>
                 }
-                Operator::Scan(scan) | Operator::Merge { scan, .. } | Operator::Route { whole: scan, .. } => {
+                Operator::Scan(scan)
+                | Operator::Merge { scan, .. }
+                | Operator::Route { whole: scan, .. } => {
                     let formats = vec![Format::Binary; scan.visible];
-                    let raw = self.raw(operator, routed, limit::Limits::default(), &formats).await?;
+                    let raw =
+                        self.raw(operator, routed, limit::Limits::default(), &formats).await?;
                     let types: Vec<TypeRef> = scan.columns[..scan.visible].to_vec();
                     Box::new(Decoded { raw, types, context: Arc::clone(self.context()) })
                 }
@@ -239,7 +269,8 @@ impl<'a> Run<'a> {
                     Box::new(filter::Filter { input: self.values(input).await?, predicate })
                 }
                 Operator::Project { input, exprs } => {
-                    let exprs = exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?;
+                    let exprs =
+                        exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?;
                     Box::new(project::Project { input: self.values(input).await?, exprs })
                 }
                 Operator::Limit { input, limit, offset, ties } => {
@@ -269,7 +300,11 @@ impl<'a> Run<'a> {
     }
 
     /// Reads an operator whole and hands its connections back.
-    pub(super) async fn gather(&mut self, operator: &'a Operator, what: &str) -> Result<Vec<Row>, Error> {
+    pub(super) async fn gather(
+        &mut self,
+        operator: &'a Operator,
+        what: &str,
+    ) -> Result<Vec<Row>, Error> {
         let mut stream = self.values(operator).await?;
         let mut rows = Vec::new();
         let result = loop {

@@ -24,12 +24,14 @@ impl<'a> Run<'a> {
         for (place, ty) in plan.params.iter().enumerate() {
             let bytes = self.execution.parameters.values.get(place).cloned().flatten();
             let format = self.execution.parameters.formats.get(place).copied().unwrap_or_default();
-            values.push(match decode(bytes.as_deref(), TypeRef::plain(*ty), format, self.context()) {
-                Ok(value) => value,
-                // A type that only databases know passes through; nothing here computes with it.
-                Err(error) if error.sqlstate() == "0A000" => Value::Null,
-                Err(error) => return Err(error.into()),
-            });
+            values.push(
+                match decode(bytes.as_deref(), TypeRef::plain(*ty), format, self.context()) {
+                    Ok(value) => value,
+                    // A type that only databases know passes through; nothing here computes with it.
+                    Err(error) if error.sqlstate() == "0A000" => Value::Null,
+                    Err(error) => return Err(error.into()),
+                },
+            );
         }
         self.values = Arc::new(values);
         for internal in plan.parameters.internal() {
@@ -38,9 +40,9 @@ impl<'a> Run<'a> {
                 Internal::RowsNeeded { limit, offset } => {
                     let limits = Limits::of(self, Some(limit), Some(offset))?;
                     match limits.limit {
-                        Some(limit) => {
-                            Value::Int8(i64::try_from(limit.saturating_add(limits.offset)).unwrap_or(i64::MAX))
-                        }
+                        Some(limit) => Value::Int8(
+                            i64::try_from(limit.saturating_add(limits.offset)).unwrap_or(i64::MAX),
+                        ),
                         None => Value::Null,
                     }
                 }
@@ -77,11 +79,16 @@ impl<'a> Run<'a> {
             SubPlanKind::Exists => Value::Bool(!rows.is_empty()),
             SubPlanKind::Scalar => {
                 if rows.len() > 1 {
-                    return Err(
-                        PgError::new("21000", "more than one row returned by a subquery used as an expression").into()
-                    );
+                    return Err(PgError::new(
+                        "21000",
+                        "more than one row returned by a subquery used as an expression",
+                    )
+                    .into());
                 }
-                rows.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or(Value::Null)
+                rows.into_iter()
+                    .next()
+                    .and_then(|row| row.into_iter().next())
+                    .unwrap_or(Value::Null)
             }
             SubPlanKind::Array(element) => {
                 let elements = rows.into_iter().filter_map(|row| row.into_iter().next()).collect();

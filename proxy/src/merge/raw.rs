@@ -112,8 +112,10 @@ impl ResultStream for Raw {
             let Some(batch) = batch else {
                 return Ok(None);
             };
-            let cut_columns = matches!(self.source, RawSource::Concat(_)) && self.visible < self.columns;
-            let plenty = self.offset == 0 && self.limit.is_none_or(|limit| batch.rows as u64 <= limit);
+            let cut_columns =
+                matches!(self.source, RawSource::Concat(_)) && self.visible < self.columns;
+            let plenty =
+                self.offset == 0 && self.limit.is_none_or(|limit| batch.rows as u64 <= limit);
             let batch = if plenty && !cut_columns { batch } else { self.cut(&batch, cut_columns) };
             if let Some(limit) = &mut self.limit {
                 *limit = limit.saturating_sub(batch.rows as u64);
@@ -218,7 +220,12 @@ impl Sorted {
     ) -> Self {
         let heads = streams
             .into_iter()
-            .map(|(shard, stream)| Head { shard, stream, rows: Vec::new().into_iter(), first: None })
+            .map(|(shard, stream)| Head {
+                shard,
+                stream,
+                rows: Vec::new().into_iter(),
+                first: None,
+            })
             .collect();
         Self { heads, closed: Vec::new(), keys, formats, context, started: false }
     }
@@ -334,11 +341,28 @@ fn compare_keys(left: &[Value], right: &[Value], keys: &[MergeKey]) -> Ordering 
 }
 
 /// The order of two values under DESC and NULLS FIRST.
-pub(crate) fn compare_nullable(one: &Value, other: &Value, descending: bool, nulls_first: bool) -> Ordering {
+pub(crate) fn compare_nullable(
+    one: &Value,
+    other: &Value,
+    descending: bool,
+    nulls_first: bool,
+) -> Ordering {
     match (one.is_null(), other.is_null()) {
         (true, true) => Ordering::Equal,
-        (true, false) => if nulls_first { Ordering::Less } else { Ordering::Greater },
-        (false, true) => if nulls_first { Ordering::Greater } else { Ordering::Less },
+        (true, false) => {
+            if nulls_first {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
+        (false, true) => {
+            if nulls_first {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            }
+        }
         (false, false) => {
             let ordering = order::compare(one, other);
             if descending { ordering.reverse() } else { ordering }

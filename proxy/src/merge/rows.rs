@@ -70,15 +70,21 @@ impl ValueStream for Held {
 ///
 /// # Errors
 /// A form that the type does not have.
-pub(crate) fn decode(bytes: Option<&[u8]>, ty: TypeRef, format: Format, context: &Context) -> Result<Value, PgError> {
+pub(crate) fn decode(
+    bytes: Option<&[u8]>,
+    ty: TypeRef,
+    format: Format,
+    context: &Context,
+) -> Result<Value, PgError> {
     let Some(bytes) = bytes else {
         return Ok(Value::Null);
     };
     match format {
         Format::Binary => dataman_pg::io::binary::decode(bytes, TypeRef::plain(ty.id)),
         Format::Text => {
-            let text = std::str::from_utf8(bytes)
-                .map_err(|_| PgError::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+            let text = std::str::from_utf8(bytes).map_err(|_| {
+                PgError::new("22021", "invalid byte sequence for encoding \"UTF8\"")
+            })?;
             dataman_pg::io::text::input(text, TypeRef::plain(ty.id), context)
         }
     }
@@ -88,8 +94,15 @@ pub(crate) fn decode(bytes: Option<&[u8]>, ty: TypeRef, format: Format, context:
 ///
 /// # Errors
 /// As [`decode`].
-pub(crate) fn decode_row(row: &WireRow, types: &[TypeRef], context: &Context) -> Result<Row, PgError> {
-    row.columns().zip(types).map(|(bytes, ty)| decode(bytes, *ty, Format::Binary, context)).collect()
+pub(crate) fn decode_row(
+    row: &WireRow,
+    types: &[TypeRef],
+    context: &Context,
+) -> Result<Row, PgError> {
+    row.columns()
+        .zip(types)
+        .map(|(bytes, ty)| decode(bytes, *ty, Format::Binary, context))
+        .collect()
 }
 
 /// Encodes rows as the client wants them.
@@ -135,7 +148,13 @@ impl ResultStream for Encoded {
 }
 
 /// Appends a row as a DataRow message.
-pub(crate) fn encode_row(row: &[Value], types: &[TypeRef], formats: &[Format], context: &Context, out: &mut BytesMut) {
+pub(crate) fn encode_row(
+    row: &[Value],
+    types: &[TypeRef],
+    formats: &[Format],
+    context: &Context,
+    out: &mut BytesMut,
+) {
     let start = out.len();
     out.put_u8(b'D');
     out.put_u32(0);

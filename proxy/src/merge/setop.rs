@@ -13,7 +13,10 @@ use crate::error::Error;
 use crate::plan::operator::Operator;
 
 /// All rows of several inputs: the first one streams, the others are read before.
-pub(super) async fn append<'a>(run: &mut Run<'a>, inputs: &'a [Operator]) -> Result<Box<dyn ValueStream>, Error> {
+pub(super) async fn append<'a>(
+    run: &mut Run<'a>,
+    inputs: &'a [Operator],
+) -> Result<Box<dyn ValueStream>, Error> {
     let Some((first, others)) = inputs.split_first() else {
         return Ok(Box::new(Held::new(Vec::new())));
     };
@@ -62,7 +65,11 @@ pub(super) async fn open<'a>(
         if all {
             return Ok(Box::new(both));
         }
-        return Ok(Box::new(Distinct::new(Box::new(both), (0..columns).collect(), STATEMENT_BYTES_MAX)));
+        return Ok(Box::new(Distinct::new(
+            Box::new(both),
+            (0..columns).collect(),
+            STATEMENT_BYTES_MAX,
+        )));
     }
     let left_rows = run.gather(left, "a set operation").await?;
     let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -81,7 +88,9 @@ pub(super) async fn open<'a>(
                 }
                 _ => false,
             },
-            (SetOperationKind::Intersect, false) => counts.contains_key(&key) && seen.insert(key, ()).is_none(),
+            (SetOperationKind::Intersect, false) => {
+                counts.contains_key(&key) && seen.insert(key, ()).is_none()
+            }
             (_, true) => match counts.get_mut(&key) {
                 Some(count) if *count > 0 => {
                     *count -= 1;

@@ -12,7 +12,10 @@ use crate::scatter::contract::{Access, ResultStream};
 
 impl<'a> Run<'a> {
     /// Runs the change on its shards; the rows returned come as the shards send them.
-    pub(crate) async fn write(&mut self, write: &'a WritePlan) -> Result<Box<dyn ResultStream>, Error> {
+    pub(crate) async fn write(
+        &mut self,
+        write: &'a WritePlan,
+    ) -> Result<Box<dyn ResultStream>, Error> {
         let shards = match &write.agree {
             None => self.scan_shards(&write.scan)?,
             Some((rules, refused)) => match self.agreed(rules, &write.scan)? {
@@ -32,7 +35,10 @@ impl<'a> Run<'a> {
 }
 
 fn raw(
-    streams: Vec<(crate::scatter::contract::ShardRef, Box<dyn dataman_node_protocol::node::RowStream>)>,
+    streams: Vec<(
+        crate::scatter::contract::ShardRef,
+        Box<dyn dataman_node_protocol::node::RowStream>,
+    )>,
     write: &WritePlan,
 ) -> Raw {
     Raw {

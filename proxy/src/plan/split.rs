@@ -8,9 +8,9 @@ use dataman_pg::expr::Aggregate;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
 
-use super::bind::{Internal, Parameters};
 use super::Planner;
 use super::above::{Tail, TailDistinct, tail};
+use super::bind::{Internal, Parameters};
 use super::distribution::Spread;
 use super::form::{replace, walk};
 use super::operator::{MergeKey, Operator};
@@ -81,7 +81,11 @@ impl Planner<'_> {
         }
         node.with_ties = false;
         node.offset = None;
-        node.limit = if select.with_ties || !supported_on { None } else { pushed_limit(select, &mut self.parameters) };
+        node.limit = if select.with_ties || !supported_on {
+            None
+        } else {
+            pushed_limit(select, &mut self.parameters)
+        };
         if !self.carried_out(&node, datastore) {
             return Err(PgError::unsupported(
                 "the shards' databases cannot carry out the query exactly",
@@ -422,5 +426,8 @@ fn pushed_limit(select: &Select, parameters: &mut Parameters) -> Option<Expr> {
     let Some(offset) = &select.offset else {
         return Some(limit.clone());
     };
-    Some(parameters.add_internal(Internal::RowsNeeded { limit: limit.clone(), offset: offset.clone() }))
+    Some(
+        parameters
+            .add_internal(Internal::RowsNeeded { limit: limit.clone(), offset: offset.clone() }),
+    )
 }
