@@ -9,6 +9,7 @@ use super::syntax::{
 impl Parser<'_> {
     /// Takes SELECT, INSERT, UPDATE or DELETE (`PreparableStmt`).
     pub(super) fn preparable(&mut self) -> Result<Statement> {
+        let start = self.at;
         let with = if self.is("with") { Some(self.with()?) } else { None };
         match self.word() {
             "insert" => self.insert(with),
@@ -16,11 +17,11 @@ impl Parser<'_> {
             "delete" => self.delete(with),
             "merge" => self.refuse("MERGE", "Use INSERT … ON CONFLICT, or UPDATE and INSERT."),
             "select" | "values" | "table" => {
-                let select = self.nested(|parser| parser.select_after_with(with))?;
+                let select = self.nested(|parser| parser.select_after_with(with, start))?;
                 Ok(Statement::Select(Box::new(select)))
             }
             _ if self.is_symbol('(') => {
-                let select = self.nested(|parser| parser.select_after_with(with))?;
+                let select = self.nested(|parser| parser.select_after_with(with, start))?;
                 Ok(Statement::Select(Box::new(select)))
             }
             _ => Err(self.error()),
@@ -41,7 +42,9 @@ impl Parser<'_> {
             conflict: None,
             returning: vec![],
         };
-        if !self.accept_all(&["default", "values"]) {
+        if self.accept("default") {
+            self.expect("values")?;
+        } else {
             if self.is_symbol('(') && !self.parens_lead_to_select() {
                 insert.columns = Some(self.parenthesized(|parser| {
                     let name = parser.name()?;
@@ -152,9 +155,7 @@ impl Parser<'_> {
             let name = self.name()?;
             return Ok(expr(ExprKind::Column(vec![name]), span));
         }
-        let call = self.table_function()?;
-        let span = call.name.span;
-        Ok(expr(ExprKind::Function(Box::new(call)), span))
+        self.table_function_value()
     }
 
     fn assignments(&mut self) -> Result<Vec<Assignment>> {

@@ -16,7 +16,10 @@ impl Parser<'_> {
     /// Takes CREATE.
     pub(super) fn create(&mut self) -> Result<Statement> {
         self.expect("create")?;
-        let or_replace = self.accept_all(&["or", "replace"]);
+        let or_replace = self.accept("or");
+        if or_replace {
+            self.expect("replace")?;
+        }
         let mut temporary = false;
         if matches!(self.word(), "local" | "global")
             && matches!(self.word_at(1), "temp" | "temporary")
@@ -51,8 +54,7 @@ impl Parser<'_> {
             "table" => self.create_table(temporary),
             "sequence" => self.create_sequence(temporary),
             "view" | "recursive" => self.create_view(false, temporary),
-            "unique" if self.word_at(1) == "index" => self.create_index(),
-            "index" => self.create_index(),
+            "unique" | "index" => self.create_index(),
             "schema" => self.create_schema(),
             "type" => self.create_type(),
             "database" => self.create_database(),

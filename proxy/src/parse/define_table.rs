@@ -14,14 +14,23 @@ type Options = Vec<(String, String)>;
 impl Parser<'_> {
     /// Takes `CREATE [TEMPORARY] TABLE … AS`, for EXPLAIN.
     pub(super) fn create_table_as(&mut self) -> Result<Statement> {
-        let start = self.at;
-        let statement = self.create()?;
-        match &statement {
-            Statement::Define(define) if matches!(**define, Define::CreateTableAs { .. }) => {
-                Ok(statement)
-            }
-            _ => Err(self.error_at(start)),
+        self.expect("create")?;
+        if self.is("materialized") {
+            return self.refuse("materialized views", "Use a view or a table.");
         }
+        if matches!(self.word(), "local" | "global") {
+            self.advance();
+        }
+        let temporary = matches!(self.word(), "temp" | "temporary");
+        if temporary || self.is("unlogged") {
+            self.advance();
+        }
+        self.expect("table")?;
+        let if_not_exists = self.if_not_exists()?;
+        let name = self.object_name()?;
+        let columns = if self.is_symbol('(') { self.names()? } else { vec![] };
+        let options = self.table_options()?;
+        self.table_as(name, if_not_exists, temporary, columns, options)
     }
 
     /// Takes CREATE TABLE from TABLE on.
@@ -82,19 +91,9 @@ impl Parser<'_> {
         }))
     }
 
-    /// Whether the parentheses hold nothing but names: the columns of CREATE TABLE AS.
+    /// Whether the parentheses begin with a name that has no type: the columns of CREATE TABLE AS.
     fn only_names_in_parens(&self) -> bool {
-        let mut ahead = 1;
-        while self.is_name_at(ahead) {
-            if self.is_symbol_at(ahead + 1, ')') {
-                return true;
-            }
-            if !self.is_symbol_at(ahead + 1, ',') {
-                return false;
-            }
-            ahead += 2;
-        }
-        false
+        self.is_name_at(1) && (self.is_symbol_at(2, ',') || self.is_symbol_at(2, ')'))
     }
 
     fn table_options(&mut self) -> Result<Options> {
@@ -105,8 +104,7 @@ impl Parser<'_> {
             }
         }
         let mut options = vec![];
-        if self.is("with") && self.is_symbol_at(1, '(') {
-            self.advance();
+        if self.accept("with") {
             options = self.storage_options()?;
         } else if self.is("without") {
             self.advance();

@@ -148,19 +148,17 @@ impl Parser<'_> {
             "operator" if self.is_symbol_at(1, '(') => {
                 Some((Infix::Qualified, precedence::OPERATOR))
             }
-            "is" => {
-                let after = usize::from(self.word_at(1) == "not") + 1;
-                match self.word_at(after) {
-                    "distinct" => Some((Infix::Is, precedence::IS)),
-                    "null" | "true" | "false" | "unknown" | "document" | "normalized" | "nfc"
-                    | "nfd" | "nfkc" | "nfkd"
-                        if full =>
-                    {
-                        Some((Infix::Is, precedence::IS))
-                    }
-                    _ => None,
-                }
+            // As the last word of a select item it is the item's alias.
+            "is" if matches!(
+                self.peek_at(1),
+                TokenKind::End | TokenKind::Symbol(',' | ';' | ')')
+            ) =>
+            {
+                None
             }
+            "is" if self.word_at(1) == "from" => None,
+            "is" if full || self.word_at(1) == "distinct" => Some((Infix::Is, precedence::IS)),
+            "is" if self.are(&["is", "not", "distinct"]) => Some((Infix::Is, precedence::IS)),
             _ if !full => None,
             "or" => Some((Infix::Or, precedence::OR)),
             "and" => Some((Infix::And, precedence::AND)),
@@ -349,7 +347,11 @@ impl Parser<'_> {
                 self.expect("normalized")?;
                 return Ok(self.normalized(left, Some(word), negated, span));
             }
-            _ => return self.refuse("IS DOCUMENT", "dataman has no xml functions."),
+            "document" => return self.refuse("IS DOCUMENT", "Keep documents as json or jsonb."),
+            _ => {
+                self.at -= 1;
+                return Err(self.error());
+            }
         };
         Ok(expr(ExprKind::Is { arg: Box::new(left), test, negated }, span))
     }

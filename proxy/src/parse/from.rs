@@ -3,10 +3,11 @@
 use dataman_pg::PgError;
 
 use super::cursor::{CHAIN_MAX, Parser, Result, too_deep};
+use super::expr::expr;
 use super::keyword::Category;
 use super::lexer::TokenKind;
 use super::syntax::{
-    Alias, ExprKind, FunctionCall, JoinCondition, JoinKind, ObjectName, Select, SelectBody,
+    Alias, Expr, ExprKind, FunctionCall, JoinCondition, JoinKind, ObjectName, Select, SelectBody,
     TableRef,
 };
 
@@ -279,8 +280,19 @@ impl Parser<'_> {
                 ))
     }
 
-    /// Takes `func_expr_windowless`.
-    pub(super) fn table_function(&mut self) -> Result<FunctionCall> {
+    /// Takes a function call in FROM.
+    fn table_function(&mut self) -> Result<FunctionCall> {
+        match self.table_function_value()?.kind {
+            ExprKind::Function(call) => Ok(*call),
+            _ => self.refuse(
+                "this expression as a table",
+                "Write it as a subquery: (SELECT …) AS name.",
+            ),
+        }
+    }
+
+    /// Takes `func_expr_windowless`: a call, or a form with its own grammar.
+    pub(super) fn table_function_value(&mut self) -> Result<Expr> {
         let start = self.at;
         let own_grammar = match self.peek() {
             TokenKind::Word(_, Some(keyword)) => {
@@ -292,14 +304,16 @@ impl Parser<'_> {
             _ => false,
         };
         if own_grammar {
+            let place = self.at;
             let value = self.word_primary()?;
             return match value.kind {
-                ExprKind::Function(call) => Ok(*call),
-                ExprKind::Column(_) | ExprKind::TypedString(..) => Err(self.error()),
-                _ => self.refuse(
-                    "this expression as a table",
-                    "Write it as a subquery: (SELECT …) AS name.",
-                ),
+                ExprKind::Function(_)
+                | ExprKind::Coalesce(_)
+                | ExprKind::NullIf(..)
+                | ExprKind::Extreme(..)
+                | ExprKind::Special(..)
+                | ExprKind::Cast { .. } => Ok(value),
+                _ => Err(self.error_at(place)),
             };
         }
         let first = self.label()?;
@@ -311,7 +325,9 @@ impl Parser<'_> {
         if !self.is_symbol('(') {
             return Err(self.error());
         }
-        self.application(name)
+        let span = name.span;
+        let call = self.application(name)?;
+        Ok(expr(ExprKind::Function(Box::new(call)), span))
     }
 
     /// Takes a table's name, with `ONLY` or `*`.

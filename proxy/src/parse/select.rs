@@ -37,20 +37,24 @@ impl Parser<'_> {
     /// Takes a query, in parentheses or not.
     pub(super) fn select(&mut self) -> Result<Select> {
         self.nested(|parser| {
+            let start = parser.at;
             let with = if parser.is("with") { Some(parser.with()?) } else { None };
-            parser.select_after_with(with)
+            parser.select_after_with(with, start)
         })
     }
 
     /// Goes on with a query whose WITH has been taken.
-    pub(super) fn select_after_with(&mut self, with: Option<With>) -> Result<Select> {
-        let start = self.at;
+    pub(super) fn select_after_with(
+        &mut self,
+        with: Option<With>,
+        with_place: usize,
+    ) -> Result<Select> {
         let left = self.select_operand()?;
         let mut select = self.set_operations(left, 0)?;
         self.tail(&mut select)?;
         if with.is_some() {
             if select.with.is_some() {
-                return self.fail(start, "42601", "multiple WITH clauses not allowed");
+                return self.fail(with_place, "42601", "multiple WITH clauses not allowed");
             }
             select.with = with;
         }
@@ -140,20 +144,20 @@ impl Parser<'_> {
         }
         if !tail.order_by.is_empty() {
             if !select.order_by.is_empty() {
-                return self.fail(start, "42601", "multiple ORDER BY clauses not allowed");
+                return self.fail(start + 2, "42601", "multiple ORDER BY clauses not allowed");
             }
             select.order_by = tail.order_by;
         }
         select.locks.extend(tail.locks);
         if tail.offset.is_some() {
             if select.offset.is_some() {
-                return self.fail(limit_place, "42601", "multiple OFFSET clauses not allowed");
+                return self.fail(limit_place + 1, "42601", "multiple OFFSET clauses not allowed");
             }
             select.offset = tail.offset;
         }
         if tail.limited {
             if select.limit.is_some() {
-                return self.fail(limit_place, "42601", "multiple LIMIT clauses not allowed");
+                return self.fail(limit_place + 1, "42601", "multiple LIMIT clauses not allowed");
             }
             select.limit = tail.limit;
             select.with_ties = tail.with_ties;

@@ -251,9 +251,9 @@ impl Parser<'_> {
 
     /// `INTERVAL '-08:00' HOUR TO MINUTE`: hours and minutes, as PostgreSQL shows such a zone.
     fn zone_interval(&mut self) -> Result<String> {
-        let start = self.at;
         let mut ty = self.interval_type_name()?;
         let text = self.string()?;
+        let start = self.at;
         if ty.modifiers.is_empty() {
             self.interval_fields(&mut ty)?;
         }

@@ -23,7 +23,7 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["listen"], "Notifications do not cross shards: poll a table."),
     (&["load"], "Libraries cannot be loaded."),
     (&["lock"], "Use SELECT … FOR UPDATE on the rows."),
-    (&["merge", "into"], "Use INSERT … ON CONFLICT, or UPDATE and INSERT."),
+    (&["merge"], "Use INSERT … ON CONFLICT, or UPDATE and INSERT."),
     (&["move"], "Read with LIMIT, or with a portal of the extended protocol."),
     (&["notify"], "Notifications do not cross shards: poll a table."),
     (&["reassign", "owned"], "Owners are names only: nothing needs to be reassigned."),

@@ -16,6 +16,9 @@ impl Parser<'_> {
         let types = if self.is_symbol('(') { self.parenthesized(Self::type_name)? } else { vec![] };
         self.expect("as")?;
         let statement = Box::new(self.statement_with_text(Self::preparable)?);
+        if let Statement::Unsupported(_) = statement.statement {
+            return Ok(statement.statement);
+        }
         Ok(Statement::Prepare { name, types, statement })
     }
 
@@ -60,6 +63,9 @@ impl Parser<'_> {
             options.verbose = self.accept("verbose");
         }
         let statement = Box::new(self.statement_with_text(Self::explainable)?);
+        if let Statement::Unsupported(_) = statement.statement {
+            return Ok(statement.statement);
+        }
         Ok(Statement::Explain(Box::new(Explain {
             analyze: options.analyze,
             verbose: options.verbose,
@@ -207,13 +213,11 @@ impl Parser<'_> {
         }
         let _ = with;
         if self.is("where") {
+            let place = self.at;
             self.advance();
             self.expr()?;
             if !from {
-                return Err(dataman_pg::PgError::new(
-                    "42601",
-                    "WHERE clause not allowed with COPY TO",
-                ));
+                return self.fail(place, "42601", "WHERE clause not allowed with COPY TO");
             }
             return self.refuse(
                 "COPY FROM … WHERE",
