@@ -21,3 +21,20 @@ async fn postgres_connections_are_bounded() {
     let node = dataman_node_agent::open(Engine::Postgres, &url, limits).await.unwrap();
     conformance::pool_is_bounded(node, 3).await;
 }
+
+#[tokio::test]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().to_str().unwrap();
+    let node = dataman_node_agent::open(Engine::Sqlite, url, Limits::default()).await.unwrap();
+    conformance::run(node, "lite").await;
+}
+
+#[tokio::test]
+async fn sqlite_connections_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().to_str().unwrap();
+    let limits = Limits { connections_max: 3, wait: Duration::from_millis(50) };
+    let node = dataman_node_agent::open(Engine::Sqlite, url, limits).await.unwrap();
+    conformance::pool_is_bounded(node, 3).await;
+}

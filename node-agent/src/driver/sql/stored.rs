@@ -358,13 +358,29 @@ pub fn physical_name(name: &str) -> String {
     out
 }
 
+/// Reads [`physical_name`] back.
+pub fn logical_name(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name.strip_prefix("^!").unwrap_or(name).chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '^' => out.extend(rest.next().map(|c| c.to_ascii_uppercase())),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_keep_their_case_apart() {
-        let check = |name: &str, physical: &str| assert_eq!(physical_name(name), physical);
+        let check = |name: &str, physical: &str| {
+            assert_eq!(physical_name(name), physical);
+            assert_eq!(logical_name(physical), name);
+        };
         check("orders", "orders");
         check("Orders", "^orders");
         check("a^b", "a^^b");

@@ -129,7 +129,8 @@ impl NodeConnection for SqliteConnection {
     async fn commit(&mut self) -> Result<(), NodeError> {
         let transaction = self.transaction.take().ok_or_else(no_transaction)?;
         if transaction.failed {
-            return close(transaction, "ROLLBACK").await;
+            close(transaction, "ROLLBACK").await?;
+            return Err(aborted());
         }
         close(transaction, "COMMIT").await
     }

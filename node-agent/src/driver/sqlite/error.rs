@@ -3,6 +3,8 @@
 use dataman_node_protocol::error::{NodeError, NodeErrorKind};
 use rusqlite::{Error, ErrorCode};
 
+use crate::driver::sql::stored::logical_name;
+
 /// Classifies a failure of SQLite by its code. What dataman's own functions raised has been kept beside it and goes first
 /// ([`super::session::Session::failure`]).
 pub(super) fn classify(error: Error) -> NodeError {
@@ -57,7 +59,13 @@ pub(super) fn classify(error: Error) -> NodeError {
         ErrorCode::OutOfMemory => NodeError::statement("53200", "out of memory"),
         ErrorCode::TooBig => NodeError::statement("54000", "a value is too large for SQLite")
             .with_hint("SQLite holds values of up to 1 GB."),
-        _ => NodeError::statement("XX000", format!("SQLite: {text}")),
+        _ => match text.strip_prefix("no such table: ") {
+            Some(table) => {
+                let name = logical_name(table.strip_prefix("main.").unwrap_or(table));
+                NodeError::statement("42P01", format!("relation \"{name}\" does not exist"))
+            }
+            None => NodeError::statement("XX000", format!("SQLite: {text}")),
+        },
     }
 }
 
