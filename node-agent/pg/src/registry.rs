@@ -36,6 +36,10 @@ pub const fn entry(source: &'static str, implementation: Implementation) -> Entr
 /// Every family's table.
 const FAMILIES: &[&[Entry]] = &[
     crate::boolean::FUNCTIONS,
+    crate::array::FUNCTIONS,
+    crate::json::access::FUNCTIONS,
+    crate::json::build::FUNCTIONS,
+    crate::json::change::FUNCTIONS,
     crate::string::FUNCTIONS,
     crate::string::cast::FUNCTIONS,
     crate::string::format::FUNCTIONS,

@@ -2,8 +2,10 @@
 
 use crate::types::TypeId;
 
+mod functions;
 mod io;
 
+pub(crate) use functions::FUNCTIONS;
 pub use io::{decode, encode, input, output};
 
 /// The most dimensions an array has (`MAXDIM`).

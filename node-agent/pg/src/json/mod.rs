@@ -8,6 +8,9 @@ use std::sync::Arc;
 use crate::error::{PgError, Result};
 use crate::value::{Numeric, Value};
 
+pub(crate) mod access;
+pub(crate) mod build;
+pub(crate) mod change;
 pub mod parse;
 mod write;
 
