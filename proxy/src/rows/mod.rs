@@ -1,0 +1,9 @@
+//! Rows → what the client sees: descriptions, encoded values, command tags.
+//!
+//! - [`describe`]: columns → RowDescription
+//! - [`encode`]: rows that the proxy makes itself → DataRow
+//! - [`tag`]: the words of CommandComplete
+
+pub mod describe;
+pub mod encode;
+pub mod tag;

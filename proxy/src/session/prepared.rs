@@ -1,0 +1,189 @@
+//! Named statements, from Parse and from PREPARE: one namespace. And the plans that all sessions share.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dataman_node_protocol::record::ColumnDescription;
+use dataman_pg::{PgError, TypeId};
+use lru::LruCache;
+
+use crate::parse::syntax::ParsedStatement;
+use crate::plan::Plan;
+
+/// How many plans a proxy keeps. The one used longest ago goes first.
+pub const PLANS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// How many parsed query strings a proxy keeps.
+pub const PARSED_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// The longest query string whose parse is kept: bulk INSERTs are not said twice.
+pub const PARSED_BYTES_MAX: usize = 16 * 1024;
+
+/// A statement that has been prepared.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The statement; none when the text was empty.
+    pub statement: Option<Arc<ParsedStatement>>,
+    /// Parameter types as the client declared them, 0 for none.
+    pub declared: Vec<TypeId>,
+    /// The types of `$1…`.
+    pub params: Vec<TypeId>,
+    /// The result's columns; none when it returns no rows.
+    pub columns: Option<Vec<ColumnDescription>>,
+    /// Its plan, when it has one, with what it was made for.
+    pub plan: Mutex<Option<Planned>>,
+}
+
+/// A plan and what it was made for.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The key in the plan cache.
+    pub key: Arc<PlanKey>,
+    /// The plan.
+    pub plan: Arc<Plan>,
+}
+
+impl Prepared {
+    /// The plan that it has now.
+    pub fn planned(&self) -> Option<Planned> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps a plan.
+    pub fn keep(&self, planned: Planned) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(planned);
+    }
+}
+
+/// A session's statements.
+#[derive(Debug, Default)]
+pub struct PreparedStatements {
+    named: HashMap<String, Arc<Prepared>>,
+    unnamed: Option<Arc<Prepared>>,
+}
+
+impl PreparedStatements {
+    /// Keeps a statement; the unnamed one (an empty name) takes the place of the last.
+    ///
+    /// # Errors
+    /// `42P05`: the name is taken.
+    pub fn insert(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<(), PgError> {
+        self.check_free(name)?;
+        if name.is_empty() {
+            self.unnamed = Some(prepared);
+        } else {
+            self.named.insert(name.to_owned(), prepared);
+        }
+        Ok(())
+    }
+
+    /// Checks that a name is free.
+    ///
+    /// # Errors
+    /// `42P05`.
+    pub fn check_free(&self, name: &str) -> Result<(), PgError> {
+        if self.named.contains_key(name) {
+            return Err(PgError::new(
+                "42P05",
+                format!("prepared statement \"{name}\" already exists"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Finds a statement.
+    ///
+    /// # Errors
+    /// `26000`.
+    pub fn get(&self, name: &str) -> Result<&Arc<Prepared>, PgError> {
+        let found = if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) };
+        found.ok_or_else(|| {
+            if name.is_empty() {
+                PgError::new("26000", "unnamed prepared statement does not exist")
+            } else {
+                PgError::new("26000", format!("prepared statement \"{name}\" does not exist"))
+            }
+        })
+    }
+
+    /// Forgets a statement; false when there was none.
+    pub fn remove(&mut self, name: &str) -> bool {
+        if name.is_empty() { self.unnamed.take().is_some() } else { self.named.remove(name).is_some() }
+    }
+
+    /// Forgets the unnamed statement, as a simple query does.
+    pub fn remove_unnamed(&mut self) {
+        self.unnamed = None;
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.named.clear();
+        self.unnamed = None;
+    }
+}
+
+/// What a plan depends on besides the metadata's epoch, which the plan itself bears.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PlanKey {
+    /// The statement's text.
+    pub text: String,
+    /// Declared parameter types.
+    pub declared: Vec<TypeId>,
+    /// The database.
+    pub database: Arc<str>,
+    /// The user.
+    pub user: Arc<str>,
+    /// The schemas that names are looked up in.
+    pub schemas: Vec<String>,
+    /// The settings that constants are read by.
+    pub settings: Arc<str>,
+}
+
+/// The plans and parsed texts that the sessions of a proxy share.
+pub struct PlanCache {
+    plans: Mutex<LruCache<Arc<PlanKey>, Arc<Plan>>>,
+    parsed: Mutex<LruCache<String, Arc<Vec<Arc<ParsedStatement>>>>>,
+}
+
+impl Default for PlanCache {
+    fn default() -> Self {
+        Self {
+            plans: Mutex::new(LruCache::new(PLANS_MAX)),
+            parsed: Mutex::new(LruCache::new(PARSED_MAX)),
+        }
+    }
+}
+
+impl PlanCache {
+    /// The plan for a key, if it was made under `epoch`.
+    pub fn get(&self, key: &PlanKey, epoch: dataman_metadata::id::Epoch) -> Option<Arc<Plan>> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.get(key).filter(|plan| plan.epoch == epoch).cloned()
+    }
+
+    /// Keeps a plan; an older one for the same key goes.
+    pub fn put(&self, key: Arc<PlanKey>, plan: Arc<Plan>) {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).put(key, plan);
+    }
+
+    /// Parses a query string, or remembers how it was parsed.
+    ///
+    /// # Errors
+    /// As [`crate::parse::parse`].
+    pub fn parse(&self, sql: &str) -> Result<Arc<Vec<Arc<ParsedStatement>>>, PgError> {
+        if let Some(parsed) =
+            self.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(sql)
+        {
+            return Ok(Arc::clone(parsed));
+        }
+        let parsed: Arc<Vec<_>> =
+            Arc::new(crate::parse::parse(sql)?.into_iter().map(Arc::new).collect());
+        if sql.len() <= PARSED_BYTES_MAX {
+            let mut kept = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.put(sql.to_owned(), Arc::clone(&parsed));
+        }
+        Ok(parsed)
+    }
+}

@@ -1,0 +1,951 @@
+//! SET, SHOW, RESET: a session's parameters, with the transaction's undo.
+//!
+//! A value is looked for in three layers: what the transaction set LOCAL, what the session set, what it began with. The
+//! layers are shared maps that are copied when changed, so remembering them at BEGIN and at each SAVEPOINT costs nothing,
+//! and ROLLBACK puts them back as they were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataman_pg::context::{
+    ByteaOutput, Context, DateOrder, DateOutput, DateStyle, IntervalStyle,
+};
+use dataman_pg::error::{PgError, Result};
+use dataman_pg::timezone::TimeZone;
+
+use crate::session::parameters::{
+    Kind, PARAMETERS, Parameter, Unit, Use, find, find_foreign,
+};
+use crate::sqlstate::Severity;
+
+/// What ParameterStatus reports, at the start and on each change.
+const REPORTED: &[&str] = &[
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "IntervalStyle",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+    "standard_conforming_strings",
+    "TimeZone",
+];
+
+/// What values, and what happens while statements run, depend on; sent to agents when it changed.
+const SENT_TO_NODES: &[&str] =
+    &["TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output"];
+
+/// How long an SQL name may be, in bytes; what is longer is cut, as in PostgreSQL.
+const NAME_BYTES_MAX: usize = 63;
+
+/// How far a SET reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Until the session ends.
+    Session,
+    /// Until the transaction ends.
+    Local,
+}
+
+/// A session's parameters.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What RESET goes back to, where it is not PostgreSQL's default: what the client said at the start.
+    initial: BTreeMap<String, String>,
+    layers: Layers,
+    typed: Arc<Typed>,
+    reported: BTreeMap<&'static str, String>,
+    user: String,
+    superuser: bool,
+}
+
+/// The layers above the initial values: what BEGIN remembers.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    session: Arc<BTreeMap<String, String>>,
+    local: Arc<BTreeMap<String, String>>,
+}
+
+/// The parameters that the proxy itself reads, parsed.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// What input, output and functions depend on; the clock and the session's facts are filled in for each statement.
+    pub context: Context,
+    /// The schemas to look in, as written: `$user` is not replaced.
+    pub search_path: Vec<String>,
+    /// `statement_timeout`.
+    pub statement_timeout: Option<Duration>,
+    /// `idle_in_transaction_session_timeout`.
+    pub idle_in_transaction_timeout: Option<Duration>,
+    /// `idle_session_timeout`.
+    pub idle_timeout: Option<Duration>,
+    /// `client_min_messages`.
+    pub messages: Severity,
+    /// `default_transaction_isolation`.
+    pub default_isolation: String,
+    /// `default_transaction_read_only`.
+    pub default_read_only: bool,
+    /// `default_transaction_deferrable`.
+    pub default_deferrable: bool,
+    /// What agents are told.
+    pub for_nodes: Arc<Vec<(String, String)>>,
+    /// What a plan depends on, as part of the plan cache's key.
+    pub plan_key: Arc<str>,
+}
+
+impl Settings {
+    /// The parameters of a new session.
+    pub fn new(user: &str, superuser: bool) -> Self {
+        let mut settings = Self {
+            initial: BTreeMap::new(),
+            layers: Layers::default(),
+            typed: Arc::new(Typed::unset()),
+            reported: BTreeMap::new(),
+            user: user.to_owned(),
+            superuser,
+        };
+        settings.refresh();
+        settings
+    }
+
+    /// Takes a parameter from the start of the session: RESET goes back to it.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
+        let (name, value) = self.check(name, &[value.to_owned()])?;
+        self.initial.insert(name, value);
+        self.refresh();
+        Ok(())
+    }
+
+    /// SET. `values` none is DEFAULT.
+    ///
+    /// # Errors
+    /// `42704` unknown, `22023` not a value of it, `55P02` not changeable, `0A000` where only the default is known.
+    pub fn set(&mut self, name: &str, values: Option<&[String]>, scope: Scope) -> Result<()> {
+        let Some(values) = values else { return self.reset(name, scope) };
+        let (name, value) = self.check(name, values)?;
+        self.put(name, Some(value), scope);
+        Ok(())
+    }
+
+    /// RESET name, or SET name TO DEFAULT.
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub fn reset(&mut self, name: &str, scope: Scope) -> Result<()> {
+        let (name, custom) = match find(name) {
+            Some(parameter) if parameter.used == Use::Internal => {
+                return Err(cannot_be_changed(parameter.name, None));
+            }
+            Some(parameter) => (parameter.name.to_owned(), false),
+            None if is_identity(name) => return Ok(()),
+            None => (custom_name(name)?, true),
+        };
+        // A custom parameter stays known, with an empty value; a known one falls back to what it began with.
+        let value = match self.initial.get(&name) {
+            Some(initial) => initial.clone(),
+            None if custom => String::new(),
+            None => default_text(find(&name)),
+        };
+        self.put(name, Some(value), scope);
+        Ok(())
+    }
+
+    /// RESET ALL.
+    pub fn reset_all(&mut self) {
+        self.layers = Layers::default();
+        self.refresh();
+    }
+
+    /// SHOW: the name as PostgreSQL writes it, and the value.
+    ///
+    /// # Errors
+    /// `42704` unknown; `0A000` for a parameter of PostgreSQL's server that means nothing here.
+    pub fn show(&self, name: &str) -> Result<(String, String)> {
+        if let Some(parameter) = find(name) {
+            return Ok((parameter.name.to_owned(), self.value(parameter.name)));
+        }
+        if is_identity(name) {
+            let name = name.to_ascii_lowercase();
+            let value = match name.as_str() {
+                "role" => "none".to_owned(),
+                "is_superuser" => on_off(self.superuser).to_owned(),
+                "seed" => "unavailable".to_owned(),
+                _ => self.user.clone(),
+            };
+            return Ok((name, value));
+        }
+        if find_foreign(name).is_some() {
+            return Err(PgError::unsupported(format!(
+                "parameter \"{name}\" has no meaning in dataman"
+            ))
+            .with_hint("It describes a single PostgreSQL server; ask the shard's own server."));
+        }
+        match self.stored(&name.to_ascii_lowercase()) {
+            Some(value) => Ok((name.to_ascii_lowercase(), value.to_owned())),
+            None => Err(unrecognized(name)),
+        }
+    }
+
+    /// SHOW ALL: names and values, ordered by name.
+    pub fn show_all(&self) -> Vec<(String, String)> {
+        let mut all: Vec<(String, String)> = PARAMETERS
+            .iter()
+            .map(|parameter| (parameter.name.to_owned(), self.value(parameter.name)))
+            .collect();
+        let custom = self.layers.session.keys().chain(self.layers.local.keys());
+        for name in custom.filter(|name| name.contains('.')) {
+            if !all.iter().any(|(known, _)| known == name) {
+                all.push((name.clone(), self.value(name)));
+            }
+        }
+        all.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        all
+    }
+
+    /// The parsed values.
+    pub fn typed(&self) -> &Arc<Typed> {
+        &self.typed
+    }
+
+    /// What a transaction or savepoint goes back to when it is rolled back.
+    pub fn save(&self) -> Layers {
+        self.layers.clone()
+    }
+
+    /// Goes back.
+    pub fn restore(&mut self, layers: &Layers) {
+        let same = Arc::ptr_eq(&layers.session, &self.layers.session)
+            && Arc::ptr_eq(&layers.local, &self.layers.local);
+        if !same {
+            self.layers = layers.clone();
+            self.refresh();
+        }
+    }
+
+    /// Forgets what was set LOCAL: the transaction has committed.
+    pub fn end_local(&mut self) {
+        if !self.layers.local.is_empty() {
+            self.layers.local = Arc::default();
+            self.refresh();
+        }
+    }
+
+    /// What the client must be told: reported parameters that changed since the last call, at first all of them.
+    pub fn take_reports(&mut self) -> Vec<(&'static str, String)> {
+        let mut changed = Vec::new();
+        for name in REPORTED {
+            let value = match *name {
+                "is_superuser" => on_off(self.superuser).to_owned(),
+                "session_authorization" => self.user.clone(),
+                name => self.value(name),
+            };
+            if self.reported.get(name) != Some(&value) {
+                self.reported.insert(name, value.clone());
+                changed.push((*name, value));
+            }
+        }
+        changed
+    }
+
+    fn put(&mut self, name: String, value: Option<String>, scope: Scope) {
+        let layer = match scope {
+            Scope::Local => &mut self.layers.local,
+            Scope::Session => {
+                // A plain SET after a SET LOCAL of the same transaction wins over it at once.
+                if self.layers.local.contains_key(&name) {
+                    Arc::make_mut(&mut self.layers.local).remove(&name);
+                }
+                &mut self.layers.session
+            }
+        };
+        let map = Arc::make_mut(layer);
+        match value {
+            Some(value) => map.insert(name, value),
+            None => map.remove(&name),
+        };
+        self.refresh();
+    }
+
+    fn stored(&self, name: &str) -> Option<&str> {
+        let layers = [&*self.layers.local, &*self.layers.session, &self.initial];
+        layers.into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
+    }
+
+    /// The value of a parameter by its exact name.
+    fn value(&self, name: &str) -> String {
+        match self.stored(name) {
+            Some(value) => value.to_owned(),
+            None => default_text(find(name)),
+        }
+    }
+
+    /// Checks a value and gives the exact name and the value as SHOW prints it.
+    fn check(&self, name: &str, values: &[String]) -> Result<(String, String)> {
+        let Some(parameter) = find(name) else {
+            if is_identity(name) {
+                return self.check_identity(name, values);
+            }
+            if let Some(reason) = find_foreign(name) {
+                return Err(cannot_be_changed(name, Some(reason)));
+            }
+            return Ok((custom_name(name)?, values.join(", ")));
+        };
+        if parameter.used == Use::Internal {
+            return Err(cannot_be_changed(parameter.name, None));
+        }
+        let is_list = matches!(
+            parameter.name,
+            "search_path" | "DateStyle" | "temp_tablespaces" | "local_preload_libraries"
+        );
+        let value = match values {
+            [value] if !is_list => value.clone(),
+            _ if !is_list => {
+                return Err(PgError::new("22023", format!("SET {name} takes only one argument")));
+            }
+            values if parameter.name == "search_path" => {
+                let quoted: Vec<String> = values.iter().map(|schema| quote(schema)).collect();
+                quoted.join(", ")
+            }
+            values => values.join(", "),
+        };
+        let base = self.typed.context.date_style;
+        let value = canonical(parameter, name, &value, base)?;
+        if parameter.used == Use::Fixed && value != default_text(Some(parameter)) {
+            return Err(PgError::unsupported(format!(
+                "parameter \"{}\" cannot be set to \"{value}\"",
+                parameter.name
+            ))
+            .with_hint(format!(
+                "dataman answers as PostgreSQL does when it is \"{}\".",
+                parameter.default
+            )));
+        }
+        Ok((parameter.name.to_owned(), value))
+    }
+
+    fn check_identity(&self, name: &str, values: &[String]) -> Result<(String, String)> {
+        let value = values.first().map_or("", String::as_str);
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
+            "is_superuser" => Err(cannot_be_changed(&name, None)),
+            "role" if value == "none" || value == self.user => Ok((name, value.to_owned())),
+            "session_authorization" if value == self.user => Ok((name, value.to_owned())),
+            "seed" => Err(PgError::unsupported("parameter \"seed\" cannot be set")
+                .with_hint("random() has no seed that several shards could share.")),
+            _ => Err(PgError::unsupported(format!("cannot change to role \"{value}\""))
+                .with_hint("Connect as that role instead.")),
+        }
+    }
+
+    fn refresh(&mut self) {
+        let typed = Typed::read(|name| self.value(name));
+        self.typed = Arc::new(typed);
+    }
+}
+
+impl Typed {
+    fn unset() -> Self {
+        Self::read(|name| default_text(find(name)))
+    }
+
+    /// Parses values that have been checked when they were set.
+    fn read(value: impl Fn(&str) -> String) -> Self {
+        let timeout = |name: &str| {
+            let text = value(name);
+            let ms = parse_integer(&text, Unit::Milliseconds).unwrap_or(0);
+            u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
+        };
+        let mut for_nodes: Vec<(String, String)> =
+            SENT_TO_NODES.iter().map(|name| ((*name).to_owned(), value(name))).collect();
+        let plan_key: Vec<&str> = for_nodes.iter().map(|(_, value)| value.as_str()).collect();
+        let plan_key = plan_key.join("\n").into();
+        // Only what was asked for is sent: a shard's own server may have reasons for its default.
+        if value("lock_timeout") != "0" {
+            for_nodes.push(("lock_timeout".to_owned(), value("lock_timeout")));
+        }
+        Self {
+            context: Context {
+                time_zone: parse_time_zone(&value("TimeZone")).unwrap_or_else(TimeZone::utc),
+                date_style: parse_date_style(&value("DateStyle"), DateStyle::default())
+                    .unwrap_or_default(),
+                interval_style: match value("IntervalStyle").as_str() {
+                    "postgres_verbose" => IntervalStyle::PostgresVerbose,
+                    "sql_standard" => IntervalStyle::SqlStandard,
+                    "iso_8601" => IntervalStyle::Iso8601,
+                    _ => IntervalStyle::Postgres,
+                },
+                extra_float_digits: value("extra_float_digits").parse().unwrap_or(1),
+                bytea_output: match value("bytea_output").as_str() {
+                    "escape" => ByteaOutput::Escape,
+                    _ => ByteaOutput::Hex,
+                },
+                ..Context::default()
+            },
+            search_path: split_names(&value("search_path")).unwrap_or_default(),
+            statement_timeout: timeout("statement_timeout"),
+            idle_in_transaction_timeout: timeout("idle_in_transaction_session_timeout"),
+            idle_timeout: timeout("idle_session_timeout"),
+            messages: match value("client_min_messages").as_str() {
+                "log" => Severity::Log,
+                "notice" => Severity::Notice,
+                "warning" => Severity::Warning,
+                "error" => Severity::Error,
+                _ => Severity::Debug,
+            },
+            default_isolation: value("default_transaction_isolation"),
+            default_read_only: value("default_transaction_read_only") == "on",
+            default_deferrable: value("default_transaction_deferrable") == "on",
+            for_nodes: Arc::new(for_nodes),
+            plan_key,
+        }
+    }
+}
+
+/// What is not kept as a parameter: who the session is.
+fn is_identity(name: &str) -> bool {
+    ["role", "session_authorization", "is_superuser", "seed"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn unrecognized(name: &str) -> PgError {
+    PgError::new("42704", format!("unrecognized configuration parameter \"{name}\""))
+}
+
+fn cannot_be_changed(name: &str, when: Option<&str>) -> PgError {
+    let when = when.map(|when| format!(" {when}")).unwrap_or_default();
+    PgError::new("55P02", format!("parameter \"{name}\" cannot be changed{when}"))
+}
+
+/// The name of a parameter that extensions and applications keep for themselves: `prefix.name`.
+fn custom_name(name: &str) -> Result<String> {
+    let valid = |part: &str| {
+        part.chars().enumerate().all(|(at, letter)| {
+            letter.is_alphabetic()
+                || letter == '_'
+                || (at > 0 && (letter.is_ascii_digit() || letter == '$'))
+        }) && !part.is_empty()
+    };
+    if !name.contains('.') {
+        return Err(unrecognized(name));
+    }
+    if name.split('.').all(valid) {
+        return Ok(name.to_ascii_lowercase());
+    }
+    Err(PgError::new("42602", format!("invalid configuration parameter name \"{name}\""))
+        .with_detail(
+            "Custom parameter names must be two or more simple identifiers separated by dots.",
+        ))
+}
+
+fn default_text(parameter: Option<&Parameter>) -> String {
+    let Some(parameter) = parameter else { return String::new() };
+    match parameter.kind {
+        Kind::Integer(_, _, unit) => {
+            parameter.default.parse().map_or_else(|_| String::new(), |value| show_integer(value, unit))
+        }
+        Kind::Real(..) | Kind::Bool | Kind::Choice(_) | Kind::Text => parameter.default.to_owned(),
+    }
+}
+
+/// Checks a value by its parameter's kind; gives it as SHOW prints it. `written` is the name as the client wrote it, which
+/// some of PostgreSQL's messages repeat;
+/// `base` is the style that DateStyle starts from.
+fn canonical(
+    parameter: &Parameter,
+    written: &str,
+    value: &str,
+    base: DateStyle,
+) -> Result<String> {
+    let invalid = |name: &str| {
+        PgError::new("22023", format!("invalid value for parameter \"{name}\": \"{value}\""))
+    };
+    match parameter.kind {
+        Kind::Bool => match parse_bool(value) {
+            Some(value) => Ok(on_off(value).to_owned()),
+            None => Err(PgError::new(
+                "22023",
+                format!("parameter \"{written}\" requires a Boolean value"),
+            )),
+        },
+        Kind::Integer(min, max, unit) => {
+            let number = parse_integer(value, unit)
+                .map_err(|hint| hint.into_iter().fold(invalid(written), PgError::with_hint))?;
+            if number < min || number > max {
+                let unit = match unit {
+                    Unit::None => "",
+                    Unit::Milliseconds => " ms",
+                    Unit::Seconds => " s",
+                    Unit::Bytes => " B",
+                    Unit::Kilobytes => " kB",
+                    Unit::Blocks => " 8kB",
+                };
+                return Err(PgError::new(
+                    "22023",
+                    format!(
+                        "{number}{unit} is outside the valid range for parameter \"{written}\" ({min} .. {max})"
+                    ),
+                ));
+            }
+            Ok(show_integer(number, unit))
+        }
+        Kind::Real(min, max, _) => {
+            let number: f64 = value.trim().parse().map_err(|_| invalid(written))?;
+            if number.is_nan() || number < min || number > max {
+                return Err(PgError::new(
+                    "22023",
+                    format!(
+                        "{} is outside the valid range for parameter \"{written}\" ({} .. {})",
+                        show_real(number),
+                        show_real(min),
+                        show_real(max)
+                    ),
+                ));
+            }
+            Ok(show_real(number))
+        }
+        Kind::Choice(choices) => match choices.iter().find(|c| c.eq_ignore_ascii_case(value)) {
+            Some(choice) => Ok((*choice).to_owned()),
+            None if parameter.name == "client_min_messages" => match value {
+                "debug" => Ok("debug2".to_owned()),
+                "info" | "fatal" | "panic" => Ok("error".to_owned()),
+                _ => Err(invalid(written)
+                    .with_hint(format!("Available values: {}.", choices.join(", ")))),
+            },
+            None => match (parse_bool(value), choices.contains(&"on")) {
+                (Some(value), true) => Ok(on_off(value).to_owned()),
+                _ => Err(invalid(written)
+                    .with_hint(format!("Available values: {}.", choices.join(", ")))),
+            },
+        },
+        Kind::Text => canonical_text(parameter.name, value, base).map_err(|detail| {
+            detail.into_iter().fold(invalid(parameter.name), |error, (sqlstate, detail)| {
+                match sqlstate {
+                    "0A000" => PgError::unsupported(detail)
+                        .with_hint("Use UTF8: dataman does not convert between encodings."),
+                    _ => error.with_detail(detail),
+                }
+            })
+        }),
+    }
+}
+
+/// The parameters that have a rule of their own. An error may bear a detail, or a message under `0A000`.
+fn canonical_text(
+    name: &str,
+    value: &str,
+    base: DateStyle,
+) -> std::result::Result<String, Option<(&'static str, String)>> {
+    match name {
+        "TimeZone" => parse_time_zone(value).map(|zone| zone.name().to_owned()).ok_or(None),
+        "DateStyle" => {
+            let style = parse_date_style(value, base)
+                .map_err(|detail| Some(("22023", detail)))?;
+            Ok(show_date_style(style))
+        }
+        "client_encoding" => {
+            let plain: String = value
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|letter| letter.to_ascii_lowercase())
+                .collect();
+            match plain.as_str() {
+                "utf8" | "unicode" => Ok("UTF8".to_owned()),
+                other if is_encoding(other) => Err(Some((
+                    "0A000",
+                    format!("client_encoding \"{value}\" is not supported"),
+                ))),
+                _ => Err(None),
+            }
+        }
+        "search_path" => match split_names(value) {
+            Some(_) => Ok(value.to_owned()),
+            None => Err(Some(("22023", "List syntax is invalid.".to_owned()))),
+        },
+        "application_name" => {
+            let shown: String = value
+                .bytes()
+                .take(NAME_BYTES_MAX)
+                .map(|byte| if (32..=126).contains(&byte) { char::from(byte) } else { '?' })
+                .collect();
+            Ok(shown)
+        }
+        _ => Ok(value.to_owned()),
+    }
+}
+
+/// Whether PostgreSQL knows an encoding, by its letters and digits in lower case.
+fn is_encoding(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "sqlascii", "eucjp", "euccn", "euckr", "euctw", "eucjis2004", "muleinternal", "koi8r",
+        "koi8u", "koi8", "sjis", "big5", "gbk", "uhc", "gb18030", "johab", "shiftjis2004",
+    ];
+    NAMES.contains(&name)
+        || ["latin", "win", "windows", "iso8859"].iter().any(|family| {
+            name.strip_prefix(family).is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        })
+}
+
+fn on_off(value: bool) -> &'static str {
+    if value { "on" } else { "off" }
+}
+
+/// A Boolean as parameters take it: whole words or their beginnings, as far as they are not ambiguous.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    let text = text.to_ascii_lowercase();
+    if text.is_empty() {
+        return None;
+    }
+    match text.as_str() {
+        "1" | "on" => Some(true),
+        "0" | "of" | "off" => Some(false),
+        text if "true".starts_with(text) || "yes".starts_with(text) => Some(true),
+        text if "false".starts_with(text) || "no".starts_with(text) => Some(false),
+        _ => None,
+    }
+}
+
+/// The units a number may be given in, largest first, each in base units.
+fn units(unit: Unit) -> &'static [(&'static str, f64)] {
+    const KB: f64 = 1024.0;
+    match unit {
+        Unit::None => &[],
+        Unit::Milliseconds => &[
+            ("d", 86_400_000.0),
+            ("h", 3_600_000.0),
+            ("min", 60_000.0),
+            ("s", 1_000.0),
+            ("ms", 1.0),
+            ("us", 0.001),
+        ],
+        Unit::Seconds => &[
+            ("d", 86_400.0),
+            ("h", 3_600.0),
+            ("min", 60.0),
+            ("s", 1.0),
+            ("ms", 0.001),
+            ("us", 0.000_001),
+        ],
+        Unit::Bytes => &[
+            ("TB", KB * KB * KB * KB),
+            ("GB", KB * KB * KB),
+            ("MB", KB * KB),
+            ("kB", KB),
+            ("B", 1.0),
+        ],
+        Unit::Kilobytes => {
+            &[("TB", KB * KB * KB), ("GB", KB * KB), ("MB", KB), ("kB", 1.0), ("B", 1.0 / KB)]
+        }
+        Unit::Blocks => &[
+            ("TB", KB * KB * KB / 8.0),
+            ("GB", KB * KB / 8.0),
+            ("MB", KB / 8.0),
+            ("kB", 1.0 / 8.0),
+            ("B", 1.0 / KB / 8.0),
+        ],
+    }
+}
+
+/// Reads a whole number with an optional unit; the error may be a hint that names the units.
+fn parse_integer(text: &str, unit: Unit) -> std::result::Result<i64, Option<String>> {
+    let text = text.trim();
+    let digits = text
+        .char_indices()
+        .take_while(|(at, letter)| {
+            letter.is_ascii_digit()
+                || *letter == '.'
+                || (matches!(letter, '+' | '-')
+                    && (*at == 0 || matches!(text.as_bytes()[at - 1], b'e' | b'E')))
+                || (matches!(letter, 'e' | 'E')
+                    && *at > 0
+                    && text[at + 1..]
+                        .starts_with(|next: char| next.is_ascii_digit() || "+-".contains(next)))
+        })
+        .count();
+    let (number, suffix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => (i64::from_str_radix(hex, 16).map(|value| value as f64).ok(), ""),
+        None => (text[..digits].parse::<f64>().ok(), text[digits..].trim()),
+    };
+    let Some(number) = number else { return Err(None) };
+    let multiplier = if suffix.is_empty() {
+        1.0
+    } else {
+        match units(unit).iter().find(|(name, _)| *name == suffix) {
+            Some((_, multiplier)) => *multiplier,
+            None => {
+                return Err(match unit {
+                    Unit::None => None,
+                    Unit::Milliseconds | Unit::Seconds => Some(
+                        "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"."
+                            .to_owned(),
+                    ),
+                    Unit::Bytes | Unit::Kilobytes | Unit::Blocks => Some(
+                        "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\"."
+                            .to_owned(),
+                    ),
+                });
+            }
+        }
+    };
+    let value = (number * multiplier).round_ties_even();
+    if value.is_nan() || value.abs() > 9e15 {
+        return Err(None);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+    Ok(value as i64)
+}
+
+/// A number with the largest unit that keeps it whole.
+fn show_integer(value: i64, unit: Unit) -> String {
+    if value <= 0 || unit == Unit::None {
+        return value.to_string();
+    }
+    for (name, multiplier) in units(unit) {
+        if *multiplier < 1.0 {
+            let shown = value as f64 / multiplier;
+            return format!("{shown}{name}");
+        }
+        let whole = value as f64 / multiplier;
+        if whole.fract() == 0.0 {
+            return format!("{whole}{name}");
+        }
+    }
+    value.to_string()
+}
+
+/// A number with six significant digits, as C's `%g` writes it.
+fn show_real(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let scientific = format!("{value:.5e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |digits: &str| {
+        if digits.contains('.') {
+            digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            digits.to_owned()
+        }
+    };
+    if (-4..6).contains(&exponent) {
+        let decimals = usize::try_from(5 - exponent).unwrap_or(0);
+        return trim(&format!("{value:.decimals$}"));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim(mantissa), exponent.abs())
+}
+
+/// Reads DateStyle's words; what is not said stays as in `base`. The error is PostgreSQL's detail.
+fn parse_date_style(text: &str, base: DateStyle) -> std::result::Result<DateStyle, String> {
+    let mut output: Option<DateOutput> = None;
+    let mut order: Option<DateOrder> = None;
+    let conflict = || "Conflicting \"datestyle\" specifications.".to_owned();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let upper = word.trim_matches('"').to_ascii_uppercase();
+        let (new_output, new_order) = match upper.as_str() {
+            "ISO" => (Some(DateOutput::Iso), None),
+            "SQL" => (Some(DateOutput::Sql), None),
+            "GERMAN" => (Some(DateOutput::German), None),
+            "YMD" => (None, Some(DateOrder::Ymd)),
+            "DMY" => (None, Some(DateOrder::Dmy)),
+            "MDY" | "US" => (None, Some(DateOrder::Mdy)),
+            "DEFAULT" => {
+                let default = DateStyle::default();
+                output.get_or_insert(default.output);
+                order.get_or_insert(default.order);
+                continue;
+            }
+            word if word.starts_with("POSTGRES") => (Some(DateOutput::Postgres), None),
+            word if word.starts_with("EURO") => (None, Some(DateOrder::Dmy)),
+            word if word.starts_with("NONEURO") => (None, Some(DateOrder::Mdy)),
+            _ => return Err(format!("Unrecognized key word: \"{word}\".")),
+        };
+        if let Some(new) = new_output
+            && output.replace(new).is_some_and(|old| old != new)
+        {
+            return Err(conflict());
+        }
+        if let Some(new) = new_order
+            && order.replace(new).is_some_and(|old| old != new)
+        {
+            return Err(conflict());
+        }
+    }
+    // German days come first unless something else is asked for.
+    if output == Some(DateOutput::German) && order.is_none() {
+        order = Some(DateOrder::Dmy);
+    }
+    Ok(DateStyle { output: output.unwrap_or(base.output), order: order.unwrap_or(base.order) })
+}
+
+fn show_date_style(style: DateStyle) -> String {
+    let output = match style.output {
+        DateOutput::Iso => "ISO",
+        DateOutput::Sql => "SQL",
+        DateOutput::Postgres => "Postgres",
+        DateOutput::German => "German",
+    };
+    let order = match style.order {
+        DateOrder::Ymd => "YMD",
+        DateOrder::Dmy => "DMY",
+        DateOrder::Mdy => "MDY",
+    };
+    format!("{output}, {order}")
+}
+
+fn parse_time_zone(text: &str) -> Option<TimeZone> {
+    let _ = text;
+    Some(TimeZone::utc())
+}
+
+/// An SQL name, in quotes where it needs them.
+fn quote(name: &str) -> String {
+    let plain = name.chars().enumerate().all(|(at, letter)| {
+        letter.is_ascii_lowercase() || letter == '_' || (at > 0 && letter.is_ascii_digit())
+    });
+    if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Splits a list of SQL names, folding those without quotes; none when it is not such a list.
+fn split_names(text: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Some(names);
+    }
+    loop {
+        let name;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut unquoted = String::new();
+            let mut letters = quoted.char_indices().peekable();
+            let end = loop {
+                match letters.next()? {
+                    (at, '"') => match letters.peek() {
+                        Some((_, '"')) => {
+                            unquoted.push('"');
+                            letters.next();
+                        }
+                        _ => break at + 1,
+                    },
+                    (_, letter) => unquoted.push(letter),
+                }
+            };
+            name = unquoted;
+            rest = quoted[end..].trim_start();
+        } else {
+            let end = rest.find([',', ' ', '\t', '\n']).unwrap_or(rest.len());
+            if end == 0 {
+                return None;
+            }
+            name = rest[..end].to_ascii_lowercase();
+            rest = rest[end..].trim_start();
+        }
+        names.push(name);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start(),
+            None if rest.is_empty() => return Some(names),
+            None => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, values: &[&str], expected: Result<&str, &str>) {
+        let mut settings = Settings::new("ann", false);
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        let outcome = settings
+            .set(name, Some(&values), Scope::Session)
+            .and_then(|()| settings.show(name))
+            .map(|(_, value)| value)
+            .map_err(|error| error.message().to_owned());
+        assert_eq!(outcome, expected.map(str::to_owned).map_err(str::to_owned), "{name} = {values:?}");
+    }
+
+    #[test]
+    fn values_are_shown_as_postgresql_shows_them() {
+        check("statement_timeout", &["5000"], Ok("5s"));
+        check("statement_timeout", &["1.6"], Ok("2ms"));
+        check("statement_timeout", &["90min"], Ok("90min"));
+        check("statement_timeout", &["0"], Ok("0"));
+        check("work_mem", &["0.001GB"], Ok("1MB"));
+        check("effective_cache_size", &["4GB"], Ok("4GB"));
+        check("effective_cache_size", &["1"], Ok("8kB"));
+        check("random_page_cost", &["1.10"], Ok("1.1"));
+        check("jit_above_cost", &["1e10"], Ok("1e+10"));
+        check("datestyle", &["german"], Ok("German, DMY"));
+        check("datestyle", &["iso", "ymd"], Ok("ISO, YMD"));
+        check("DateStyle", &["ISO, DMY"], Ok("ISO, DMY"));
+        check("search_path", &["a", "B c", "$user"], Ok("a, \"B c\", \"$user\""));
+        check("search_path", &[""], Ok("\"\""));
+        check("application_name", &["h\u{e9}"], Ok("h??"));
+        check("enable_seqscan", &["of"], Ok("off"));
+        check("client_encoding", &["utf-8"], Ok("UTF8"));
+        check("my.own", &["x"], Ok("x"));
+        check("standard_conforming_strings", &["on"], Ok("on"));
+        check("synchronous_commit", &["false"], Ok("off"));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_in_postgresqls_words() {
+        check(
+            "statement_timeout",
+            &["-1s"],
+            Err("-1000 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)"),
+        );
+        check("statement_timeout", &["1 x"], Err("invalid value for parameter \"statement_timeout\": \"1 x\""));
+        check("datestyle", &["foo"], Err("invalid value for parameter \"DateStyle\": \"foo\""));
+        check("intervalstyle", &["x"], Err("invalid value for parameter \"intervalstyle\": \"x\""));
+        check("default_transaction_read_only", &["x"], Err("parameter \"default_transaction_read_only\" requires a Boolean value"));
+        check("nosuch", &["x"], Err("unrecognized configuration parameter \"nosuch\""));
+        check("server_version", &["x"], Err("parameter \"server_version\" cannot be changed"));
+        check("max_connections", &["5"], Err("parameter \"max_connections\" cannot be changed without restarting the server"));
+        check("timezone", &["a", "b"], Err("SET timezone takes only one argument"));
+        check("client_encoding", &["latin1"], Err("client_encoding \"latin1\" is not supported"));
+        check("client_encoding", &["x"], Err("invalid value for parameter \"client_encoding\": \"x\""));
+        check("transform_null_equals", &["on"], Err("parameter \"transform_null_equals\" cannot be set to \"on\""));
+        check("role", &["bob"], Err("cannot change to role \"bob\""));
+    }
+
+    #[test]
+    fn a_rollback_undoes_and_local_ends() {
+        let mut settings = Settings::new("ann", false);
+        let show = |settings: &Settings| settings.show("work_mem").map(|(_, value)| value);
+        let mb = |n: u32| Some([format!("{n}MB")]);
+        let saved = settings.save();
+        settings.set("work_mem", mb(1).as_ref().map(|v| &v[..]), Scope::Session).unwrap();
+        settings.set("work_mem", mb(2).as_ref().map(|v| &v[..]), Scope::Local).unwrap();
+        assert_eq!(show(&settings).unwrap(), "2MB");
+        let mut committed = settings.clone();
+        committed.end_local();
+        assert_eq!(show(&committed).unwrap(), "1MB");
+        settings.restore(&saved);
+        assert_eq!(show(&settings).unwrap(), "4MB");
+        settings.set_initial("work_mem", "3MB").unwrap();
+        settings.set("work_mem", mb(1).as_ref().map(|v| &v[..]), Scope::Session).unwrap();
+        settings.reset("work_mem", Scope::Session).unwrap();
+        assert_eq!(show(&settings).unwrap(), "3MB");
+    }
+
+    #[test]
+    fn reports_come_once() {
+        let mut settings = Settings::new("ann", true);
+        assert_eq!(settings.take_reports().len(), REPORTED.len());
+        assert_eq!(settings.take_reports(), []);
+        settings.set("application_name", Some(&["x".to_owned()]), Scope::Session).unwrap();
+        assert_eq!(settings.take_reports(), [("application_name", "x".to_owned())]);
+    }
+}

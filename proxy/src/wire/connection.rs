@@ -1,0 +1,344 @@
+//! One client's socket: a bounded input buffer and an output buffer that a whole pipeline shares.
+
+use std::io;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::rows::describe::encode_row_description;
+use crate::sqlstate::Report;
+use crate::wire::message::{Frame, FrameError, take_frame};
+
+/// How much of the client's next messages is read while a statement runs. When it is full the client waits, and its going
+/// away is only noticed when the statement is done or writes to it.
+pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 16 * 1024;
+
+/// How much output is gathered before it is written even though the pipeline has not ended.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// The read half.
+pub struct Reader {
+    half: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) input: BytesMut,
+    ended: bool,
+}
+
+/// Why there is no next frame.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The client is gone.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It sent what cannot be framed.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+impl Reader {
+    /// Reads from `half`, after what is in `input` already.
+    pub fn new(half: Box<dyn AsyncRead + Send + Unpin>, input: BytesMut) -> Self {
+        Self { half, input, ended: false }
+    }
+
+    /// The next frame; none when the client has closed its side. Safe to drop: nothing that was read is lost.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        loop {
+            if let Some(frame) = take_frame(&mut self.input)? {
+                return Ok(Some(frame));
+            }
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next frame if all of it has come already.
+    ///
+    /// # Errors
+    /// It cannot be framed.
+    pub fn ready_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        take_frame(&mut self.input)
+    }
+
+    /// The type of the next message, if it has come already.
+    pub fn next_kind(&self) -> Option<u8> {
+        self.input.first().copied()
+    }
+
+    /// Reads at least `bytes` bytes into the buffer, before there are frames; false when the client has closed its side.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn at_least(&mut self, bytes: usize) -> io::Result<bool> {
+        while self.input.len() < bytes {
+            if !self.fill().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn fill(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        // The room follows what has really come, not what a frame's length promises.
+        self.input.reserve(READ_BYTES);
+        let read = self.half.read_buf(&mut self.input).await?;
+        self.ended = read == 0;
+        Ok(!self.ended)
+    }
+
+    /// Waits until the client is gone, reading ahead what it sends meanwhile. Safe to drop.
+    pub async fn gone(&mut self) {
+        loop {
+            if self.input.len() >= READ_AHEAD_BYTES_MAX {
+                std::future::pending::<()>().await;
+            }
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Gives the half back with what has been read and not used, for TLS to take over.
+    pub(crate) fn into_parts(self) -> (Box<dyn AsyncRead + Send + Unpin>, BytesMut) {
+        (self.half, self.input)
+    }
+}
+
+/// The write half: messages are gathered and written by [`Writer::flush`].
+pub struct Writer {
+    half: Box<dyn AsyncWrite + Send + Unpin>,
+    output: BytesMut,
+}
+
+impl Writer {
+    /// Writes to `half`.
+    pub fn new(half: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
+        Self { half, output: BytesMut::with_capacity(READ_BYTES) }
+    }
+
+    /// Writes what is gathered. Safe to drop: what was written is not written again.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            if self.half.write_buf(&mut self.output).await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        self.half.flush().await
+    }
+
+    /// Takes rows; waits for the client when more than the bound is gathered.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn rows(&mut self, batch: Batch) -> io::Result<()> {
+        if self.output.len() + batch.frames.len() <= OUTPUT_BYTES_MAX {
+            self.output.put_slice(&batch.frames);
+            return Ok(());
+        }
+        self.flush().await?;
+        if batch.frames.len() < OUTPUT_BYTES_MAX / 4 {
+            self.output.put_slice(&batch.frames);
+            return Ok(());
+        }
+        // Large runs go out as they are, without a copy. A drop in between must not lose the rest of a frame, so the rest
+        // goes into the buffer first if the socket does not take it at once.
+        let mut frames = batch.frames;
+        while frames.has_remaining() {
+            let taken = self.half.write(&frames).await?;
+            if taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            frames.advance(taken);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_empty(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Ends the connection.
+    pub async fn close(&mut self) {
+        // The client may be gone already: there is nobody left to tell.
+        let _ = self.flush().await;
+        let _ = self.half.shutdown().await;
+    }
+
+    /// A message of `kind` whose body `fill` writes.
+    pub(crate) fn message(&mut self, kind: u8, fill: impl FnOnce(&mut BytesMut)) {
+        let start = self.output.len();
+        self.output.put_u8(kind);
+        self.output.put_u32(0);
+        fill(&mut self.output);
+        let length = u32::try_from(self.output.len() - start - 1).unwrap_or(u32::MAX);
+        self.output[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// One byte without a frame: the answer to a request for encryption.
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.output.put_u8(byte);
+    }
+
+    /// Authentication: 0 ok, 10 SASL, 11 continue, 12 final.
+    pub(crate) fn authentication(&mut self, code: i32, data: &[u8]) {
+        self.message(b'R', |out| {
+            out.put_i32(code);
+            out.put_slice(data);
+        });
+    }
+
+    /// ParameterStatus.
+    pub fn parameter_status(&mut self, name: &str, value: &str) {
+        self.message(b'S', |out| {
+            put_string(out, name);
+            put_string(out, value);
+        });
+    }
+
+    /// BackendKeyData.
+    pub fn backend_key_data(&mut self, process_id: i32, secret: i32) {
+        self.message(b'K', |out| {
+            out.put_i32(process_id);
+            out.put_i32(secret);
+        });
+    }
+
+    /// NegotiateProtocolVersion: the newest minor version and the options that are not known.
+    pub fn negotiate_protocol_version(&mut self, unknown: &[String]) {
+        self.message(b'v', |out| {
+            out.put_i32(3 << 16);
+            out.put_u32(u32::try_from(unknown.len()).unwrap_or(u32::MAX));
+            for name in unknown {
+                put_string(out, name);
+            }
+        });
+    }
+
+    /// ReadyForQuery: `I`, `T` or `E`.
+    pub fn ready_for_query(&mut self, status: u8) {
+        self.message(b'Z', |out| out.put_u8(status));
+    }
+
+    /// ErrorResponse or NoticeResponse.
+    pub fn report(&mut self, report: &Report) {
+        let kind =
+            if report.severity >= crate::sqlstate::Severity::Error { b'E' } else { b'N' };
+        self.message(kind, |out| {
+            let mut field = |kind: u8, value: Option<&str>| {
+                if let Some(value) = value {
+                    out.put_u8(kind);
+                    put_string(out, value);
+                }
+            };
+            let position = report.position.map(|position| position.to_string());
+            field(b'S', Some(report.severity.name()));
+            field(b'V', Some(report.severity.name()));
+            field(b'C', Some(&report.sqlstate));
+            field(b'M', Some(&report.message));
+            field(b'D', report.detail.as_deref());
+            field(b'H', report.hint.as_deref());
+            field(b'P', position.as_deref());
+            field(b'W', report.context.as_deref());
+            field(b's', report.object.schema.as_deref());
+            field(b't', report.object.table.as_deref());
+            field(b'c', report.object.column.as_deref());
+            field(b'd', report.object.data_type.as_deref());
+            field(b'n', report.object.constraint.as_deref());
+            out.put_u8(0);
+        });
+    }
+
+    /// RowDescription.
+    pub fn row_description(&mut self, columns: &[ColumnDescription], formats: &[Format]) {
+        encode_row_description(columns, formats, &mut self.output);
+    }
+
+    /// NoData.
+    pub fn no_data(&mut self) {
+        self.message(b'n', |_| {});
+    }
+
+    /// ParameterDescription.
+    pub fn parameter_description(&mut self, types: &[u32]) {
+        self.message(b't', |out| {
+            out.put_u16(u16::try_from(types.len()).unwrap_or(u16::MAX));
+            for ty in types {
+                out.put_u32(*ty);
+            }
+        });
+    }
+
+    /// CommandComplete.
+    pub fn command_complete(&mut self, tag: &str) {
+        self.message(b'C', |out| put_string(out, tag));
+    }
+
+    /// EmptyQueryResponse.
+    pub fn empty_query(&mut self) {
+        self.message(b'I', |_| {});
+    }
+
+    /// ParseComplete.
+    pub fn parse_complete(&mut self) {
+        self.message(b'1', |_| {});
+    }
+
+    /// BindComplete.
+    pub fn bind_complete(&mut self) {
+        self.message(b'2', |_| {});
+    }
+
+    /// CloseComplete.
+    pub fn close_complete(&mut self) {
+        self.message(b'3', |_| {});
+    }
+
+    /// PortalSuspended.
+    pub fn portal_suspended(&mut self) {
+        self.message(b's', |_| {});
+    }
+
+    /// CopyInResponse or CopyOutResponse, in text.
+    pub fn copy_response(&mut self, kind: u8, columns: usize) {
+        self.message(kind, |out| {
+            out.put_u8(0);
+            let columns = u16::try_from(columns).unwrap_or(u16::MAX);
+            out.put_u16(columns);
+            for _ in 0..columns {
+                out.put_i16(0);
+            }
+        });
+    }
+
+    /// CopyData.
+    pub fn copy_data(&mut self, data: &Bytes) {
+        self.message(b'd', |out| out.put_slice(data));
+    }
+
+    /// CopyDone.
+    pub fn copy_done(&mut self) {
+        self.message(b'c', |_| {});
+    }
+}
+
+fn put_string(out: &mut BytesMut, text: &str) {
+    // A zero byte would end the string early and break the frame's fields.
+    let text = text.split('\0').next().unwrap_or("");
+    out.put_slice(text.as_bytes());
+    out.put_u8(0);
+}
