@@ -36,3 +36,31 @@ pub enum Error {
     #[error("terminating connection due to administrator command")]
     ShuttingDown,
 }
+
+impl From<dataman_metadata::store::StoreError> for Error {
+    fn from(error: dataman_metadata::store::StoreError) -> Self {
+        use dataman_metadata::store::StoreError;
+        let message = error.to_string();
+        match &error {
+            StoreError::SequenceExhausted { .. } => PgError::new("2200H", message).into(),
+            StoreError::SequenceOutOfBounds { .. } => PgError::new("22003", message).into(),
+            StoreError::SequenceMissing(_) => PgError::new("42P01", message).into(),
+            StoreError::Conflict { .. } => Self::Metadata {
+                message,
+                hint: Some("Somebody else changed the schema at the same time: try again.".into()),
+            },
+            StoreError::Unavailable { .. } => {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "the metadata store does not answer");
+                Self::Metadata {
+                    message: "the metadata store does not answer".into(),
+                    hint: Some("Rows can still be read and written; schema changes wait for it.".into()),
+                }
+            }
+            StoreError::Refused(_)
+            | StoreError::Lease(_)
+            | StoreError::Damaged { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::BadUrl { .. } => Self::Metadata { message, hint: None },
+        }
+    }
+}

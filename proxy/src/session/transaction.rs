@@ -46,7 +46,7 @@ pub struct Modes {
 }
 
 /// PostgreSQL's four names of its three levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     /// Works as read committed.
     ReadUncommitted,
@@ -313,6 +313,14 @@ impl Transaction {
         }
     }
 
+    /// Lets go of shards whose connections a portal took with it; what was written there would be lost, so that stays.
+    pub(crate) fn forget_unread(&mut self) {
+        self.participants.retain(|_, participant| {
+            participant.connection.is_some() || participant.written || participant.lost
+        });
+        self.mark_lost(|_| false);
+    }
+
     /// Marks what a failed statement did not give back.
     pub(crate) fn mark_lost(&mut self, is_suspended: impl Fn(&ShardRef) -> bool) {
         for (shard, participant) in &mut self.participants {
@@ -352,6 +360,8 @@ pub(crate) struct Enlistment<'a> {
     pub(crate) transactional: bool,
     /// The shards that the statement writes.
     pub(crate) writes: Vec<ShardRef>,
+    /// The shards whose connections the statement has taken out of the transaction.
+    pub(crate) taken: Vec<ShardRef>,
 }
 
 #[async_trait::async_trait]
@@ -401,6 +411,7 @@ impl Participants for Enlistment<'_> {
             return self.cluster.connect(shard).await;
         }
         let written = self.writes.contains(shard);
+        self.taken.push(shard.clone());
         if let Some(participant) = self.transaction.participants.get_mut(shard) {
             participant.connection()?;
             participant.written |= written;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -119,21 +119,28 @@ impl Reader {
 pub struct Writer {
     half: Box<dyn AsyncWrite + Send + Unpin>,
     output: BytesMut,
+    /// A large run of rows that goes out after `output`, as it is.
+    rows: Bytes,
 }
 
 impl Writer {
     /// Writes to `half`.
     pub fn new(half: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Self { half, output: BytesMut::with_capacity(READ_BYTES) }
+        Self { half, output: BytesMut::with_capacity(READ_BYTES), rows: Bytes::new() }
     }
 
-    /// Writes what is gathered. Safe to drop: what was written is not written again.
+    /// Writes what is gathered. Safe to drop: what was written is not written again, and the rest is kept.
     ///
     /// # Errors
     /// The connection broke.
     pub async fn flush(&mut self) -> io::Result<()> {
         while !self.output.is_empty() {
             if self.half.write_buf(&mut self.output).await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        while !self.rows.is_empty() {
+            if self.half.write_buf(&mut self.rows).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
@@ -145,31 +152,32 @@ impl Writer {
     /// # Errors
     /// The connection broke.
     pub async fn rows(&mut self, batch: Batch) -> io::Result<()> {
-        if self.output.len() + batch.frames.len() <= OUTPUT_BYTES_MAX {
-            self.output.put_slice(&batch.frames);
-            return Ok(());
+        if self.output.len() + batch.frames.len() > OUTPUT_BYTES_MAX {
+            self.flush().await?;
         }
-        self.flush().await?;
         if batch.frames.len() < OUTPUT_BYTES_MAX / 4 {
             self.output.put_slice(&batch.frames);
             return Ok(());
         }
-        // Large runs go out as they are, without a copy. A drop in between must not lose the rest of a frame, so the rest
-        // goes into the buffer first if the socket does not take it at once.
-        let mut frames = batch.frames;
-        while frames.has_remaining() {
-            let taken = self.half.write(&frames).await?;
-            if taken == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            frames.advance(taken);
-        }
-        Ok(())
+        // Large runs go out as they are, without a copy.
+        self.flush().await?;
+        self.rows = batch.frames;
+        self.flush().await
+    }
+
+    /// Gives the half back, for TLS to take over.
+    pub(crate) fn into_half(self) -> Box<dyn AsyncWrite + Send + Unpin> {
+        self.half
+    }
+
+    /// How many bytes wait to be written.
+    pub fn len(&self) -> usize {
+        self.output.len() + self.rows.len()
     }
 
     /// Whether nothing waits to be written.
     pub fn is_empty(&self) -> bool {
-        self.output.is_empty()
+        self.len() == 0
     }
 
     /// Ends the connection.
@@ -181,6 +189,11 @@ impl Writer {
 
     /// A message of `kind` whose body `fill` writes.
     pub(crate) fn message(&mut self, kind: u8, fill: impl FnOnce(&mut BytesMut)) {
+        // Rows that a dropped statement left behind are followed by what comes now.
+        if !self.rows.is_empty() {
+            let rows = std::mem::take(&mut self.rows);
+            self.output.put_slice(&rows);
+        }
         let start = self.output.len();
         self.output.put_u8(kind);
         self.output.put_u32(0);

@@ -1,0 +1,217 @@
+//! The running cluster as a proxy sees it: the newest metadata, the nodes that can be reached, and the sequences.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use dataman_metadata::change::{Change, ObjectName};
+use dataman_metadata::id::{DatabaseId, DatasourceId, Epoch, ObjectId};
+use dataman_metadata::sequence::SequenceBlock;
+use dataman_metadata::snapshot::Snapshot;
+use dataman_metadata::store::Store;
+use dataman_metadata::watch::SnapshotWatch;
+use dataman_node_protocol::capability::Capability;
+use dataman_node_protocol::node::{Node, NodeConnection};
+use dataman_node_protocol::{NodeError, NodeErrorKind};
+use dataman_pg::PgError;
+
+use crate::error::Error;
+use crate::merge::Sequences;
+use crate::scatter::contract::{Capabilities, ShardRef};
+
+/// How many numbers of a sequence are taken from the store at least: so many inserts share one write to it. What a proxy has
+/// not used when it stops is lost, as the numbers are that PostgreSQL has logged ahead when it crashes.
+pub const SEQUENCE_BLOCK: u64 = 32;
+
+/// How long to wait for an epoch that an agent has seen before this proxy did.
+const NEWER_EPOCH_WAIT: Duration = Duration::from_secs(2);
+
+/// The datasources that this proxy talks to.
+pub type Nodes = BTreeMap<DatasourceId, Arc<dyn Node>>;
+
+/// The running cluster. One a process, shared by all sessions.
+pub struct Cluster {
+    store: Arc<dyn Store>,
+    watch: SnapshotWatch,
+    nodes: ArcSwap<Nodes>,
+    blocks: Mutex<HashMap<(ObjectName, ObjectId), Block>>,
+}
+
+/// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
+/// order.
+type Block = Arc<tokio::sync::Mutex<Option<SequenceBlock>>>;
+
+impl Cluster {
+    /// A cluster from its store and the datasources that have been opened.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn open(store: Arc<dyn Store>, nodes: Nodes) -> Result<Self, Error> {
+        let watch = SnapshotWatch::start(Arc::clone(&store)).await?;
+        Ok(Self {
+            store,
+            watch,
+            nodes: ArcSwap::from_pointee(nodes),
+            blocks: Mutex::default(),
+        })
+    }
+
+    /// The newest metadata.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.watch.snapshot()
+    }
+
+    /// The store, for what changes the metadata.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The node of a datasource.
+    pub fn node(&self, datasource: &DatasourceId) -> Option<Arc<dyn Node>> {
+        self.nodes.load().get(datasource).cloned()
+    }
+
+    /// Changes the metadata; the new snapshot is the newest from then on.
+    ///
+    /// # Errors
+    /// See [`Store::commit`].
+    pub async fn commit(
+        &self,
+        expected: Epoch,
+        changes: &[Change],
+    ) -> Result<Arc<Snapshot>, dataman_metadata::store::StoreError> {
+        let snapshot = self.store.commit(expected, changes).await?;
+        self.watch.offer(&snapshot);
+        Ok(snapshot)
+    }
+
+    /// Watches the epoch of [`Cluster::snapshot`].
+    pub fn epochs(&self) -> tokio::sync::watch::Receiver<Epoch> {
+        self.watch.epochs()
+    }
+
+    /// The datasources that this proxy talks to.
+    pub fn nodes(&self) -> Arc<Nodes> {
+        self.nodes.load_full()
+    }
+
+    /// Takes other datasources: the cluster has got new ones, or lost some.
+    pub fn set_nodes(&self, nodes: Nodes) {
+        self.nodes.store(Arc::new(nodes));
+    }
+
+    /// Waits, for a bounded time, until the snapshot is newer than `epoch`: an agent has refused that one.
+    pub async fn refresh(&self, epoch: Epoch) {
+        let newer = self.watch.wait_for(Epoch(epoch.0 + 1));
+        if tokio::time::timeout(NEWER_EPOCH_WAIT, newer).await.is_err() {
+            tracing::warn!(%epoch, "an agent has seen newer metadata, which does not come here");
+        }
+    }
+
+    /// Takes a connection to a shard's primary.
+    ///
+    /// # Errors
+    /// `08006` when it cannot be reached, without saying where it is; `53300` when its pool is busy.
+    pub async fn connect(&self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        let snapshot = self.watch.snapshot();
+        let Some(node) = primary(&snapshot, shard).and_then(|datasource| self.node(datasource))
+        else {
+            return Err(unreachable_shard(shard).into());
+        };
+        node.connect().await.map_err(|error| {
+            if error.kind != NodeErrorKind::Unreachable {
+                return error.into();
+            }
+            tracing::warn!(datastore = %shard.datastore, shard = %shard.shard, %error, "cannot reach a shard");
+            unreachable_shard(shard).into()
+        })
+    }
+
+    /// What the shards can do, under a snapshot.
+    pub fn capabilities(&self, snapshot: &Arc<Snapshot>) -> ClusterCapabilities {
+        ClusterCapabilities { nodes: self.nodes.load_full(), snapshot: Arc::clone(snapshot) }
+    }
+
+    /// The sequences of a database.
+    pub fn sequences(self: &Arc<Self>, database: &str) -> DatabaseSequences {
+        DatabaseSequences { cluster: Arc::clone(self), database: DatabaseId::from(database) }
+    }
+
+    /// Forgets numbers of a sequence that were fetched ahead: it has been set or restarted.
+    pub fn forget_sequence(&self, name: &ObjectName) {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.retain(|(known, _), _| known != name);
+    }
+
+    fn block(&self, name: &ObjectName, oid: ObjectId) -> Block {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(blocks.entry((name.clone(), oid)).or_default())
+    }
+}
+
+fn primary<'a>(snapshot: &'a Snapshot, shard: &ShardRef) -> Option<&'a DatasourceId> {
+    let datastore = snapshot.datastores.get(&shard.datastore)?;
+    datastore.shard(shard.shard).map(|shard| &shard.primary)
+}
+
+fn unreachable_shard(shard: &ShardRef) -> NodeError {
+    NodeError::new(
+        NodeErrorKind::Unreachable,
+        "08006",
+        format!("shard {} of datastore \"{}\" cannot be reached", shard.shard, shard.datastore),
+    )
+    .with_hint("Statements that do not need this shard still work. The log says what is wrong.")
+}
+
+/// The capabilities of a snapshot's shards.
+pub struct ClusterCapabilities {
+    nodes: Arc<Nodes>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Capabilities for ClusterCapabilities {
+    fn of(&self, shard: &ShardRef) -> Option<&dyn Capability> {
+        let datasource = primary(&self.snapshot, shard)?;
+        self.nodes.get(datasource).map(|node| node.capability())
+    }
+}
+
+/// The sequences of one database.
+pub struct DatabaseSequences {
+    cluster: Arc<Cluster>,
+    database: DatabaseId,
+}
+
+#[async_trait]
+impl Sequences for DatabaseSequences {
+    async fn next(&self, schema: &str, name: &str, count: usize) -> Result<Vec<i64>, Error> {
+        let object = ObjectName::new(&self.database, schema, name);
+        let snapshot = self.cluster.snapshot();
+        let sequence = snapshot
+            .databases
+            .get(&self.database)
+            .and_then(|database| database.schemas.get(schema))
+            .and_then(|schema| schema.sequences.get(name))
+            .ok_or_else(|| {
+                PgError::new("42P01", format!("relation \"{schema}.{name}\" does not exist"))
+            })?;
+        let block = self.cluster.block(&object, sequence.oid);
+        let mut block = block.lock().await;
+        let mut numbers = Vec::with_capacity(count.min(1024));
+        while numbers.len() < count {
+            match block.as_mut().and_then(SequenceBlock::take) {
+                Some(number) => numbers.push(number),
+                None => {
+                    let missing = u64::try_from(count - numbers.len()).unwrap_or(u64::MAX);
+                    let cache = u64::try_from(sequence.cache).unwrap_or(1);
+                    let wanted = missing.max(cache).max(SEQUENCE_BLOCK);
+                    *block =
+                        Some(self.cluster.store.take_sequence_block(&object, wanted).await?);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+}

@@ -1,0 +1,271 @@
+//! What the program does for each of its commands. Only here are database drivers linked.
+//!
+//! - [`up`]: everything in one process
+//! - [`proxy`], [`agent`]: the parts
+//! - [`ctl`]: looking at a cluster and changing it
+
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataman_metadata::id::DatasourceId;
+use dataman_metadata::snapshot::Snapshot;
+use dataman_metadata::store::StoreError;
+use dataman_node_protocol::node::Node;
+use dataman_proxy::cluster::{Cluster, Nodes};
+use dataman_proxy::config::Clients;
+use dataman_proxy::wire::listen::{Proxy, listen};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub mod agent;
+pub mod ctl;
+pub mod proxy;
+pub mod up;
+
+/// How long to wait at the start for a datasource to say that it is there.
+const HEALTH_TIME: Duration = Duration::from_secs(5);
+
+/// Why the program ends: what is wrong, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    problem: String,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// A failure without advice.
+    pub fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), remedy: None }
+    }
+
+    /// Adds advice: a sentence.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n  {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        Self::new(format!("{error}{}", cause.unwrap_or_default()))
+    }
+}
+
+impl From<dataman_proxy::error::Error> for Failure {
+    fn from(error: dataman_proxy::error::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Writes to standard output, which is for people.
+pub fn say(text: &str) {
+    // There may be nobody who reads.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Writes to standard error.
+pub fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Listens for clients, or says who has the port.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let failure = Failure::new(format!("cannot listen on {address}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure.with_remedy(format!(
+                "Something already listens there, maybe another dataman. Stop it, or choose another address: --listen {}:{}",
+                address.ip(),
+                address.port().wrapping_add(1)
+            )),
+            std::io::ErrorKind::PermissionDenied => failure.with_remedy(
+                "Ports below 1024 need privileges. Choose a higher one with --listen.",
+            ),
+            std::io::ErrorKind::AddrNotAvailable => failure.with_remedy(
+                "No interface of this machine has that address. 0.0.0.0 means all of them.",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// Opens every datasource of a cluster: in this process where a node has no agent of its own and `in_process` says so.
+pub async fn open_nodes(
+    snapshot: &Snapshot,
+    known: &Nodes,
+    in_process: bool,
+) -> Result<Nodes, Failure> {
+    let mut nodes = Nodes::new();
+    for node in snapshot.nodes.values() {
+        for datasource in &node.datasources {
+            let id = DatasourceId { node: node.id.clone(), name: datasource.name.clone() };
+            if let Some(known) = known.get(&id) {
+                nodes.insert(id, Arc::clone(known));
+                continue;
+            }
+            let failed = |error: dataman_node_protocol::NodeError| {
+                let failure = Failure::new(format!("datasource {id}: {error}"));
+                match error.hint {
+                    Some(hint) => failure.with_remedy(hint),
+                    None => failure,
+                }
+            };
+            let opened: Arc<dyn Node> = match &node.agent {
+                None if in_process => {
+                    let url = expand_environment(&datasource.url)
+                        .map_err(|problem| Failure::new(format!("datasource {id}: {problem}")))?;
+                    let limits = dataman_node_agent::Limits::default();
+                    dataman_node_agent::open(datasource.engine, &url, limits)
+                        .await
+                        .map_err(failed)?
+                }
+                None => {
+                    tracing::warn!(datasource = %id, "its node has no agent that could be reached");
+                    continue;
+                }
+                Some(address) => remote(address, datasource).map_err(failed)?,
+            };
+            nodes.insert(id, opened);
+        }
+    }
+    Ok(nodes)
+}
+
+fn remote(
+    address: &str,
+    datasource: &dataman_metadata::topology::Datasource,
+) -> Result<Arc<dyn Node>, dataman_node_protocol::NodeError> {
+    let _ = (address, datasource);
+    Err(dataman_node_protocol::NodeError::unsupported("agents are not there yet"))
+}
+
+/// Replaces `${NAME}` by the environment's variables.
+fn expand_environment(url: &str) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = url;
+    while let Some(start) = rest.find("${") {
+        let (before, after) = rest.split_at(start);
+        let end = after.find('}').ok_or("its URL has ${ without }")?;
+        let name = &after[2..end];
+        let value = std::env::var(name)
+            .map_err(|_| format!("its URL needs the environment variable {name}, which is not set"))?;
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = &after[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// Says which shards cannot be reached now. They may come later: statements that need them fail until then.
+pub async fn warn_of_missing(nodes: &Nodes) {
+    for (id, node) in nodes {
+        let problem = match tokio::time::timeout(HEALTH_TIME, node.connect()).await {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer for {} seconds", HEALTH_TIME.as_secs()),
+        };
+        say_error(&format!(
+            "warning: datasource {id} cannot be reached: {problem}\n  Statements that need its shards fail until it is back."
+        ));
+    }
+}
+
+/// Serves clients until a signal comes; opens what the cluster gets meanwhile. A second signal ends the program at once.
+pub async fn serve(
+    cluster: Arc<Cluster>,
+    listener: TcpListener,
+    clients: &Clients,
+    in_process: bool,
+) -> Result<(), Failure> {
+    let mut proxy = Proxy::new(Arc::clone(&cluster));
+    proxy.clients_max = clients.clients_max;
+    proxy.tls = acceptor(clients)?;
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
+    let mut serving = std::pin::pin!(listen(Arc::new(proxy), listener, shutdown.clone()));
+    // The branches lose nothing when they are dropped: signals wait, and the cluster's changes are read anew.
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        () = follow_nodes(&cluster, in_process) => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    say_error("dataman: stopping; statements may finish (a second signal ends at once)");
+    shutdown.cancel();
+    tokio::select! {
+        () = &mut serving => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Opens the datasources that the cluster gets. Ends never.
+async fn follow_nodes(cluster: &Cluster, in_process: bool) {
+    let mut epochs = cluster.epochs();
+    loop {
+        if epochs.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        let known = cluster.nodes();
+        let snapshot = cluster.snapshot();
+        let wanted: usize = snapshot.nodes.values().map(|node| node.datasources.len()).sum();
+        let is_known = snapshot.nodes.values().all(|node| {
+            node.datasources.iter().all(|datasource| {
+                known.contains_key(&DatasourceId {
+                    node: node.id.clone(),
+                    name: datasource.name.clone(),
+                })
+            })
+        });
+        if is_known && wanted == known.len() {
+            continue;
+        }
+        match open_nodes(&snapshot, &known, in_process).await {
+            Ok(nodes) => cluster.set_nodes(nodes),
+            Err(failure) => tracing::error!(%failure, "cannot open a datasource of the cluster"),
+        }
+    }
+}
+
+fn acceptor(clients: &Clients) -> Result<Option<TlsAcceptor>, Failure> {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let (Some(certificate), Some(key)) = (&clients.tls_cert, &clients.tls_key) else {
+        return Ok(None);
+    };
+    let unreadable = |path: &std::path::Path, error: String| {
+        Failure::new(format!("{}: {error}", path.display()))
+            .with_remedy("Give PEM files that this user may read.")
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(certificate, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| unreadable(key, error.to_string()))?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| unreadable(certificate, error.to_string()))?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}

@@ -1,0 +1,21 @@
+//! `dataman proxy`: what clients connect to, alone.
+
+use std::sync::Arc;
+
+use dataman_proxy::cluster::{Cluster, Nodes};
+use dataman_proxy::config::Proxy;
+
+use super::{Failure, bind, open_nodes, say, serve, warn_of_missing};
+
+/// Runs until a signal comes.
+pub async fn run(proxy: Proxy) -> Result<(), Failure> {
+    let store = dataman_metadata::store::open_existing(&proxy.metadata).await?;
+    let listener = bind(proxy.listen).await?;
+    let address = listener.local_addr().unwrap_or(proxy.listen);
+    let snapshot = store.read().await?;
+    let nodes = open_nodes(&snapshot, &Nodes::new(), false).await?;
+    warn_of_missing(&nodes).await;
+    let cluster = Arc::new(Cluster::open(store, nodes).await?);
+    say(&format!("dataman proxy is ready on {address}"));
+    serve(cluster, listener, &proxy.clients, false).await
+}

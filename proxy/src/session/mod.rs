@@ -1,0 +1,135 @@
+//! What one client's connection remembers, and one statement through every stage.
+//!
+//! - [`dispatch`]: parse → plan → run → encode, for both protocols; read it first
+//! - [`settings`], [`parameters`]: SET, SHOW, RESET, and what parameters there are
+//! - [`prepared`], [`portal`]: named statements and their plans; bound ones and suspended row streams
+//! - [`transaction`], [`commit`]: which shards take part, and how it ends
+//! - [`running`]: what cancels the statement that runs
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
+
+pub mod commit;
+pub mod dispatch;
+pub mod parameters;
+pub mod portal;
+pub mod prepared;
+pub mod running;
+pub mod settings;
+pub mod transaction;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::session::portal::Portals;
+use crate::session::prepared::{PlanCache, PreparedStatements};
+use crate::session::running::Running;
+use crate::session::settings::Settings;
+use crate::session::transaction::Transaction;
+use crate::sqlstate::{Report, Severity};
+
+/// Who a session is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The role.
+    pub user: Arc<str>,
+    /// The database.
+    pub database: Arc<str>,
+    /// `pg_backend_pid()`, which cancel requests name.
+    pub process_id: i32,
+    /// Whether the role is a superuser.
+    pub superuser: bool,
+}
+
+/// What one client's connection remembers.
+pub struct Session {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// Who it is.
+    pub identity: Identity,
+    /// Its parameters.
+    pub settings: Settings,
+    pub(crate) plans: Arc<PlanCache>,
+    pub(crate) transaction: Transaction,
+    pub(crate) prepared: PreparedStatements,
+    pub(crate) portals: Portals,
+    pub(crate) running: Arc<Running>,
+    notices: Vec<Report>,
+}
+
+/// Where a statement's rows go.
+#[async_trait]
+pub trait RowSink: Send {
+    /// The rows that follow have these columns, in these formats; called once, before the first row.
+    fn columns(&mut self, columns: &[ColumnDescription], formats: &[Format]);
+
+    /// Takes rows; waits when the client is slower.
+    ///
+    /// # Errors
+    /// The client is gone.
+    async fn rows(&mut self, batch: Batch) -> Result<(), Error>;
+}
+
+impl Session {
+    /// A new session. `settings` are checked and hold what the client said at the start.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        plans: Arc<PlanCache>,
+        identity: Identity,
+        settings: Settings,
+        running: Arc<Running>,
+    ) -> Self {
+        Self {
+            cluster,
+            identity,
+            settings,
+            plans,
+            transaction: Transaction::default(),
+            prepared: PreparedStatements::default(),
+            portals: Portals::default(),
+            running,
+            notices: Vec::new(),
+        }
+    }
+
+    /// The status of ReadyForQuery: `I`, `T` or `E`.
+    pub fn status(&self) -> u8 {
+        self.transaction.status()
+    }
+
+    /// Tells the client something besides the answer, if `client_min_messages` lets it through.
+    pub fn notice(&mut self, report: Report) {
+        if report.severity >= self.settings.typed().messages || report.severity == Severity::Info {
+            self.notices.push(report);
+        }
+    }
+
+    /// What is to be told, in order.
+    pub fn take_notices(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The schemas that unqualified names are looked up in: those of `search_path` that exist, in order. `pg_catalog` is in
+    /// front of them unless the path names it.
+    pub fn schemas(&self) -> Vec<String> {
+        let snapshot = self.cluster.snapshot();
+        let database = snapshot.database(&self.identity.database);
+        let mut schemas: Vec<String> = Vec::new();
+        for name in &self.settings.typed().search_path {
+            let name = if name == "$user" { &*self.identity.user } else { name.as_str() };
+            let exists = matches!(name, "pg_catalog" | "information_schema")
+                || database.is_some_and(|database| database.schemas.contains_key(name));
+            if exists && !schemas.iter().any(|known| known == name) {
+                schemas.push(name.to_owned());
+            }
+        }
+        schemas
+    }
+
+    /// Ends the session: what it had begun is rolled back.
+    pub async fn close(mut self) {
+        self.portals.clear();
+        self.transaction.rollback().await;
+    }
+}

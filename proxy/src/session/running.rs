@@ -1,0 +1,159 @@
+//! The statement that a session runs, as others see it: cancelling it, and why.
+
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+
+/// How long a cancelled statement may take to notice, before it is dropped.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a statement is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The client asked for it.
+    User,
+    /// `statement_timeout`.
+    Timeout,
+    /// The client is gone.
+    Gone,
+    /// The proxy goes down.
+    ShuttingDown,
+}
+
+impl Reason {
+    /// What the client is told.
+    pub fn error(self) -> Error {
+        match self {
+            Self::User => Error::Cancelled,
+            Self::Timeout => Error::StatementTimeout,
+            Self::Gone => Error::Client(std::io::ErrorKind::ConnectionAborted.into()),
+            Self::ShuttingDown => Error::ShuttingDown,
+        }
+    }
+}
+
+/// The statement that a session runs. Shared with whoever may cancel it.
+#[derive(Debug, Default)]
+pub struct Running {
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    token: Option<CancellationToken>,
+    reason: Option<Reason>,
+}
+
+impl Running {
+    /// Cancels the statement that runs; nothing happens when none does.
+    pub fn cancel(&self, reason: Reason) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = current.token.clone() {
+            current.reason.get_or_insert(reason);
+            drop(current);
+            token.cancel();
+        }
+    }
+
+    /// Carries out a statement until it is done, cancelled or too slow. A cancelled one gets the time to end by itself, and
+    /// is dropped when it does not.
+    ///
+    /// # Errors
+    /// Why it was dropped. Failures of the work itself are in its own output; [`Running::explain`] gives those that come
+    /// from cancelling their reason.
+    pub async fn watch<T>(
+        &self,
+        token: &CancellationToken,
+        time: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            *current = Current { token: Some(token.clone()), reason: None };
+        }
+        let mut work = pin!(work);
+        let deadline = time.map(|time| Instant::now() + time);
+        let expire = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        // The work comes first: what is done is done, even when it is cancelled at the same moment. The other branches lose
+        // nothing when they are dropped.
+        let outcome = tokio::select! {
+            biased;
+            output = &mut work => Ok(output),
+            () = expire => {
+                self.cancel(Reason::Timeout);
+                timeout(CANCEL_GRACE, &mut work).await.map_err(|_| self.reason().error())
+            }
+            () = token.cancelled() => {
+                timeout(CANCEL_GRACE, &mut work).await.map_err(|_| self.reason().error())
+            }
+        };
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).token = None;
+        outcome
+    }
+
+    /// Why the last statement was cancelled.
+    pub fn reason(&self) -> Reason {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.reason.unwrap_or(Reason::User)
+    }
+
+    /// Gives a failure that comes from cancelling its reason.
+    pub fn explain(&self, error: Error) -> Error {
+        use dataman_node_protocol::NodeErrorKind;
+        let reason = self.current.lock().unwrap_or_else(PoisonError::into_inner).reason;
+        match (&error, reason) {
+            (Error::Cancelled, Some(reason)) => reason.error(),
+            (Error::Node(node), Some(reason))
+                if node.kind == NodeErrorKind::Cancelled || node.sqlstate == "57014" =>
+            {
+                reason.error()
+            }
+            _ => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_statement_ends_by_the_first_that_comes() {
+        let running = Running::default();
+        let token = CancellationToken::new();
+        let done = running.watch(&token, None, async { 7 }).await;
+        assert_eq!(done.unwrap(), 7);
+
+        let slow = running.watch(&token, Some(Duration::from_secs(1)), token.cancelled()).await;
+        assert!(slow.is_ok(), "the work noticed in time");
+        assert_eq!(running.reason(), Reason::Timeout);
+        assert!(matches!(running.explain(Error::Cancelled), Error::StatementTimeout));
+
+        let token = CancellationToken::new();
+        let deaf = running.watch(
+            &token,
+            Some(Duration::from_secs(1)),
+            std::future::pending::<()>(),
+        );
+        assert!(matches!(deaf.await, Err(Error::StatementTimeout)));
+
+        let token = CancellationToken::new();
+        let (outcome, ()) = tokio::join!(
+            running.watch(&token, None, token.cancelled()),
+            async { running.cancel(Reason::User) },
+        );
+        assert!(outcome.is_ok());
+        assert!(matches!(running.explain(Error::Cancelled), Error::Cancelled));
+        running.cancel(Reason::User);
+    }
+}

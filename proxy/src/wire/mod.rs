@@ -1,0 +1,19 @@
+//! Client bytes ↔ protocol messages (the manual's chapter 55).
+//!
+//! - [`listen`]: accepts clients under a bound, each in a task of its own, and drains them at the end
+//! - [`auth`], [`scram`]: the startup message, who the client is
+//! - [`serve`]: one client's messages, one after the other
+//! - [`simple`], [`extended`], [`copy`]: the sub-protocols
+//! - [`cancel`]: cancel keys
+//! - [`message`], [`connection`]: the client's messages decoded; ours encoded, and the two buffers
+
+pub mod auth;
+pub mod cancel;
+pub mod connection;
+pub mod copy;
+pub mod extended;
+pub mod listen;
+pub mod message;
+pub mod scram;
+pub mod serve;
+pub mod simple;

@@ -1,0 +1,230 @@
+//! One client's messages, one after the other, until it leaves or the proxy goes down.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::running::{Reason, Running};
+use crate::sqlstate::{Report, Severity, report};
+use crate::wire::auth::Accepted;
+use crate::wire::connection::{ReadError, Reader, Writer};
+use crate::wire::message::{Frame, Message};
+use crate::wire::{extended, simple};
+
+/// One client.
+pub(crate) struct Client {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    pub(crate) session: Session,
+    running: Arc<Running>,
+    /// Whether messages are passed over up to the next Sync, after an error of the extended protocol.
+    skipping: bool,
+}
+
+/// Whether to go on.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// With the next message.
+    Message,
+    /// Not: the client has been told, or is gone.
+    Close,
+}
+
+/// Why there is no next message.
+enum Idle {
+    Frame(Frame),
+    Gone,
+    Fatal(Report),
+}
+
+/// Serves a client until it leaves or `shutdown` fires between two of its statements.
+pub async fn serve(accepted: Accepted, shutdown: &CancellationToken) {
+    let Accepted { reader, mut writer, mut session, key } = accepted;
+    for (name, value) in session.settings.take_reports() {
+        writer.parameter_status(name, &value);
+    }
+    writer.backend_key_data(key.process_id, key.secret);
+    writer.ready_for_query(session.status());
+    let running = Arc::clone(&session.running);
+    let mut client = Client { reader, writer, session, running, skipping: false };
+    client.run(shutdown).await;
+    client.writer.close().await;
+    client.session.close().await;
+}
+
+impl Client {
+    async fn run(&mut self, shutdown: &CancellationToken) {
+        if self.writer.flush().await.is_err() {
+            return;
+        }
+        loop {
+            let frame = match self.next_frame(shutdown).await {
+                Idle::Frame(frame) => frame,
+                Idle::Gone => return,
+                Idle::Fatal(report) => {
+                    self.writer.report(&report);
+                    return;
+                }
+            };
+            match self.handle(frame).await {
+                Ok(Next::Message) => {}
+                Ok(Next::Close) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "the client is gone");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn next_frame(&mut self, shutdown: &CancellationToken) -> Idle {
+        match self.reader.ready_frame() {
+            Ok(Some(frame)) => return Idle::Frame(frame),
+            Ok(None) => {}
+            Err(error) => return Idle::Fatal(Report::fatal("08P01", error.to_string())),
+        }
+        let typed = Arc::clone(self.session.settings.typed());
+        let in_block = self.session.status() != b'I';
+        let (time, expired) = if in_block {
+            let report = Report::fatal(
+                "25P03",
+                "terminating connection due to idle-in-transaction timeout",
+            );
+            (typed.idle_in_transaction_timeout, report)
+        } else {
+            let report =
+                Report::fatal("57P05", "terminating connection due to idle-session timeout");
+            (typed.idle_timeout, report)
+        };
+        let expire = async {
+            match time {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        // All branches can be dropped: what was read stays in the buffer.
+        tokio::select! {
+            frame = self.reader.frame() => match frame {
+                Ok(Some(frame)) => Idle::Frame(frame),
+                Ok(None) | Err(ReadError::Io(_)) => Idle::Gone,
+                Err(ReadError::Frame(error)) => {
+                    Idle::Fatal(Report::fatal("08P01", error.to_string()))
+                }
+            },
+            () = expire => Idle::Fatal(expired),
+            () = shutdown.cancelled() => Idle::Fatal(report(&Error::ShuttingDown)),
+        }
+    }
+
+    async fn handle(&mut self, frame: Frame) -> Result<Next, Error> {
+        if self.skipping && !matches!(frame.kind, b'S' | b'X') {
+            return Ok(Next::Message);
+        }
+        let is_extended = frame.is_extended();
+        let message = match frame.decode() {
+            Ok(message) => message,
+            Err(error) => {
+                let error = self.session.fail(error.into()).await;
+                return self.refuse(&error, is_extended).await;
+            }
+        };
+        match message {
+            Message::Query(sql) => simple::query(self, &sql).await,
+            Message::Sync => extended::sync(self).await,
+            Message::Flush => {
+                self.flush().await?;
+                Ok(Next::Message)
+            }
+            Message::Terminate => Ok(Next::Close),
+            // Out of place: what is left of a COPY that has failed.
+            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(Next::Message),
+            Message::FunctionCall => {
+                let error = Error::Statement(
+                    dataman_pg::PgError::unsupported("function call messages are not supported")
+                        .with_hint("Call the function with SELECT."),
+                );
+                let error = self.session.fail(error).await;
+                self.refuse(&error, false).await
+            }
+            message => match extended::message(self, message).await {
+                Ok(()) => Ok(Next::Message),
+                Err(error) => self.refuse(&error, true).await,
+            },
+        }
+    }
+
+    /// Tells the client of a failure. The extended protocol then waits for Sync; the simple one is ready at once.
+    pub(crate) async fn refuse(&mut self, error: &Error, extended: bool) -> Result<Next, Error> {
+        if matches!(error, Error::Client(_)) {
+            return Ok(Next::Close);
+        }
+        let report = report(error);
+        self.tell_notices();
+        self.writer.report(&report);
+        if report.severity == Severity::Fatal {
+            return Ok(Next::Close);
+        }
+        if extended {
+            self.skipping = true;
+            // A client that waits for the error before it sends Sync would wait for ever.
+            if self.reader.next_kind().is_none() {
+                self.flush().await?;
+            }
+            return Ok(Next::Message);
+        }
+        self.ready().await?;
+        Ok(Next::Message)
+    }
+
+    /// ReadyForQuery, with what has changed before it, and everything written.
+    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
+        self.skipping = false;
+        self.tell_notices();
+        for (name, value) in self.session.settings.take_reports() {
+            self.writer.parameter_status(name, &value);
+        }
+        self.writer.ready_for_query(self.session.status());
+        // The next string of a client that sends several at once is answered together with this one, up to the bound.
+        if self.reader.next_kind().is_some()
+            && self.writer.len() < crate::wire::connection::OUTPUT_BYTES_MAX
+        {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().await.map_err(Error::Client)
+    }
+
+    pub(crate) fn tell_notices(&mut self) {
+        for notice in self.session.take_notices() {
+            self.writer.report(&notice);
+        }
+    }
+}
+
+/// Carries out a statement while the client is watched: when it goes away the statement is cancelled.
+pub(crate) async fn watched<T>(
+    reader: &mut Reader,
+    running: &Running,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    // What is done is done, even when the client leaves at that moment. Reading ahead loses nothing when it is dropped.
+    tokio::select! {
+        biased;
+        output = &mut work => return output,
+        () = reader.gone() => running.cancel(Reason::Gone),
+    }
+    work.await
+}
+
+impl Client {
+    /// The parts that a running statement needs at the same time.
+    pub(crate) fn split(&mut self) -> (&mut Session, &mut Reader, &mut Writer, Arc<Running>) {
+        (&mut self.session, &mut self.reader, &mut self.writer, Arc::clone(&self.running))
+    }
+}
