@@ -1,6 +1,7 @@
 //! One PostgreSQL endpoint in front of many databases.
 
 pub mod cluster;
+pub mod config;
 pub mod error;
 pub mod merge;
 pub mod parse;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::merge::{self, Execution};
 use crate::parse::syntax::{self, ParsedStatement, Setting, Statement};
-use crate::plan::{self, PlanContext};
+use crate::plan::{self, ExplainFormat, PlanContext};
 use crate::rows::describe::text_column;
 use crate::rows::encode::text_rows;
 use crate::rows::tag;
@@ -521,7 +521,12 @@ impl Session {
                 context: &self.settings.typed().context,
                 capabilities: &capabilities,
             },
-        )?;
+        )
+        // The client counts from the start of its whole string.
+        .map_err(|error| match error.position() {
+            Some(position) => error.at(position + statement.offset),
+            None => error,
+        })?;
         self.plans.put(Arc::clone(&key), Arc::clone(&plan));
         Ok(Planned { key, plan })
     }
@@ -578,7 +583,7 @@ impl Session {
             Statement::Prepare { name, types, statement } => {
                 self.prepared.check_free(name)?;
                 let declared: Vec<TypeId> =
-                    types.iter().map(declared_type).collect::<Result<_, _>>()?;
+                    types.iter().map(|ty| self.declared_type(ty)).collect::<Result<_, _>>()?;
                 let prepared = self.describe(Some(Arc::new((**statement).clone())), &declared)?;
                 self.prepared.insert(name, Arc::new(prepared))?;
                 Ok(Started::Done("PREPARE".to_owned()))
@@ -651,7 +656,10 @@ impl Session {
     ) -> Result<Rows, Error> {
         let plan = &planned.plan;
         if plan.writes {
-            self.check_read_write(tag::command(plan.tag))?;
+            self.check_read_write(match plan.tag {
+                "SELECT" => "SELECT FOR UPDATE",
+                word => tag::command(word),
+            })?;
         }
         let context = StatementContext {
             epoch: plan.epoch.0,
@@ -690,7 +698,9 @@ impl Session {
         )
         .await?;
         let taken = enlistment.taken;
-        Ok(Rows::of_stream(stream, taken, plan.tag, plan.writes, token.clone()))
+        // A SELECT that locks rows counts what it returns.
+        let changes = plan.writes && plan.tag != "SELECT";
+        Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()))
     }
 
     /// What values' input and output and functions depend on, for a statement that begins now.
@@ -762,6 +772,7 @@ impl Session {
         // The values are in the tree, not in the text, so the plan must not be found by its text.
         let statement = ParsedStatement {
             text: format!("EXECUTE {name} {args:?}"),
+            offset: 0,
             statement: Statement::Select(Box::new(select)),
         };
         let prepared = Arc::new(self.describe(Some(Arc::new(statement)), &[])?);
@@ -779,9 +790,42 @@ impl Session {
         Ok(Parameters { formats: vec![Format::Binary; values.len()], values })
     }
 
+    /// The type that PREPARE declares for a parameter.
+    fn declared_type(&self, name: &syntax::TypeName) -> Result<TypeId, PgError> {
+        let unqualified = name.name.parts.last().map_or("", String::as_str);
+        if unqualified == "unknown" && name.array_dimensions == 0 {
+            return Ok(TypeId(0));
+        }
+        let snapshot = self.cluster.snapshot();
+        let database = snapshot.database(&self.identity.database).ok_or_else(|| {
+            PgError::new("3D000", format!("database \"{}\" does not exist", self.identity.database))
+        })?;
+        plan::bind::type_by_name(name, &self.schemas(), database).map(|ty| ty.id)
+    }
+
+    /// EXPLAIN: the plan as rows.
     fn explain(&mut self, explain: &syntax::Explain) -> Result<Started, Error> {
-        let _ = explain;
-        Err(PgError::unsupported("EXPLAIN is not there yet").into())
+        if explain.analyze {
+            return Err(PgError::unsupported("EXPLAIN ANALYZE is not supported yet")
+                .with_hint("EXPLAIN shows the plan; \\timing in psql measures the statement.")
+                .into());
+        }
+        let format = match explain.format.as_str() {
+            "json" => ExplainFormat::Json,
+            "text" => ExplainFormat::Text,
+            other => {
+                return Err(PgError::unsupported(format!(
+                    "EXPLAIN (FORMAT {}) is not supported",
+                    other.to_uppercase()
+                ))
+                .with_hint("Use FORMAT TEXT or FORMAT JSON.")
+                .into());
+            }
+        };
+        let planned = self.plan(&explain.statement, &[], &self.cluster.snapshot())?;
+        let lines = planned.plan.explain(format);
+        let rows = lines.iter().map(|line| [Some(line.as_str())]);
+        Ok(Started::Rows(Rows::of_batch(text_rows(rows), "EXPLAIN")))
     }
 
     // Settings.
@@ -1167,18 +1211,6 @@ fn type_name(ty: TypeId) -> syntax::TypeName {
         },
         ..syntax::TypeName::default()
     }
-}
-
-/// The type that PREPARE declares for a parameter.
-fn declared_type(name: &syntax::TypeName) -> Result<TypeId, PgError> {
-    let unqualified = name.name.parts.last().map_or("", String::as_str);
-    if unqualified == "unknown" {
-        return Ok(TypeId(0));
-    }
-    let ty = dataman_pg::catalog::type_by_name(unqualified).ok_or_else(|| {
-        PgError::new("42704", format!("type \"{unqualified}\" does not exist"))
-    })?;
-    Ok(if name.array_dimensions > 0 { ty.array } else { ty.id })
 }
 
 /// Now, in microseconds since 2000.

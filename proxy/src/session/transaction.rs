@@ -429,4 +429,11 @@ impl Participants for Enlistment<'_> {
             .insert(shard.clone(), Participant { connection: None, written, lost: false });
         Ok(connection)
     }
+
+    fn give(&mut self, shard: &ShardRef, connection: Option<Box<dyn NodeConnection>>) {
+        if let Some(at) = self.taken.iter().position(|taken| taken == shard) {
+            self.taken.swap_remove(at);
+        }
+        self.transaction.give_back(vec![(shard.clone(), connection)]);
+    }
 }
