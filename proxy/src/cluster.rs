@@ -50,12 +50,7 @@ impl Cluster {
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, nodes: Nodes) -> Result<Self, Error> {
         let watch = SnapshotWatch::start(Arc::clone(&store)).await?;
-        Ok(Self {
-            store,
-            watch,
-            nodes: ArcSwap::from_pointee(nodes),
-            blocks: Mutex::default(),
-        })
+        Ok(Self { store, watch, nodes: ArcSwap::from_pointee(nodes), blocks: Mutex::default() })
     }
 
     /// The newest metadata.
@@ -207,8 +202,7 @@ impl Sequences for DatabaseSequences {
                     let missing = u64::try_from(count - numbers.len()).unwrap_or(u64::MAX);
                     let cache = u64::try_from(sequence.cache).unwrap_or(1);
                     let wanted = missing.max(cache).max(SEQUENCE_BLOCK);
-                    *block =
-                        Some(self.cluster.store.take_sequence_block(&object, wanted).await?);
+                    *block = Some(self.cluster.store.take_sequence_block(&object, wanted).await?);
                 }
             }
         }

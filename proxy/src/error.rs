@@ -53,7 +53,9 @@ impl From<dataman_metadata::store::StoreError> for Error {
                 tracing::error!(%error, cause = ?std::error::Error::source(&error), "the metadata store does not answer");
                 Self::Metadata {
                     message: "the metadata store does not answer".into(),
-                    hint: Some("Rows can still be read and written; schema changes wait for it.".into()),
+                    hint: Some(
+                        "Rows can still be read and written; schema changes wait for it.".into(),
+                    ),
                 }
             }
             StoreError::Refused(_)

@@ -38,8 +38,11 @@ fn start_log(log: &Log) -> Result<(), program::Failure> {
         program::Failure::new(format!("--log {}: {error}", log.log))
             .with_remedy("Write a level (error, warn, info, debug, trace) or target=level pairs.")
     })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log.log_json { builder.json().init() } else { builder.init() }
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if log.log_json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
     Ok(())
 }

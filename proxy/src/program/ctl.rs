@@ -15,8 +15,7 @@ use super::{Failure, HEALTH_TIME, open_nodes, say};
 pub async fn run(ctl: Ctl) -> Result<(), Failure> {
     match ctl.action {
         CtlAction::Apply { file } => {
-            let file =
-                ClusterFile::read(&file).map_err(|error| Failure::new(error.to_string()))?;
+            let file = ClusterFile::read(&file).map_err(|error| Failure::new(error.to_string()))?;
             let store = dataman_metadata::store::open(&ctl.metadata).await?;
             let changes = apply(&*store, &file).await?;
             let epoch = store.read().await?.epoch;
@@ -82,9 +81,8 @@ async fn status(snapshot: &Snapshot, nodes: &Nodes) -> String {
     for (id, database) in &snapshot.databases {
         let tables: Vec<_> =
             database.schemas.values().flat_map(|schema| schema.collections.values()).collect();
-        let count = |is: fn(&Placement) -> bool| {
-            tables.iter().filter(|table| is(&table.placement)).count()
-        };
+        let count =
+            |is: fn(&Placement) -> bool| tables.iter().filter(|table| is(&table.placement)).count();
         let _ = writeln!(
             text,
             "database {id} in {}: {} sharded, {} single, {} reference tables",

@@ -164,8 +164,9 @@ fn expand_environment(url: &str) -> Result<String, String> {
         let (before, after) = rest.split_at(start);
         let end = after.find('}').ok_or("its URL has ${ without }")?;
         let name = &after[2..end];
-        let value = std::env::var(name)
-            .map_err(|_| format!("its URL needs the environment variable {name}, which is not set"))?;
+        let value = std::env::var(name).map_err(|_| {
+            format!("its URL needs the environment variable {name}, which is not set")
+        })?;
         expanded.push_str(before);
         expanded.push_str(&value);
         rest = &after[end + 1..];
@@ -261,8 +262,8 @@ fn acceptor(clients: &Clients) -> Result<Option<TlsAcceptor>, Failure> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unreadable(certificate, error.to_string()))?;
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| unreadable(key, error.to_string()))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error.to_string()))?;
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)

@@ -19,7 +19,9 @@ const APPLY_ATTEMPTS: usize = 5;
 /// Runs until a signal comes.
 pub async fn run(up: Up) -> Result<(), Failure> {
     let file = match &up.cluster {
-        Some(path) => Some(ClusterFile::read(path).map_err(|error| Failure::new(error.to_string()))?),
+        Some(path) => {
+            Some(ClusterFile::read(path).map_err(|error| Failure::new(error.to_string()))?)
+        }
         None => None,
     };
     let _lock = lock(&up.data)?;
@@ -47,12 +49,11 @@ fn lock(data: &Path) -> Result<File, Failure> {
             .with_remedy("Choose a folder that this user may write: --data DIR")
     })?;
     let path = data.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(
-        |error| {
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| {
             Failure::new(format!("cannot write to the data folder {}: {error}", data.display()))
                 .with_remedy("Choose a folder that this user may write: --data DIR")
-        },
-    )?;
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
@@ -78,7 +79,9 @@ async fn shards(up: &Up, store: &dyn Store) -> Result<u32, Failure> {
             "the data folder {} has {there} shards, and --shards asks for {wanted}",
             up.data.display()
         ))
-        .with_remedy("Leave --shards out to use what is there, or choose another folder: --data DIR")),
+        .with_remedy(
+            "Leave --shards out to use what is there, or choose another folder: --data DIR",
+        )),
         (Some(wanted), _) => Ok(wanted),
         (None, there) => Ok(there.unwrap_or(SHARDS_DEFAULT)),
     }
@@ -88,9 +91,8 @@ async fn shards(up: &Up, store: &dyn Store) -> Result<u32, Failure> {
 pub async fn apply(store: &dyn Store, file: &ClusterFile) -> Result<usize, Failure> {
     for attempt in 1.. {
         let snapshot = store.read().await?;
-        let changes = file
-            .changes_against(&snapshot)
-            .map_err(|error| Failure::new(error.to_string()))?;
+        let changes =
+            file.changes_against(&snapshot).map_err(|error| Failure::new(error.to_string()))?;
         if changes.is_empty() {
             return Ok(0);
         }

@@ -55,7 +55,9 @@ impl Transaction {
             format!("the statement is committed on {} of {shards} shards", shards - failed),
         )
         .with_detail(error.to_string())
-        .with_hint("Check the rows that it was to write, and run it again for those that are missing.")
+        .with_hint(
+            "Check the rows that it was to write, and run it again for those that are missing.",
+        )
         .into())
     }
 
@@ -84,9 +86,11 @@ impl Transaction {
 }
 
 async fn commit_all(connections: &mut [Box<dyn NodeConnection>]) -> Vec<Result<(), Error>> {
-    join_all(connections.iter_mut().map(async |connection| {
-        connection.commit().await.map_err(Error::from)
-    }))
+    join_all(
+        connections
+            .iter_mut()
+            .map(async |connection| connection.commit().await.map_err(Error::from)),
+    )
     .await
 }
 

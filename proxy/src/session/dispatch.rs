@@ -132,12 +132,7 @@ impl Session {
     ///
     /// # Errors
     /// What parsing and planning find; `42P05` for a name that is taken.
-    pub async fn prepare(
-        &mut self,
-        name: &str,
-        sql: &str,
-        declared: &[u32],
-    ) -> Result<(), Error> {
+    pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[u32]) -> Result<(), Error> {
         match self.try_prepare(name, sql, declared) {
             Ok(()) => Ok(()),
             Err(error) => Err(self.fail(error).await),
@@ -146,8 +141,7 @@ impl Session {
 
     fn try_prepare(&mut self, name: &str, sql: &str, declared: &[u32]) -> Result<(), Error> {
         let statements = self.plans.parse(sql)?;
-        let mut statements =
-            statements.iter().filter(|one| one.statement != Statement::Empty);
+        let mut statements = statements.iter().filter(|one| one.statement != Statement::Empty);
         let statement = statements.next();
         if statements.next().is_some() {
             return Err(PgError::new(
@@ -256,9 +250,7 @@ impl Session {
         }
         self.check_not_failed_for(&prepared)?;
         let columns = prepared.columns.as_ref().map_or(0, Vec::len);
-        if result_formats.len() > 1
-            && prepared.columns.is_some()
-            && result_formats.len() != columns
+        if result_formats.len() > 1 && prepared.columns.is_some() && result_formats.len() != columns
         {
             return Err(PgError::new(
                 "08P01",
@@ -547,9 +539,7 @@ impl Session {
         };
         let planned = self.plan(statement, &prepared.declared, &snapshot)?;
         if planned.plan.columns != prepared.columns {
-            return Err(
-                PgError::new("0A000", "cached plan must not change result type").into()
-            );
+            return Err(PgError::new("0A000", "cached plan must not change result type").into());
         }
         prepared.keep(planned.clone());
         Ok(planned)
@@ -575,7 +565,9 @@ impl Session {
             | Statement::Delete(_) => {
                 self.start_plan(prepared, parameters, formats, token).await.map(Started::Rows)
             }
-            Statement::Define(_) => Err(PgError::unsupported("schema changes are not there yet").into()),
+            Statement::Define(_) => {
+                Err(PgError::unsupported("schema changes are not there yet").into())
+            }
             Statement::Transaction(change) => {
                 self.change_transaction(change).await.map(Started::Done)
             }
@@ -748,10 +740,7 @@ impl Session {
             .zip(&named.params)
             .map(|(arg, ty)| syntax::SelectItem::Expr {
                 expr: syntax::Expr {
-                    kind: syntax::ExprKind::Cast {
-                        arg: Box::new(arg.clone()),
-                        ty: type_name(*ty),
-                    },
+                    kind: syntax::ExprKind::Cast { arg: Box::new(arg.clone()), ty: type_name(*ty) },
                     span: arg.span,
                 },
                 alias: None,
@@ -777,13 +766,11 @@ impl Session {
         };
         let prepared = Arc::new(self.describe(Some(Arc::new(statement)), &[])?);
         let formats = vec![Format::Binary; args.len()];
-        let mut rows =
-            self.start_plan(&prepared, &Parameters::default(), &formats, token).await?;
+        let mut rows = self.start_plan(&prepared, &Parameters::default(), &formats, token).await?;
         let mut values = Vec::new();
         while let Some(batch) = rows.next(0).await? {
             for row in batch.iter() {
-                values =
-                    row.columns().map(|value| value.map(Bytes::copy_from_slice)).collect();
+                values = row.columns().map(|value| value.map(Bytes::copy_from_slice)).collect();
             }
         }
         self.transaction.give_back(rows.take_connections());
@@ -926,10 +913,7 @@ impl Session {
     }
 
     /// BEGIN, COMMIT and their like; gives the tag.
-    async fn change_transaction(
-        &mut self,
-        change: &syntax::Transaction,
-    ) -> Result<String, Error> {
+    async fn change_transaction(&mut self, change: &syntax::Transaction) -> Result<String, Error> {
         use syntax::Transaction as Change;
         match change {
             Change::Begin(modes) => {
@@ -1133,10 +1117,7 @@ impl Session {
         if !self.transaction.modes.read_only {
             return Ok(());
         }
-        Err(PgError::new(
-            "25006",
-            format!("cannot execute {command} in a read-only transaction"),
-        ))
+        Err(PgError::new("25006", format!("cannot execute {command} in a read-only transaction")))
     }
 }
 

@@ -208,9 +208,7 @@ impl Rows {
     }
 
     /// The connections that the stream has let go of.
-    pub(crate) fn take_connections(
-        &mut self,
-    ) -> Vec<(ShardRef, Option<Box<dyn NodeConnection>>)> {
+    pub(crate) fn take_connections(&mut self) -> Vec<(ShardRef, Option<Box<dyn NodeConnection>>)> {
         std::mem::take(&mut self.returned)
     }
 }

@@ -109,7 +109,11 @@ impl PreparedStatements {
 
     /// Forgets a statement; false when there was none.
     pub fn remove(&mut self, name: &str) -> bool {
-        if name.is_empty() { self.unnamed.take().is_some() } else { self.named.remove(name).is_some() }
+        if name.is_empty() {
+            self.unnamed.take().is_some()
+        } else {
+            self.named.remove(name).is_some()
+        }
     }
 
     /// Forgets the unnamed statement, as a simple query does.
@@ -173,9 +177,7 @@ impl PlanCache {
     /// # Errors
     /// As [`crate::parse::parse`].
     pub fn parse(&self, sql: &str) -> Result<Arc<Vec<Arc<ParsedStatement>>>, PgError> {
-        if let Some(parsed) =
-            self.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(sql)
-        {
+        if let Some(parsed) = self.parsed.lock().unwrap_or_else(PoisonError::into_inner).get(sql) {
             return Ok(Arc::clone(parsed));
         }
         let parsed: Arc<Vec<_>> =

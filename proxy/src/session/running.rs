@@ -140,10 +140,9 @@ mod tests {
         assert!(matches!(running.explain(Error::Cancelled), Error::StatementTimeout));
 
         let token = CancellationToken::new();
-        let (outcome, ()) = tokio::join!(
-            running.watch(&token, None, token.cancelled()),
-            async { running.cancel(Reason::User) },
-        );
+        let (outcome, ()) = tokio::join!(running.watch(&token, None, token.cancelled()), async {
+            running.cancel(Reason::User)
+        },);
         assert!(outcome.is_ok());
         assert!(matches!(running.explain(Error::Cancelled), Error::Cancelled));
         running.cancel(Reason::User);

@@ -8,15 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataman_pg::context::{
-    ByteaOutput, Context, DateOrder, DateOutput, DateStyle, IntervalStyle,
-};
+use dataman_pg::context::{ByteaOutput, Context, DateOrder, DateOutput, DateStyle, IntervalStyle};
 use dataman_pg::error::{PgError, Result};
 use dataman_pg::timezone::TimeZone;
 
-use crate::session::parameters::{
-    Kind, PARAMETERS, Parameter, Unit, Use, find, find_foreign,
-};
+use crate::session::parameters::{Kind, PARAMETERS, Parameter, Unit, Use, find, find_foreign};
 use crate::sqlstate::Severity;
 
 /// What ParameterStatus reports, at the start and on each change.
@@ -449,9 +445,10 @@ fn custom_name(name: &str) -> Result<String> {
 fn default_text(parameter: Option<&Parameter>) -> String {
     let Some(parameter) = parameter else { return String::new() };
     match parameter.kind {
-        Kind::Integer(_, _, unit) => {
-            parameter.default.parse().map_or_else(|_| String::new(), |value| show_integer(value, unit))
-        }
+        Kind::Integer(_, _, unit) => parameter
+            .default
+            .parse()
+            .map_or_else(|_| String::new(), |value| show_integer(value, unit)),
         Kind::Real(..) | Kind::Bool | Kind::Choice(_) | Kind::Text => parameter.default.to_owned(),
     }
 }
@@ -459,12 +456,7 @@ fn default_text(parameter: Option<&Parameter>) -> String {
 /// Checks a value by its parameter's kind; gives it as SHOW prints it. `written` is the name as the client wrote it, which
 /// some of PostgreSQL's messages repeat;
 /// `base` is the style that DateStyle starts from.
-fn canonical(
-    parameter: &Parameter,
-    written: &str,
-    value: &str,
-    base: DateStyle,
-) -> Result<String> {
+fn canonical(parameter: &Parameter, written: &str, value: &str, base: DateStyle) -> Result<String> {
     let invalid = |name: &str| {
         PgError::new("22023", format!("invalid value for parameter \"{name}\": \"{value}\""))
     };
@@ -547,8 +539,7 @@ fn canonical_text(
     match name {
         "TimeZone" => parse_time_zone(value).map(|zone| zone.name().to_owned()).ok_or(None),
         "DateStyle" => {
-            let style = parse_date_style(value, base)
-                .map_err(|detail| Some(("22023", detail)))?;
+            let style = parse_date_style(value, base).map_err(|detail| Some(("22023", detail)))?;
             Ok(show_date_style(style))
         }
         "client_encoding" => {
@@ -559,10 +550,9 @@ fn canonical_text(
                 .collect();
             match plain.as_str() {
                 "utf8" | "unicode" => Ok("UTF8".to_owned()),
-                other if is_encoding(other) => Err(Some((
-                    "0A000",
-                    format!("client_encoding \"{value}\" is not supported"),
-                ))),
+                other if is_encoding(other) => {
+                    Err(Some(("0A000", format!("client_encoding \"{value}\" is not supported"))))
+                }
                 _ => Err(None),
             }
         }
@@ -585,8 +575,23 @@ fn canonical_text(
 /// Whether PostgreSQL knows an encoding, by its letters and digits in lower case.
 fn is_encoding(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "sqlascii", "eucjp", "euccn", "euckr", "euctw", "eucjis2004", "muleinternal", "koi8r",
-        "koi8u", "koi8", "sjis", "big5", "gbk", "uhc", "gb18030", "johab", "shiftjis2004",
+        "sqlascii",
+        "eucjp",
+        "euccn",
+        "euckr",
+        "euctw",
+        "eucjis2004",
+        "muleinternal",
+        "koi8r",
+        "koi8u",
+        "koi8",
+        "sjis",
+        "big5",
+        "gbk",
+        "uhc",
+        "gb18030",
+        "johab",
+        "shiftjis2004",
     ];
     NAMES.contains(&name)
         || ["latin", "win", "windows", "iso8859"].iter().any(|family| {
@@ -814,7 +819,11 @@ fn quote(name: &str) -> String {
     let plain = name.chars().enumerate().all(|(at, letter)| {
         letter.is_ascii_lowercase() || letter == '_' || (at > 0 && letter.is_ascii_digit())
     });
-    if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain && !name.is_empty() {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// Splits a list of SQL names, folding those without quotes; none when it is not such a list.
@@ -872,7 +881,11 @@ mod tests {
             .and_then(|()| settings.show(name))
             .map(|(_, value)| value)
             .map_err(|error| error.message().to_owned());
-        assert_eq!(outcome, expected.map(str::to_owned).map_err(str::to_owned), "{name} = {values:?}");
+        assert_eq!(
+            outcome,
+            expected.map(str::to_owned).map_err(str::to_owned),
+            "{name} = {values:?}"
+        );
     }
 
     #[test]
@@ -904,19 +917,41 @@ mod tests {
         check(
             "statement_timeout",
             &["-1s"],
-            Err("-1000 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)"),
+            Err(
+                "-1000 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)",
+            ),
         );
-        check("statement_timeout", &["1 x"], Err("invalid value for parameter \"statement_timeout\": \"1 x\""));
+        check(
+            "statement_timeout",
+            &["1 x"],
+            Err("invalid value for parameter \"statement_timeout\": \"1 x\""),
+        );
         check("datestyle", &["foo"], Err("invalid value for parameter \"DateStyle\": \"foo\""));
         check("intervalstyle", &["x"], Err("invalid value for parameter \"intervalstyle\": \"x\""));
-        check("default_transaction_read_only", &["x"], Err("parameter \"default_transaction_read_only\" requires a Boolean value"));
+        check(
+            "default_transaction_read_only",
+            &["x"],
+            Err("parameter \"default_transaction_read_only\" requires a Boolean value"),
+        );
         check("nosuch", &["x"], Err("unrecognized configuration parameter \"nosuch\""));
         check("server_version", &["x"], Err("parameter \"server_version\" cannot be changed"));
-        check("max_connections", &["5"], Err("parameter \"max_connections\" cannot be changed without restarting the server"));
+        check(
+            "max_connections",
+            &["5"],
+            Err("parameter \"max_connections\" cannot be changed without restarting the server"),
+        );
         check("timezone", &["a", "b"], Err("SET timezone takes only one argument"));
         check("client_encoding", &["latin1"], Err("client_encoding \"latin1\" is not supported"));
-        check("client_encoding", &["x"], Err("invalid value for parameter \"client_encoding\": \"x\""));
-        check("transform_null_equals", &["on"], Err("parameter \"transform_null_equals\" cannot be set to \"on\""));
+        check(
+            "client_encoding",
+            &["x"],
+            Err("invalid value for parameter \"client_encoding\": \"x\""),
+        );
+        check(
+            "transform_null_equals",
+            &["on"],
+            Err("parameter \"transform_null_equals\" cannot be set to \"on\""),
+        );
         check("role", &["bob"], Err("cannot change to role \"bob\""));
     }
 

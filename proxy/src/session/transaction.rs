@@ -158,7 +158,10 @@ impl Transaction {
 
     /// Starts anew, in `state`, with nobody taking part.
     pub(crate) fn start(&mut self, state: State, modes: Modes, settings: Layers, now_us: i64) {
-        debug_assert!(self.participants.is_empty(), "the last transaction has let go of its shards");
+        debug_assert!(
+            self.participants.is_empty(),
+            "the last transaction has let go of its shards"
+        );
         *self = Self {
             state,
             modes,
@@ -285,9 +288,10 @@ impl Transaction {
     }
 
     fn find_savepoint(&self, name: &str) -> Result<usize, PgError> {
-        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
-            PgError::new("3B001", format!("savepoint \"{name}\" does not exist"))
-        })
+        self.savepoints
+            .iter()
+            .rposition(|savepoint| savepoint.name == name)
+            .ok_or_else(|| PgError::new("3B001", format!("savepoint \"{name}\" does not exist")))
     }
 
     pub(crate) fn written(&self) -> impl Iterator<Item = &ShardRef> {
@@ -387,9 +391,7 @@ impl Participants for Enlistment<'_> {
             // What a pipeline or string holds is committed as one statement on several shards would be, but a transaction
             // that has written does not take in further shards.
             State::Implicit => !before.is_empty() && widens,
-            State::Open | State::Failed => {
-                (!before.is_empty() && widens) || self.writes.len() > 1
-            }
+            State::Open | State::Failed => (!before.is_empty() && widens) || self.writes.len() > 1,
         };
         if refused {
             return Err(PgError::unsupported(

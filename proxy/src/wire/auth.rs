@@ -102,11 +102,9 @@ async fn try_accept(
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     };
     let Some(user) = get("user") else {
-        return Err(Report::fatal(
-            "28000",
-            "no PostgreSQL user name specified in startup packet",
-        )
-        .into());
+        return Err(
+            Report::fatal("28000", "no PostgreSQL user name specified in startup packet").into()
+        );
     };
     let database = get("database").unwrap_or(user);
     if get("replication").is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0")) {
@@ -124,7 +122,9 @@ async fn try_accept(
     let superuser = authenticate(proxy, reader, writer, user, peer).await?;
     writer.authentication(0, &[]);
     if proxy.cluster.snapshot().database(database).is_none() {
-        return Err(Report::fatal("3D000", format!("database \"{database}\" does not exist")).into());
+        return Err(
+            Report::fatal("3D000", format!("database \"{database}\" does not exist")).into()
+        );
     }
 
     let running = Arc::new(Running::default());
@@ -143,7 +143,10 @@ async fn try_accept(
             name if name.starts_with("_pq_.") => Ok(()),
             name => settings.set_initial(name, value),
         };
-        outcome.map_err(|error| Report { severity: crate::sqlstate::Severity::Fatal, ..(&error).into() })?;
+        outcome.map_err(|error| Report {
+            severity: crate::sqlstate::Severity::Fatal,
+            ..(&error).into()
+        })?;
     }
     let session = Session::new(
         Arc::clone(&proxy.cluster),
@@ -318,9 +321,7 @@ async fn authenticate(
     let verifier = match (role, verifier) {
         (Some(role), None) if is_local => return Ok(role.superuser),
         (None, _) if is_local => {
-            return Err(
-                Report::fatal("28000", format!("role \"{user}\" does not exist")).into()
-            );
+            return Err(Report::fatal("28000", format!("role \"{user}\" does not exist")).into());
         }
         (_, Some(verifier)) => Verifier::parse(verifier).unwrap_or_else(Verifier::mock),
         (_, None) => Verifier::mock(),
@@ -368,12 +369,8 @@ async fn read_password(reader: &mut Reader) -> Result<bytes::Bytes, Refusal> {
     if !reader.at_least(5).await? {
         return Err(Refusal::Silent);
     }
-    let length = u32::from_be_bytes([
-        reader.input[1],
-        reader.input[2],
-        reader.input[3],
-        reader.input[4],
-    ]);
+    let length =
+        u32::from_be_bytes([reader.input[1], reader.input[2], reader.input[3], reader.input[4]]);
     if reader.input[0] != b'p' {
         return Err(Report::fatal(
             "08P01",

@@ -249,8 +249,7 @@ impl Writer {
 
     /// ErrorResponse or NoticeResponse.
     pub fn report(&mut self, report: &Report) {
-        let kind =
-            if report.severity >= crate::sqlstate::Severity::Error { b'E' } else { b'N' };
+        let kind = if report.severity >= crate::sqlstate::Severity::Error { b'E' } else { b'N' };
         self.message(kind, |out| {
             let mut field = |kind: u8, value: Option<&str>| {
                 if let Some(value) = value {

@@ -212,8 +212,8 @@ impl Body {
 
     /// A string that ends with a zero byte.
     pub(crate) fn string(&mut self) -> Result<String, PgError> {
-        let end = memchr(&self.0)
-            .ok_or_else(|| PgError::new("08P01", "invalid string in message"))?;
+        let end =
+            memchr(&self.0).ok_or_else(|| PgError::new("08P01", "invalid string in message"))?;
         let text = self.0.split_to(end);
         self.0.advance(1);
         utf8(&text).map(str::to_owned)
@@ -265,10 +265,9 @@ impl Body {
         match kind {
             b'S' => Ok(Target::Statement(name)),
             b'P' => Ok(Target::Portal(name)),
-            other => Err(PgError::new(
-                "08P01",
-                format!("invalid {message} message subtype {other}"),
-            )),
+            other => {
+                Err(PgError::new("08P01", format!("invalid {message} message subtype {other}")))
+            }
         }
     }
 
@@ -316,9 +315,7 @@ mod tests {
         let outcome = match take_frame(&mut input) {
             Err(error) => Err(error.to_string()),
             Ok(None) => Ok(None),
-            Ok(Some(frame)) => {
-                frame.decode().map(Some).map_err(|error| error.message().to_owned())
-            }
+            Ok(Some(frame)) => frame.decode().map(Some).map_err(|error| error.message().to_owned()),
         };
         assert_eq!(outcome, expected.map_err(str::to_owned), "for {bytes:?}");
     }

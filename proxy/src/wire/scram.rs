@@ -146,9 +146,8 @@ impl Exchange {
     /// # Errors
     /// See [`Failure`].
     pub fn finish(self, message: &str) -> Result<String, Failure> {
-        let (without_proof, proof) = message
-            .rsplit_once(",p=")
-            .ok_or(Failure::Malformed("The message has no proof."))?;
+        let (without_proof, proof) =
+            message.rsplit_once(",p=").ok_or(Failure::Malformed("The message has no proof."))?;
         let mut fields = without_proof.split(',');
         if fields.next().and_then(|field| field.strip_prefix("c=")) != Some(&self.binding) {
             return Err(Failure::Malformed("The channel binding does not match."));
@@ -180,8 +179,7 @@ impl Exchange {
 }
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Key {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
     for part in parts {
         mac.update(part);
     }

@@ -88,10 +88,8 @@ impl Client {
         let typed = Arc::clone(self.session.settings.typed());
         let in_block = self.session.status() != b'I';
         let (time, expired) = if in_block {
-            let report = Report::fatal(
-                "25P03",
-                "terminating connection due to idle-in-transaction timeout",
-            );
+            let report =
+                Report::fatal("25P03", "terminating connection due to idle-in-transaction timeout");
             (typed.idle_in_transaction_timeout, report)
         } else {
             let report =
