@@ -9,13 +9,16 @@ use dataman_metadata::id::ShardId;
 use dataman_metadata::schema::Placement;
 use dataman_metadata::sharding::shard_of;
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::node::{NodeConnection, NodeStatement, Parameters, ResultFormats};
+use dataman_node_protocol::node::{
+    NodeConnection, NodeStatement, Parameters, ResultFormats, StatementContext,
+};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_node_protocol::record::{Batch, Format};
 use dataman_pg::expr::Constant;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, Value};
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use super::open::{Compiled, Run};
 use super::parameters::encode;
@@ -69,8 +72,11 @@ impl<'a> Run<'a> {
             work.push(ShardInsert { shard, connection, statement, places, rows });
         }
         let formats = ResultFormats { formats: self.execution.formats.formats.clone() };
-        let done =
-            join_all(work.into_iter().map(|work| work.run(self, batch_rows, &formats))).await;
+        let (context, cancel) = (self.execution.context, self.execution.cancel);
+        let done = join_all(
+            work.into_iter().map(|work| work.run(context, cancel, batch_rows, &formats)),
+        )
+        .await;
         let mut inserted = Inserted::default();
         let mut failure = None;
         for (place, outcome) in done.into_iter().enumerate() {
@@ -329,7 +335,13 @@ struct Outcome {
 }
 
 impl ShardInsert {
-    async fn run(self, run: &Run<'_>, batch_rows: usize, formats: &ResultFormats) -> Outcome {
+    async fn run(
+        self,
+        context: &StatementContext,
+        cancel: &CancellationToken,
+        batch_rows: usize,
+        formats: &ResultFormats,
+    ) -> Outcome {
         let mut outcome = Outcome {
             shard: self.shard,
             connection: None,
@@ -344,11 +356,11 @@ impl ShardInsert {
             let parameters = Parameters { formats: vec![Format::Binary; values.len()], values };
             let mut stream = connection
                 .execute(
-                    run.execution.context,
+                    context,
                     &self.statement,
                     &parameters,
                     formats,
-                    run.execution.cancel,
+                    cancel,
                 )
                 .await;
             loop {

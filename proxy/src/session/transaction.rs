@@ -360,7 +360,7 @@ pub(crate) struct Enlistment<'a> {
     pub(crate) portals: &'a mut Portals,
     pub(crate) context: &'a StatementContext,
     /// Whether the statement's connections are in transactions: always in a block, and outside when several shards are
-    /// written.
+    /// written, or one by several node queries.
     pub(crate) transactional: bool,
     /// The shards that the statement writes.
     pub(crate) writes: Vec<ShardRef>,
@@ -402,7 +402,7 @@ impl Participants for Enlistment<'_> {
             )
             .into());
         }
-        if self.transaction.state == State::Statement && self.writes.len() > 1 {
+        if self.writes.len() > 1 || access == Access::WriteTogether {
             self.transactional = true;
         }
         Ok(())

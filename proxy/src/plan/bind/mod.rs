@@ -27,6 +27,7 @@ use crate::plan::PlanContext;
 
 pub use parameter::{Internal, Parameters};
 pub use types::SnapshotTypes;
+pub(crate) use types::type_by_name;
 pub use write::InsertRows;
 
 pub(crate) use from::collection_source as source_of;
