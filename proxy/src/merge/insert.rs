@@ -73,10 +73,9 @@ impl<'a> Run<'a> {
         }
         let formats = ResultFormats { formats: self.execution.formats.formats.clone() };
         let (context, cancel) = (self.execution.context, self.execution.cancel);
-        let done = join_all(
-            work.into_iter().map(|work| work.run(context, cancel, batch_rows, &formats)),
-        )
-        .await;
+        let done =
+            join_all(work.into_iter().map(|work| work.run(context, cancel, batch_rows, &formats)))
+                .await;
         let mut inserted = Inserted::default();
         let mut failure = None;
         for (place, outcome) in done.into_iter().enumerate() {
@@ -354,15 +353,8 @@ impl ShardInsert {
         for rows in self.rows.chunks(batch_rows) {
             let values: Vec<Option<Bytes>> = rows.iter().flatten().cloned().collect();
             let parameters = Parameters { formats: vec![Format::Binary; values.len()], values };
-            let mut stream = connection
-                .execute(
-                    context,
-                    &self.statement,
-                    &parameters,
-                    formats,
-                    cancel,
-                )
-                .await;
+            let mut stream =
+                connection.execute(context, &self.statement, &parameters, formats, cancel).await;
             loop {
                 match stream.next().await {
                     Ok(Some(batch)) => outcome.batches.push(batch),
