@@ -262,12 +262,31 @@ impl<'q> Lowering<'q> {
         word: &str,
         empty: &str,
     ) -> Result<(), NodeError> {
-        if args.is_empty() {
+        self.joined(args, word, empty, &mut |lowering, arg| lowering.expr(arg))
+    }
+
+    /// `(a AND b AND …)`; a long list as a balanced tree, for databases bound the depth of an expression.
+    pub(super) fn joined<T>(
+        &mut self,
+        parts: &'q [T],
+        word: &str,
+        empty: &str,
+        write: &mut dyn FnMut(&mut Self, &'q T) -> Result<(), NodeError>,
+    ) -> Result<(), NodeError> {
+        const FLAT: usize = 64;
+        if parts.is_empty() {
             self.push(empty);
             return Ok(());
         }
         self.push("(");
-        self.list(args, word, |lowering, arg| lowering.expr(arg))?;
+        if parts.len() <= FLAT {
+            self.list(parts, word, write)?;
+        } else {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            self.joined(left, word, empty, write)?;
+            self.push(word);
+            self.joined(right, word, empty, write)?;
+        }
         self.push(")");
         Ok(())
     }

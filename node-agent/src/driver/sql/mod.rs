@@ -19,6 +19,7 @@ pub(crate) use write::reads_source;
 
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::query::{NodeQuery, Select, Target};
+use dataman_pg::Expr;
 
 /// The language to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,28 @@ pub enum Dialect {
 /// `0A000` for what the dialect cannot say, and for the short form, which the agent has to bind first; definitions are
 /// lowered by [`define`] and, for SQLite, by its driver.
 pub fn lower(query: &NodeQuery, dialect: Dialect, parameters: usize) -> Result<String, NodeError> {
+    let lowered = lower_with_expressions(query, dialect, parameters)?;
+    debug_assert!(dialect == Dialect::Sqlite || lowered.expressions.is_empty());
+    Ok(lowered.text)
+}
+
+/// A statement's text and the expressions that it names by number (SQLite only, see [`native`]).
+pub struct Lowered {
+    /// The text.
+    pub text: String,
+    /// Name (`#1`) and expression.
+    pub expressions: Vec<(String, Expr)>,
+}
+
+/// As [`lower`], with the expressions that the text names.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_with_expressions(
+    query: &NodeQuery,
+    dialect: Dialect,
+    parameters: usize,
+) -> Result<Lowered, NodeError> {
     let mut lowering = Lowering::new(dialect);
     match query {
         NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => lowering.select(select, &[])?,
@@ -56,7 +79,8 @@ pub fn lower(query: &NodeQuery, dialect: Dialect, parameters: usize) -> Result<S
             return Err(NodeError::unsupported("a definition is not one statement"));
         }
     }
-    Ok(lowering.out)
+    let expressions = std::mem::take(&mut lowering.expressions);
+    Ok(Lowered { text: lowering.out, expressions })
 }
 
 /// What a statement's source names become in SQL.
@@ -79,6 +103,8 @@ pub(crate) struct Lowering<'q> {
     qualifiers: Vec<(String, Qualifier)>,
     /// The columns of the common table expressions in scope.
     common: Vec<(&'q str, &'q [String])>,
+    /// Expressions that the text names by number.
+    expressions: Vec<(String, Expr)>,
 }
 
 impl<'q> Lowering<'q> {
@@ -89,6 +115,7 @@ impl<'q> Lowering<'q> {
             subqueries: Vec::new(),
             qualifiers: Vec::new(),
             common: Vec::new(),
+            expressions: Vec::new(),
         }
     }
 

@@ -4,10 +4,13 @@
 //! - *native* where SQLite's own operator means exactly PostgreSQL's on the [`stored`] forms: comparisons within a family,
 //!   AND, OR, NOT, IS, CASE, COALESCE, IN over listed values, subqueries;
 //! - *computed*: the whole expression travels as JSON to the registered function `dm`, which evaluates it with dataman-pg
-//!   over the fields, parameters and aggregates in it: `dm('{"call":…}', "@t"."a", ?1)`.
+//!   over the fields, parameters and aggregates in it: `dm('{"call":…}', "@t"."a", ?1)`; a deeply nested one stays with the
+//!   statement and is named by a number.
 //!
 //! Aggregates are registered functions over dataman-pg's accumulators, one name for each aggregate and argument types
 //! ([`aggregate_name`]), so that a name alone says what to register.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataman_node_protocol::NodeError;
 use dataman_pg::expr::{
@@ -31,6 +34,16 @@ pub enum Form {
     Computed,
     /// Not at all.
     None,
+}
+
+/// Deeper expressions are named by number instead of written out: JSON that is read back may not nest without bound. The
+/// others are written, so that an expression in a query is the same text as in an index.
+const WRITTEN_DEPTH: usize = 16;
+
+fn depth(expr: &Expr) -> usize {
+    let mut deepest = 0;
+    expr.for_each_child(&mut |child| deepest = deepest.max(depth(child)));
+    deepest + 1
 }
 
 /// Functions whose answer is the session's, which the agent does not know, or which act.
@@ -541,9 +554,19 @@ impl<'q> Lowering<'q> {
     }
 
     fn call_computed(&mut self, body: &Expr, args: &[&'q Expr]) -> Result<(), NodeError> {
-        let json = serde_json::to_string(body).map_err(|error| {
-            NodeError::statement("XX000", format!("an expression cannot be written: {error}"))
-        })?;
+        let json = if depth(body) > WRITTEN_DEPTH {
+            let known = self.expressions.iter().find(|(_, known)| known == body);
+            let name = known.map(|(name, _)| name.clone()).unwrap_or_else(|| {
+                static NEXT: AtomicU64 = AtomicU64::new(1);
+                format!("#{}", NEXT.fetch_add(1, Ordering::Relaxed))
+            });
+            self.expressions.push((name.clone(), body.clone()));
+            name
+        } else {
+            serde_json::to_string(body).map_err(|error| {
+                NodeError::statement("XX000", format!("an expression cannot be written: {error}"))
+            })?
+        };
         self.push(if is_volatile(body) { "dm_volatile(" } else { "dm(" });
         self.push(&literal(&json));
         for arg in args {

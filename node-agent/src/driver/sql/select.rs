@@ -536,14 +536,7 @@ impl<'q> Lowering<'q> {
             Condition::All(parts) => (parts, " AND ", "true"),
             Condition::Any(parts) => (parts, " OR ", "false"),
         };
-        if parts.is_empty() {
-            self.push(empty);
-            return Ok(());
-        }
-        self.push("(");
-        self.list(parts, word, |lowering, part| lowering.condition(part))?;
-        self.push(")");
-        Ok(())
+        self.joined(parts, word, empty, &mut |lowering, part| lowering.condition(part))
     }
 
     /// An expression with the collation that compares its stored form, where it needs one.

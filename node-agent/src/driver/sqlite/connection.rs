@@ -156,8 +156,11 @@ impl NodeConnection for SqliteConnection {
         let transaction = self.transaction.as_mut().ok_or_else(no_transaction)?;
         let place = transaction.place(name)?;
         transaction.savepoints.truncate(place + 1);
+        // If SQLite has rolled everything back by itself there is nothing to go back to.
+        transaction.failed = true;
+        transaction.run_writing(format!("ROLLBACK TO {}", savepoint_name(place))).await?;
         transaction.failed = false;
-        transaction.run_writing(format!("ROLLBACK TO {}", savepoint_name(place))).await
+        Ok(())
     }
 
     async fn release(&mut self, name: &str) -> Result<(), NodeError> {
@@ -211,7 +214,10 @@ async fn close(transaction: Transaction, word: &'static str) -> Result<(), NodeE
     for mut held in transaction.held {
         blocking(move || {
             let session = held.lease.session()?;
-            session.run_cached(word)?;
+            // Some failures have made SQLite roll back by itself.
+            if word == "COMMIT" || !session.connection.is_autocommit() {
+                session.run_cached(word)?;
+            }
             if held.defined {
                 if word == "COMMIT" {
                     held.lease.instance().changed();
@@ -301,10 +307,15 @@ impl SqliteConnection {
                 if writes { instance.write(&stop).await? } else { instance.read(&stop).await? };
             return blocking(move || {
                 let session = lease.session()?;
-                let end = if writes { job.run_alone(session) } else { job.run(session) }?;
+                if !writes {
+                    return job.read(session);
+                }
+                let (end, batches) = job.run_alone(session)?;
                 if defines {
                     lease.instance().changed();
                 }
+                drop(lease);
+                job.hand_on(batches);
                 Ok(end)
             })
             .await;
@@ -327,7 +338,7 @@ impl SqliteConnection {
                 let lease = instance.read(&stop).await?;
                 if !snapshot || instance.name().is_empty() {
                     let mut lease = lease;
-                    return blocking(move || job.run(lease.session()?)).await;
+                    return blocking(move || job.read(lease.session()?)).await;
                 }
                 Held { lease, permit: None, writing: false, defined: false }
             }
@@ -367,7 +378,12 @@ impl SqliteConnection {
                     held.writing = true;
                 }
                 held.defined |= defines;
-                if writes { job.run_within(session) } else { job.run(session) }
+                if !writes {
+                    return job.read(session);
+                }
+                let (end, batches) = job.run_within(session)?;
+                job.hand_on(batches);
+                Ok(end)
             })();
             Ok((held, result))
         })
@@ -428,33 +444,58 @@ struct Job {
 }
 
 impl Job {
-    fn run(self, session: &mut Session) -> Result<End, NodeError> {
-        let Request { statement, parameters, formats, stop, sender, .. } = self.request;
-        session.begin_statement(self.context, stop.clone());
+    /// Runs a read, handing its batches on as they come.
+    fn read(&self, session: &mut Session) -> Result<End, NodeError> {
+        self.run(session).map(|(end, _)| end)
+    }
+
+    fn run(&self, session: &mut Session) -> Result<(End, Vec<Batch>), NodeError> {
+        let stop = &self.request.stop;
+        session.begin_statement(
+            self.context.clone(),
+            self.prepared.expressions.clone(),
+            stop.clone(),
+        );
         let handle = tokio::runtime::Handle::current();
-        let execution =
-            Execution { statement, prepared: self.prepared, parameters, formats: formats.formats };
+        let execution = Execution {
+            statement: self.request.statement.clone(),
+            prepared: self.prepared.clone(),
+            parameters: self.request.parameters.clone(),
+            formats: self.request.formats.formats.clone(),
+        };
         let mut emit = |batch: Batch| {
             handle.block_on(async {
                 tokio::select! {
                     biased; // a cancelled statement hands on nothing more
                     () = stop.cancelled() => Err(NodeError::cancelled()),
-                    sent = sender.send(batch) => sent.map_err(|_| NodeError::cancelled()),
+                    sent = self.request.sender.send(batch) => {
+                        sent.map_err(|_| NodeError::cancelled())
+                    }
                 }
             })
         };
-        let affected = execution.run(session, &mut emit);
+        let done = execution.run(session, &mut emit);
         // Whatever runs next on this session is no part of the statement.
-        session.begin_statement(Arc::new(Context::default()), CancellationToken::new());
-        Ok(End { affected: affected? })
+        session.begin_statement(Arc::default(), Arc::default(), CancellationToken::new());
+        let (affected, batches) = done?;
+        Ok((End { affected }, batches))
+    }
+
+    /// Hands on the rows of a write that has been carried out. A cancel comes too late for it.
+    fn hand_on(&self, batches: Vec<Batch>) {
+        for batch in batches {
+            if self.request.sender.blocking_send(batch).is_err() {
+                return;
+            }
+        }
     }
 
     /// Runs a write in a transaction of its own.
-    fn run_alone(self, session: &mut Session) -> Result<End, NodeError> {
+    fn run_alone(&self, session: &mut Session) -> Result<(End, Vec<Batch>), NodeError> {
         session.run_cached("BEGIN IMMEDIATE")?;
-        let result = self.run(session).and_then(|end| {
+        let result = self.run(session).and_then(|done| {
             session.run_cached("COMMIT")?;
-            Ok(end)
+            Ok(done)
         });
         if result.is_err() && !session.connection.is_autocommit() {
             // A definition may be undone with it.
@@ -465,7 +506,7 @@ impl Job {
     }
 
     /// Runs a write so that its failure undoes only itself.
-    fn run_within(self, session: &mut Session) -> Result<End, NodeError> {
+    fn run_within(&self, session: &mut Session) -> Result<(End, Vec<Batch>), NodeError> {
         let defines = matches!(self.prepared.work, Work::Define);
         session.run_cached("SAVEPOINT dm_statement")?;
         let result = self.run(session);

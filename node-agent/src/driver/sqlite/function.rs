@@ -41,6 +41,18 @@ pub(super) struct Computed {
     arguments: Vec<TypeId>,
 }
 
+impl Computed {
+    /// Compiles an expression whose inputs are columns by place.
+    ///
+    /// # Errors
+    /// `0A000` for what is not computed.
+    pub(super) fn new(expr: &Expr) -> dataman_pg::Result<Self> {
+        let mut arguments = Vec::new();
+        argument_types(expr, &mut arguments);
+        Ok(Self { evaluator: Evaluator::compile(expr, &|_| None)?, arguments })
+    }
+}
+
 /// How many compiled expressions a connection remembers; beyond, it forgets them all and begins anew.
 const COMPUTED_MAX: usize = 512;
 
@@ -211,8 +223,11 @@ fn compile(shared: &Shared, json: ValueRef<'_>) -> Result<Arc<Computed>, Error> 
     let StoredRef::Text(json) = borrowed(json)? else {
         return Err(raise(shared, PgError::internal("dm needs an expression")));
     };
-    if let Some(found) = lock(shared).computed.get(json) {
-        return Ok(found.clone());
+    {
+        let state = lock(shared);
+        if let Some(found) = state.expressions.get(json).or_else(|| state.computed.get(json)) {
+            return Ok(found.clone());
+        }
     }
     let expr: Expr = serde_json::from_str(json)
         .map_err(|error| raise(shared, PgError::internal(format!("bad expression: {error}"))))?;

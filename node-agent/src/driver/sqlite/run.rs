@@ -1,6 +1,6 @@
 //! One statement on one session, on a blocking thread.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dataman_node_protocol::NodeError;
@@ -16,11 +16,11 @@ use rusqlite::hooks::Action;
 use super::constraint::settle;
 use super::define::define;
 use super::error::classify;
-use super::function::Bound;
+use super::function::{Bound, Computed};
 use super::session::{Session, lock};
 use super::value::{RowWriter, read_parameter};
 use crate::driver::sql::stored::Stored;
-use crate::driver::sql::{Dialect, lower, reads_source};
+use crate::driver::sql::{Dialect, lower_with_expressions, reads_source};
 
 /// What the driver made of a statement.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) columns: Option<Vec<ColumnDescription>>,
     /// What it does.
     pub(super) work: Work,
+    /// Expressions that its text names by number.
+    pub(super) expressions: Arc<HashMap<String, Arc<Computed>>>,
 }
 
 /// The kinds of statement.
@@ -61,10 +63,18 @@ impl Prepared {
     /// `0A000` for what SQLite cannot carry out.
     pub(super) fn new(query: &NodeQuery) -> Result<Self, NodeError> {
         let mut instances = HashSet::new();
+        let mut expressions = HashMap::new();
+        let mut lower = |query: &NodeQuery| -> Result<String, NodeError> {
+            let lowered = lower_with_expressions(query, Dialect::Sqlite, 0)?;
+            for (name, expr) in lowered.expressions {
+                expressions.insert(name, Arc::new(Computed::new(&expr)?));
+            }
+            Ok(lowered.text)
+        };
         let (columns, work) = match query {
             NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
                 select_instances(select, &mut instances);
-                let text = lower(query, Dialect::Sqlite, 0)?;
+                let text = lower(query)?;
                 let columns = columns_of(&select.fields)?;
                 (Some(columns), Work::Read { text, locking: select.lock.is_some() })
             }
@@ -74,28 +84,28 @@ impl Prepared {
                 if let Records::Query(query) = &insert.records {
                     select_instances(query, &mut instances);
                 }
-                (returned(&insert.returning)?, write(query, "INSERT")?)
+                (returned(&insert.returning)?, Work::Write { text: lower(query)?, verb: "INSERT" })
             }
             NodeQuery::Update(update) => {
                 add(&update.target, &mut instances);
                 each_select(&update.subqueries, &mut instances);
                 update.source.iter().for_each(|source| source_instances(source, &mut instances));
                 check_returning(&update.returning, &update.source)?;
-                (returned(&update.returning)?, write(query, "UPDATE")?)
+                (returned(&update.returning)?, Work::Write { text: lower(query)?, verb: "UPDATE" })
             }
             NodeQuery::Delete(delete) => {
                 add(&delete.target, &mut instances);
                 each_select(&delete.subqueries, &mut instances);
                 delete.source.iter().for_each(|source| source_instances(source, &mut instances));
                 check_returning(&delete.returning, &delete.source)?;
-                (returned(&delete.returning)?, write(query, "DELETE")?)
+                (returned(&delete.returning)?, Work::Write { text: lower(query)?, verb: "DELETE" })
             }
             NodeQuery::Define(definition) => {
                 instances.insert(definition_instance(definition)?);
                 (None, Work::Define)
             }
             NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
-                return Err(lower(query, Dialect::Sqlite, 0)
+                return Err(lower(query)
                     .err()
                     .unwrap_or_else(|| NodeError::unsupported("not a query for SQLite")));
             }
@@ -105,12 +115,8 @@ impl Prepared {
         if instances.next().is_some() {
             return Err(NodeError::unsupported("a query reads one shard instance"));
         }
-        Ok(Self { instance, columns, work })
+        Ok(Self { instance, columns, work, expressions: Arc::new(expressions) })
     }
-}
-
-fn write(query: &NodeQuery, verb: &'static str) -> Result<Work, NodeError> {
-    Ok(Work::Write { text: lower(query, Dialect::Sqlite, 0)?, verb })
 }
 
 fn check_returning(fields: &[OutputField], sources: &[Source]) -> Result<(), NodeError> {
@@ -201,30 +207,31 @@ pub(super) struct Execution {
 }
 
 impl Execution {
-    /// Runs it; `emit` is given each batch and may wait. Answers the number of records.
+    /// Runs it; `emit` is given each batch of a read and may wait. Answers the number of records.
     ///
-    /// A write's rows are given out when all of them have been written, so that no reader's pace holds the file's one writer.
+    /// A write's rows come back as a whole, to be given out when its locks are gone: no reader's pace holds the file's one
+    /// writer. (SQLite itself keeps them in memory until the write has ended.)
     pub(super) fn run(
         &self,
         session: &mut Session,
         emit: &mut dyn FnMut(Batch) -> Result<(), NodeError>,
-    ) -> Result<u64, NodeError> {
-        match &self.prepared.work {
-            Work::Read { text, .. } => self.read(session, text, emit),
+    ) -> Result<(u64, Vec<Batch>), NodeError> {
+        let mut batches = Vec::new();
+        let affected = match &self.prepared.work {
+            Work::Read { text, .. } => self.read(session, text, emit)?,
             Work::Write { text, .. } => {
-                let mut batches = Vec::new();
                 let affected = self.write(session, text, &mut batches)?;
                 settle(session)?;
-                batches.into_iter().try_for_each(emit)?;
-                Ok(affected)
+                affected
             }
             Work::Define => {
                 if let NodeQuery::Define(definition) = &self.statement.query {
                     define(session, definition)?;
                 }
-                Ok(0)
+                0
             }
-        }
+        };
+        Ok((affected, batches))
     }
 
     fn writer(&self) -> Result<RowWriter, NodeError> {

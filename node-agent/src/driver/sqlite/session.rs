@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) stop: CancellationToken,
     /// Compiled expressions by their JSON.
     pub(super) computed: HashMap<String, Arc<Computed>>,
+    /// The expressions that the statement's text names by number.
+    pub(super) expressions: Arc<HashMap<String, Arc<Computed>>>,
     /// While an INSERT … ON CONFLICT DO UPDATE runs: the records that it has inserted or updated.
     pub(super) touched: Option<HashSet<i64>>,
     /// Such a record came up again.
@@ -114,6 +116,7 @@ impl Session {
             events: Vec::new(),
             stop: CancellationToken::new(),
             computed: HashMap::new(),
+            expressions: Arc::default(),
             touched: None,
             touched_twice: false,
         }));
@@ -165,8 +168,14 @@ impl Session {
     }
 
     /// Makes ready for a statement.
-    pub(super) fn begin_statement(&self, context: Arc<Context>, stop: CancellationToken) {
+    pub(super) fn begin_statement(
+        &self,
+        context: Arc<Context>,
+        expressions: Arc<HashMap<String, Arc<Computed>>>,
+        stop: CancellationToken,
+    ) {
         let mut state = lock(&self.shared);
+        state.expressions = expressions;
         state.context = context;
         state.stop = stop;
         state.error = None;
