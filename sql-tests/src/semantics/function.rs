@@ -35,7 +35,9 @@ pub async fn compare(
         {
             continue;
         }
-        for function in catalog::functions().iter().filter(|f| f.source == source && f.kind == 'f')
+        for function in catalog::functions()
+            .iter()
+            .filter(|f| f.source == source && f.kind == 'f' && f.volatility != 'v')
         {
             // A function's cases are the same whichever others are tried.
             let mut rng = StdRng::seed_from_u64(effort.seed ^ u64::from(function.id.0));
@@ -79,13 +81,6 @@ fn cases_of(
         let sql = format!("pg_catalog.\"{}\"({})", function.name, literals.join(", "));
         let ours = match resolve(function, exprs) {
             Err(error) => Answer::from_error(&error),
-            Ok(resolved) if resolved.function.id != function.id => {
-                let id = resolved.function.id.0;
-                Answer::Error {
-                    sqlstate: "OTHER".to_owned(),
-                    message: format!("function {id} is called"),
-                }
-            }
             Ok(resolved) => match our_answer(&call(resolved), context) {
                 None => return cases,
                 Some(answer) => answer,

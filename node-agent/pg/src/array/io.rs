@@ -79,14 +79,14 @@ pub fn input(text: &str, element: TypeRef, context: &Context) -> Result<Value> {
             return Err(malformed()
                 .with_detail("Array value must start with \"{\" or dimension information."));
         }
-        dimensions = measure(body.as_bytes(), text)?
+        dimensions = measure(body.as_bytes(), body)?
             .into_iter()
             .map(|length| Dimension { length, lower: 1 })
             .collect();
     } else {
         let mismatch =
             || malformed().with_detail("Specified array dimensions do not match array contents.");
-        let measured = measure(body.as_bytes(), text)?;
+        let measured = measure(body.as_bytes(), body)?;
         if measured.len() != dimensions.len() {
             return Err(mismatch());
         }

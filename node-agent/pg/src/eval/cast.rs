@@ -22,6 +22,8 @@ pub(super) enum CastStep {
         implementation: Implementation,
         types: Vec<TypeId>,
         result: TypeId,
+        /// Another type of the same bits than the function's result, for `smallint` to `oid`.
+        target: TypeId,
         strict: bool,
         /// The modifier and whether the cast is explicit, for the functions that take them.
         extra: Vec<Value>,
@@ -93,7 +95,8 @@ impl CastStep {
         Some(Self::Function {
             implementation: registry::find(function.source)?,
             types: function.args.to_vec(),
-            result: target.id,
+            result: function.result,
+            target: target.id,
             strict: function.strict,
             extra,
         })
@@ -111,15 +114,17 @@ impl CastStep {
         match self {
             Self::Relabel(target) => Ok(relabel(value, *target)),
             _ if value.is_null() && self.is_strict() => Ok(Value::Null),
-            Self::Function { implementation, types, result, extra, .. } => {
+            Self::Function { implementation, types, result, target, extra, .. } => {
                 let call =
                     CallContext { context, arguments: types, result: *result, variadic: false };
-                if extra.is_empty() {
-                    return implementation(&call, &[value]);
-                }
-                let args: Vec<Value> =
-                    std::iter::once(value).chain(extra.iter().cloned()).collect();
-                implementation(&call, &args)
+                let value = if extra.is_empty() {
+                    implementation(&call, &[value])?
+                } else {
+                    let extra = extra.iter().cloned();
+                    let args: Vec<Value> = std::iter::once(value).chain(extra).collect();
+                    implementation(&call, &args)?
+                };
+                Ok(if result == target { value } else { relabel(value, *target) })
             }
             Self::InputOutput { source, target } => {
                 let mut out = Vec::new();

@@ -65,7 +65,7 @@ fn form(name: &str) -> Result<Form> {
 fn chr(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
     let code = int4(args, 0)?;
     let Ok(unsigned) = u32::try_from(code) else {
-        return Err(PgError::new("54000", "character number must be positive"));
+        return Err(PgError::new("22023", "character number must be positive"));
     };
     if code == 0 {
         return Err(PgError::new("54000", "null character not permitted"));
