@@ -187,14 +187,14 @@ impl Planner<'_> {
             }
             let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
             let split = aggregate::split(call.function, &types)?;
-            for (function, ty) in split.partials {
+            for partial in split.partials {
                 fields.push(Expr::Aggregate(Box::new(Aggregate {
-                    function,
-                    args: call.args.clone(),
+                    function: partial.function,
+                    args: (partial.args)(&call.args),
                     distinct: false,
                     order_by: Vec::new(),
                     filter: call.filter.clone(),
-                    ty,
+                    ty: partial.ty,
                 })));
             }
         }

@@ -260,20 +260,32 @@ impl Numeric {
         let scale = (SIGNIFICANT_DIGITS_MIN - (a.weight() * 2 + 1))
             .max(a.scale)
             .clamp(0, DISPLAY_SCALE_MAX);
-        // The root to `scale` digits is the integer root of the number with twice as many, then rounded.
-        let shift = scale * 2 - a.scale;
-        let (radicand, exact) = if shift >= 0 {
-            (a.unscaled * pow10(shift), true)
-        } else {
-            let (whole, rest) = a.unscaled.div_rem(&pow10(-shift));
-            (whole, rest.is_zero())
-        };
-        let root = radicand.sqrt();
-        let rest = radicand - &root * &root;
-        // (root + 1/2)² = root² + root + 1/4, so an integer rest above the root rounds up; a fraction below counts
-        // from a quarter on, and only a number with more than 2,000 digits after the point has one.
-        let up = rest > root || (!exact && rest == root && fraction_is_over_quarter(a, shift));
-        Self::checked(if up { root + 1 } else { root }, scale)
+        sqrt_finite(a, scale)
+    }
+
+    /// The square root of a number that is not negative, to as many digits as the number itself has.
+    ///
+    /// # Errors
+    /// `22003`.
+    pub(crate) fn sqrt_at_own_scale(&self) -> Result<Self> {
+        self.finite().map_or_else(|| Ok(self.clone()), |a| sqrt_finite(a, a.scale))
+    }
+
+    /// `dividend × 10^-scale / divisor` with a quotient's usual scale, of parts that need not fit the format.
+    ///
+    /// # Errors
+    /// `22012`, `22003`.
+    pub(crate) fn divide_exact_parts(
+        dividend: &BigInt,
+        scale: i64,
+        divisor: &BigInt,
+    ) -> Result<Self> {
+        if divisor.is_zero() {
+            return Err(PgError::division_by_zero());
+        }
+        let (a, b) = (Finite { unscaled: dividend, scale }, Finite { unscaled: divisor, scale: 0 });
+        let scale = quotient_scale(a, b);
+        Self::checked(quotient(a, b, scale, Rounding::HalfAway), scale)
     }
 
     /// `gcd(a, b)`.
@@ -357,6 +369,23 @@ impl Numeric {
     pub(super) fn to_f64_clamped(&self) -> f64 {
         self.to_string().parse().unwrap_or(f64::NAN)
     }
+}
+
+fn sqrt_finite(a: Finite<'_>, scale: i64) -> Result<Numeric> {
+    // The root to `scale` digits is the integer root of the number with twice as many, then rounded.
+    let shift = scale * 2 - a.scale;
+    let (radicand, exact) = if shift >= 0 {
+        (a.unscaled * pow10(shift), true)
+    } else {
+        let (whole, rest) = a.unscaled.div_rem(&pow10(-shift));
+        (whole, rest.is_zero())
+    };
+    let root = radicand.sqrt();
+    let rest = radicand - &root * &root;
+    // (root + 1/2)² = root² + root + 1/4, so an integer rest above the root rounds up; a fraction below counts from a
+    // quarter on, and only a number with more than 2,000 digits after the point has one.
+    let up = rest > root || (!exact && rest == root && fraction_is_over_quarter(a, shift));
+    Numeric::checked(if up { root + 1 } else { root }, scale)
 }
 
 /// The digits that `round` and `trunc` take, kept within what the format can have.

@@ -1,0 +1,127 @@
+//! Aggregates: whole, and split into a partial half that a shard's database computes and a final half that combines.
+
+mod collect;
+mod count;
+mod extreme;
+mod logic;
+mod moments;
+mod regression;
+mod split;
+mod sum;
+#[cfg(test)]
+mod tests;
+
+use crate::catalog::Function;
+use crate::context::{CallContext, Context};
+use crate::error::Result;
+use crate::expr::{Expr, FunctionId};
+use crate::types::{TypeId, TypeRef};
+use crate::value::Value;
+
+/// One group's running state of a whole aggregate.
+pub trait Accumulator: Send + std::fmt::Debug {
+    /// Takes one row's arguments (none for `count(*)`). The caller has applied FILTER, DISTINCT and ORDER BY; strictness
+    /// is the accumulator's own.
+    ///
+    /// # Errors
+    /// What PostgreSQL raises (`22003`, …).
+    fn accumulate(&mut self, call: &CallContext<'_>, args: &[Value]) -> Result<()>;
+
+    /// The aggregate's value.
+    ///
+    /// # Errors
+    /// What PostgreSQL raises.
+    fn finish(&self, call: &CallContext<'_>) -> Result<Value>;
+
+    /// The bytes this state holds beyond its own size, for the statement's memory bound.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Makes the state of an aggregate over arguments of the given (resolved) types, if it is computed here.
+pub fn accumulator(
+    function: FunctionId,
+    args: &[TypeId],
+    _context: &Context,
+) -> Option<Box<dyn Accumulator>> {
+    let aggregate = aggregate(function)?;
+    let argument = args.first().copied();
+    Some(match (aggregate.name, aggregate.args) {
+        ("count", _) => Box::new(count::Count::default()),
+        ("regr_count", _) => Box::new(count::PairCount::default()),
+        ("sum", [TypeId::INT2 | TypeId::INT4]) => Box::new(sum::ShortSum::default()),
+        ("sum", [TypeId::INT8]) => Box::new(sum::LongSum::sum()),
+        ("avg", [TypeId::INT2 | TypeId::INT4 | TypeId::INT8]) => Box::new(sum::LongSum::average()),
+        ("sum", [TypeId::NUMERIC]) => Box::new(sum::NumericSum::sum()),
+        ("avg", [TypeId::NUMERIC]) => Box::new(sum::NumericSum::average()),
+        ("sum", [TypeId::FLOAT4]) => Box::new(sum::SingleSum::default()),
+        ("sum", [TypeId::FLOAT8]) => Box::new(sum::DoubleSum::default()),
+        ("sum", [TypeId::INTERVAL]) => Box::new(sum::IntervalSum::sum()?),
+        ("avg", [TypeId::INTERVAL]) => Box::new(sum::IntervalSum::average()?),
+        (name, [TypeId::FLOAT4 | TypeId::FLOAT8]) if moments::Statistic::named(name).is_some() => {
+            Box::new(moments::FloatMoments::new(moments::Statistic::named(name)?))
+        }
+        (name, [TypeId::INT2 | TypeId::INT4 | TypeId::INT8 | TypeId::NUMERIC])
+            if moments::Statistic::named(name).is_some() =>
+        {
+            Box::new(moments::NumericMoments::new(moments::Statistic::named(name)?))
+        }
+        (name, [TypeId::FLOAT8, TypeId::FLOAT8]) => {
+            Box::new(regression::Regression::new(regression::Statistic::named(name)?))
+        }
+        ("min", [_]) if extreme::is_ordered(argument?) => Box::new(extreme::Extreme::least()),
+        ("max", [_]) if extreme::is_ordered(argument?) => Box::new(extreme::Extreme::greatest()),
+        (name, [_]) if logic::Logic::named(name).is_some() => Box::new(logic::Logic::named(name)?),
+        ("string_agg", _) => Box::new(collect::StringAggregate::default()),
+        ("array_agg", [TypeId::ANYARRAY]) => Box::new(collect::NestedArray::default()),
+        ("array_agg", _) => Box::new(collect::FlatArray::default()),
+        _ => return None,
+    })
+}
+
+/// The catalog's entry, if it is an aggregate.
+fn aggregate(function: FunctionId) -> Option<&'static Function> {
+    crate::catalog::function(function).filter(|function| function.kind == 'a')
+}
+
+/// How an aggregate splits over shards.
+#[derive(Debug)]
+pub struct Split {
+    /// What each shard computes under the same filter.
+    pub partials: Vec<Partial>,
+    /// Makes the state that combines the partials of one group.
+    pub combiner: fn() -> Box<dyn Combiner>,
+}
+
+/// An ordinary aggregate that a shard computes as a part of another.
+#[derive(Debug)]
+pub struct Partial {
+    /// The aggregate.
+    pub function: FunctionId,
+    /// Makes its arguments from those of the whole aggregate.
+    pub args: fn(&[Expr]) -> Vec<Expr>,
+    /// The type of its result.
+    pub ty: TypeRef,
+}
+
+/// One group's running state over partial results.
+pub trait Combiner: Send + std::fmt::Debug {
+    /// Takes one shard's partial results, in the order of [`Split::partials`].
+    ///
+    /// # Errors
+    /// What PostgreSQL raises.
+    fn combine(&mut self, partials: &[Value]) -> Result<()>;
+
+    /// The aggregate's value.
+    ///
+    /// # Errors
+    /// What PostgreSQL raises.
+    fn finish(&self) -> Result<Value>;
+}
+
+/// How the aggregate combines from partial halves, if it does exactly (floats: as PostgreSQL's own parallel aggregation
+/// does). Only for calls without DISTINCT and ORDER BY.
+pub fn split(function: FunctionId, args: &[TypeId]) -> Option<Split> {
+    split::split(aggregate(function)?, args)
+}
