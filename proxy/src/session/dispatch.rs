@@ -908,7 +908,7 @@ impl Session {
     // Transactions.
 
     /// Whether PostgreSQL would say that the statement is in a transaction block: after BEGIN, or with others in its string.
-    fn in_transaction_block(&self) -> bool {
+    pub(crate) fn in_transaction_block(&self) -> bool {
         matches!(self.transaction.state, State::Implicit | State::Open | State::Failed)
     }
 
@@ -1191,6 +1191,36 @@ fn type_name(ty: TypeId) -> syntax::TypeName {
             ..syntax::ObjectName::default()
         },
         ..syntax::TypeName::default()
+    }
+}
+
+/// A schema change as messages name it.
+fn define_command(define: &syntax::Define) -> &'static str {
+    use syntax::{Define, ObjectKind};
+    match define {
+        Define::CreateTable(_) => "CREATE TABLE",
+        Define::CreateTableAs { .. } => "CREATE TABLE AS",
+        Define::AlterTable { .. } => "ALTER TABLE",
+        Define::Drop { kind: ObjectKind::Table, .. } => "DROP TABLE",
+        Define::Drop { kind: ObjectKind::View, .. } => "DROP VIEW",
+        Define::Drop { kind: ObjectKind::Index, .. } => "DROP INDEX",
+        Define::Drop { kind: ObjectKind::Sequence, .. } => "DROP SEQUENCE",
+        Define::Drop { kind: ObjectKind::Schema, .. } => "DROP SCHEMA",
+        Define::Drop { kind: ObjectKind::Type, .. } => "DROP TYPE",
+        Define::Drop { .. } => "DROP",
+        Define::CreateIndex(_) => "CREATE INDEX",
+        Define::CreateSchema { .. } => "CREATE SCHEMA",
+        Define::CreateSequence { .. } => "CREATE SEQUENCE",
+        Define::AlterSequence { .. } => "ALTER SEQUENCE",
+        Define::CreateView { .. } => "CREATE VIEW",
+        Define::CreateEnum { .. } => "CREATE TYPE",
+        Define::Truncate { .. } => "TRUNCATE TABLE",
+        Define::Comment { .. } => "COMMENT",
+        Define::CreateDatabase { .. } => "CREATE DATABASE",
+        Define::DropDatabase { .. } => "DROP DATABASE",
+        Define::Role { create: true, .. } => "CREATE ROLE",
+        Define::Role { create: false, .. } => "ALTER ROLE",
+        Define::DropRole { .. } => "DROP ROLE",
     }
 }
 

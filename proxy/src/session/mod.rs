@@ -3,6 +3,7 @@
 //! - [`dispatch`]: parse → plan → run → encode, for both protocols; read it first
 //! - [`settings`], [`parameters`]: SET, SHOW, RESET, and what parameters there are
 //! - [`prepared`], [`portal`]: named statements and their plans; bound ones and suspended row streams
+//! - [`define`]: CREATE, ALTER, DROP
 //! - [`transaction`], [`commit`]: which shards take part, and how it ends
 //! - [`running`]: what cancels the statement that runs
 
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
 pub mod commit;
+pub mod define;
 pub mod dispatch;
 pub mod parameters;
 pub mod portal;
