@@ -17,7 +17,13 @@
 //!
 //! [`NodeQuery`]: dataman_node_protocol::query::NodeQuery
 
+pub mod config;
 pub mod driver;
+pub mod error;
+pub mod execute;
+pub mod health;
+pub mod inspect;
+pub mod serve;
 
 use std::sync::Arc;
 

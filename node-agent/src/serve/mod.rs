@@ -1,0 +1,13 @@
+//! The agent's server: PostgreSQL's protocol, with dataman queries where SQL would stand.
+//!
+//! [`listen`] accepts, [`session`] speaks with one client, [`command`] reads the few texts that are not queries, [`fence`]
+//! refuses statements that were planned too long ago.
+
+pub mod command;
+pub mod fence;
+pub mod listen;
+pub mod session;
+mod settings;
+mod wire;
+
+pub use listen::{Agent, serve};

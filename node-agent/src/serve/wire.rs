@@ -1,0 +1,95 @@
+//! A client's socket: bytes in, messages out.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use dataman_node_protocol::frontend::{FrontendError, FrontendMessage, take_message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Answers gathered before they are written without being asked for.
+const OUT_BYTES: usize = 64 * 1024;
+
+/// Messages read ahead while a statement runs: beyond it the client waits.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(super) enum Gone {
+    /// The socket broke or was closed.
+    Socket,
+    /// The client broke the protocol.
+    Protocol(FrontendError),
+}
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self::Socket
+    }
+}
+
+/// A client's socket with what was read and what is to be written.
+pub(super) struct Wire {
+    socket: TcpStream,
+    pub(super) input: BytesMut,
+    /// Messages to be written.
+    pub(super) out: BytesMut,
+}
+
+impl Wire {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self { socket, input: BytesMut::new(), out: BytesMut::new() }
+    }
+
+    /// The next message. What is to be written is written before waiting.
+    pub(super) async fn next(&mut self) -> Result<FrontendMessage, Gone> {
+        loop {
+            if let Some(message) = take_message(&mut self.input).map_err(Gone::Protocol)? {
+                return Ok(message);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Reads more.
+    pub(super) async fn read(&mut self) -> Result<(), Gone> {
+        self.input.reserve(8 * 1024);
+        match self.socket.read_buf(&mut self.input).await? {
+            0 => Err(Gone::Socket),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the client to go away; messages that come meanwhile are kept. Safe to drop and call again.
+    pub(super) async fn gone(&mut self) -> Gone {
+        while self.input.len() < AHEAD_BYTES_MAX {
+            if let Err(gone) = self.read().await {
+                return gone;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Writes what is to be written.
+    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        if !self.out.is_empty() {
+            self.socket.write_all(&self.out).await?;
+            self.out.clear();
+            if self.out.capacity() > 4 * OUT_BYTES {
+                self.out = BytesMut::new();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows as they are, after what is to be written before them.
+    pub(super) async fn write_frames(&mut self, frames: &Bytes) -> Result<(), Gone> {
+        if self.out.len() + frames.len() <= OUT_BYTES {
+            self.out.extend_from_slice(frames);
+            return Ok(());
+        }
+        self.flush().await?;
+        self.socket.write_all(frames).await?;
+        Ok(())
+    }
+}
