@@ -152,3 +152,6 @@ pub(crate) struct Planner<'a> {
     facts: bind::Facts,
     subplans: Vec<SubPlan>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Plans as text: what each statement becomes over four shards.
+
+use std::sync::Arc;
+
+use dataman_metadata::change::{Change, Object};
+use dataman_metadata::id::ShardId;
+use dataman_metadata::sample;
+use dataman_metadata::schema::{
+    Collection, Constraint, ConstraintKind, Field, FieldDefault, Keyspace, KeyspaceMethod, Placement,
+};
+use dataman_metadata::snapshot::{OidAllocator, Snapshot};
+use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Context, Expr, PgError, TypeId};
+
+use super::{ExplainFormat, Plan, PlanContext, plan};
+use crate::scatter::contract::{Capabilities, ShardRef};
+
+/// Shards that carry out everything, and take text or not.
+struct Everything {
+    takes_sql: bool,
+}
+
+impl Capability for Everything {
+    fn engine(&self) -> &'static str {
+        "everything"
+    }
+
+    fn takes_sql(&self) -> bool {
+        self.takes_sql
+    }
+
+    fn is_exact(&self, _expr: &Expr) -> bool {
+        true
+    }
+
+    fn sorts_exactly(&self, _ty: TypeId) -> bool {
+        true
+    }
+
+    fn supports(&self, _feature: Feature) -> bool {
+        true
+    }
+
+    fn stores(&self, _ty: TypeRef) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Capabilities for Everything {
+    fn of(&self, _shard: &ShardRef) -> Option<&dyn Capability> {
+        Some(self)
+    }
+}
+
+fn table(oids: &mut OidAllocator, columns: &[(&str, TypeId)], key: &[&str], placement: Placement) -> Collection {
+    let mut collection = sample::sharded_table(oids, "t");
+    collection.fields = columns
+        .iter()
+        .zip(1..)
+        .map(|((name, ty), number)| Field {
+            name: (*name).to_owned(),
+            number,
+            type_oid: ty.0,
+            typmod: -1,
+            not_null: key.contains(name),
+            default: FieldDefault::None,
+            comment: None,
+        })
+        .collect();
+    collection.constraints = vec![Constraint {
+        name: format!("pkey{}", collection.id),
+        oid: oids.object(),
+        kind: ConstraintKind::PrimaryKey { fields: key.iter().map(|name| (*name).to_owned()).collect() },
+    }];
+    collection.next_field_number = 100;
+    collection.placement = placement;
+    collection
+}
+
+fn snapshot() -> Arc<Snapshot> {
+    let base = Snapshot::empty().apply(&sample::cluster(4)).expect("the sample is sound");
+    let mut oids = base.oids();
+    let by = |field: &str| {
+        Placement::Sharded(Keyspace {
+            fields: vec![field.to_owned()],
+            method: KeyspaceMethod::Hash(dataman_metadata::schema::HashMethod::Xxh3),
+        })
+    };
+    let text = TypeId::TEXT;
+    let (int4, int8, numeric) = (TypeId::INT4, TypeId::INT8, TypeId::NUMERIC);
+    let orders =
+        table(&mut oids, &[("tenant", int8), ("id", int8), ("total", numeric), ("note", text)], &["tenant", "id"], by("tenant"));
+    let items = table(
+        &mut oids,
+        &[("tenant", int8), ("order_id", int8), ("line", int4), ("qty", int4)],
+        &["tenant", "order_id", "line"],
+        by("tenant"),
+    );
+    let other = table(&mut oids, &[("code", text), ("v", int4)], &["code"], by("code"));
+    let country = table(&mut oids, &[("code", text), ("name", text)], &["code"], Placement::Reference);
+    let single = table(&mut oids, &[("id", int4), ("v", text)], &["id"], Placement::Single { shard: ShardId(0) });
+    let create = |name: &str, collection: Collection| Change::Create {
+        at: sample::named(name),
+        object: Object::Collection(collection),
+    };
+    let changes = [
+        create("orders", orders),
+        create("items", items),
+        create("other", other),
+        create("country", country),
+        create("single", single),
+    ];
+    Arc::new(base.apply(&changes).expect("the tables are sound"))
+}
+
+fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> {
+    let parsed = crate::parse::parse(sql)?;
+    let snapshot = snapshot();
+    let context = PlanContext {
+        snapshot: &snapshot,
+        database: sample::DATABASE,
+        user: "shop",
+        search_path: &["public".to_owned()],
+        context: &Context::default(),
+        capabilities: &Everything { takes_sql },
+    };
+    plan(&parsed[0], &[], &context)
+}
+
+/// The names of the operators, outermost first, indented.
+fn shape(sql: &str) -> String {
+    match planned(sql, false) {
+        Err(error) => format!("{}: {}", error.sqlstate(), error.message()),
+        Ok(plan) => plan
+            .explain(ExplainFormat::Text)
+            .into_iter()
+            .filter(|line| !line.trim_start().contains(": ") || line.contains("Shards: ") || line.contains("->"))
+            .map(|line| line.trim_start().trim_start_matches("->  ").to_owned())
+            .collect::<Vec<_>>()
+            .join(" | "),
+    }
+}
+
+fn check(sql: &str, expected: &str) {
+    assert_eq!(shape(sql), expected, "{sql}");
+}
+
+#[test]
+fn selects() {
+    for sql in [
+        "select * from orders where tenant = 7",
+        "select * from orders",
+        "select id from orders order by total desc limit 10 offset $1",
+        "select count(*), sum(total) from orders",
+        "select note, count(*) + 1 from orders group by note having count(*) > 2 order by 2 desc limit 3",
+        "select tenant, count(*) from orders group by tenant order by tenant",
+        "select o.id, i.line from orders o join items i on o.tenant = i.tenant and o.id = i.order_id",
+        "select o.id, c.name from orders o left join country c on c.code = o.note",
+        "select c.name, o.id from country c left join orders o on c.code = o.note",
+        "select * from orders o join other x on x.code = o.note",
+        "select * from single",
+        "select * from orders where tenant in (1, 2, 3)",
+        "select * from orders where tenant = $1 or tenant = $2",
+        "select * from orders where total > (select avg(total) from orders)",
+        "select * from orders o where exists (select 1 from items i where i.tenant = o.tenant and i.order_id = o.id)",
+        "select * from orders where note in (select code from other)",
+        "with x as (select tenant, sum(total) s from orders group by tenant) select * from x where s > 5 order by s",
+        "select distinct note from orders",
+        "select 1 + 1",
+        "select now()",
+        "select * from orders where id = 1 union all select * from orders where id = 2",
+        "select count(distinct note) from orders",
+        "select row_number() over (partition by tenant order by id) from orders",
+        "select row_number() over (order by id) from orders",
+        "update orders set note = 'x' where tenant = 1",
+        "update orders set tenant = 2",
+        "delete from orders using country where country.code = orders.note",
+        "insert into orders values (1, 2, 3, 'x'), (2, 3, 4, 'y')",
+        "select x from orders",
+        "select id, count(*) from orders",
+    ] {
+        println!("{sql}\n    {}", shape(sql));
+    }
+    check("select 1", "Rows");
+}
