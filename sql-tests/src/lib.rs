@@ -1,4 +1,8 @@
 //! What dataman's end-to-end tests share: servers to compare with, topologies, oracles.
 
+pub mod client;
 pub mod engine;
+pub mod oracle;
 pub mod semantics;
+pub mod slt;
+pub mod topology;

@@ -1,0 +1,67 @@
+//! Every `.slt` file on every topology, by both protocols, against a plain PostgreSQL.
+//!
+//! `DATAMAN_TEST_TOPOLOGY` and `DATAMAN_TEST_FILES` (a part of the path) choose some of them.
+
+use std::path::Path;
+
+use dataman_sql_tests::client::Protocol;
+use dataman_sql_tests::engine::Postgres;
+use dataman_sql_tests::slt::{Sides, files, run_file};
+use dataman_sql_tests::topology::{Running, Topology};
+
+async fn run_topology(topology: Topology) {
+    if std::env::var("DATAMAN_TEST_TOPOLOGY").is_ok_and(|chosen| chosen != topology.name()) {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
+    let chosen = std::env::var("DATAMAN_TEST_FILES").unwrap_or_default();
+    let files: Vec<_> =
+        files(&folder).into_iter().filter(|file| file.to_string_lossy().contains(&chosen)).collect();
+    let mut runs = Vec::new();
+    for file in &files {
+        for protocol in Protocol::ALL {
+            runs.push((file.clone(), protocol, format!("t{}", runs.len())));
+        }
+    }
+    let databases: Vec<String> = runs.iter().map(|(_, _, database)| database.clone()).collect();
+    let dataman = Running::start(topology, &databases).await.expect("dataman starts");
+    let oracle = Postgres::start().expect("the oracle starts");
+    let mut failures = Vec::new();
+    let mut records = 0;
+    for (file, protocol, database) in runs {
+        oracle.create_database(&database).await.expect("a database for the oracle");
+        let sides = Sides {
+            dataman: dataman.dsn_of(&database),
+            postgres: oracle.dsn_of(&database),
+            topology,
+            protocol,
+        };
+        let report = run_file(&file, &sides).await.expect("the file runs");
+        records += report.records;
+        failures.extend(
+            report.failures.into_iter().map(|failure| format!("[{} {}] {failure}", topology.name(), protocol.name())),
+        );
+    }
+    println!("{}: {records} records of {} files, {} failures", topology.name(), files.len(), failures.len());
+    assert!(failures.is_empty(), "{} failures:\n{}\n{}", failures.len(), failures.join("\n"), dataman.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pg1() {
+    run_topology(Topology::Pg1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pg4() {
+    run_topology(Topology::Pg4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite1() {
+    run_topology(Topology::Sqlite1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite4() {
+    run_topology(Topology::Sqlite4).await;
+}
