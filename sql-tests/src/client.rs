@@ -72,9 +72,10 @@ impl<'a> FromSql<'a> for Raw {
 impl Outcome {
     fn failure(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(db) => {
-                Self::Failure { sqlstate: db.code().code().to_owned(), message: db.message().to_owned() }
-            }
+            Some(db) => Self::Failure {
+                sqlstate: db.code().code().to_owned(),
+                message: db.message().to_owned(),
+            },
             None => Self::Failure { sqlstate: String::new(), message: error.to_string() },
         }
     }
@@ -113,10 +114,15 @@ async fn run_simple(session: &Session, sql: &str) -> Outcome {
     for message in messages {
         match message {
             SimpleQueryMessage::RowDescription(columns) => {
-                rows.columns = columns.iter().map(|column| (column.name().to_owned(), None)).collect();
+                rows.columns =
+                    columns.iter().map(|column| (column.name().to_owned(), None)).collect();
             }
             SimpleQueryMessage::Row(row) => {
-                rows.rows.push((0..row.len()).map(|place| row.get(place).map(|text| text.as_bytes().to_vec())).collect());
+                rows.rows.push(
+                    (0..row.len())
+                        .map(|place| row.get(place).map(|text| text.as_bytes().to_vec()))
+                        .collect(),
+                );
             }
             SimpleQueryMessage::CommandComplete(count) => rows.affected = count,
             _ => {}
@@ -127,8 +133,11 @@ async fn run_simple(session: &Session, sql: &str) -> Outcome {
 
 async fn run_prepared(session: &Session, statement: &Statement) -> Outcome {
     use futures_util::TryStreamExt;
-    let columns =
-        statement.columns().iter().map(|column| (column.name().to_owned(), Some(column.type_().oid()))).collect();
+    let columns = statement
+        .columns()
+        .iter()
+        .map(|column| (column.name().to_owned(), Some(column.type_().oid())))
+        .collect();
     let mut rows = Rows { columns, ..Rows::default() };
     let none: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];
     let stream = match session.query_raw(statement, none).await {

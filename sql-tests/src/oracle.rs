@@ -38,20 +38,28 @@ pub fn difference(dataman: &Outcome, postgres: &Outcome, order: Order) -> Option
         (
             Outcome::Failure { sqlstate: ours, message: our_text },
             Outcome::Failure { sqlstate: theirs, message: their_text },
-        ) => (ours != theirs)
-            .then(|| format!("dataman failed with {ours} ({our_text}), PostgreSQL with {theirs} ({their_text})")),
-        (Outcome::Failure { sqlstate, message }, Outcome::Rows(rows)) => {
-            Some(format!("dataman failed with {sqlstate} ({message}), PostgreSQL gave {} rows", rows.rows.len()))
-        }
-        (Outcome::Rows(rows), Outcome::Failure { sqlstate, message }) => {
-            Some(format!("dataman gave {} rows, PostgreSQL failed with {sqlstate} ({message})", rows.rows.len()))
-        }
+        ) => (ours != theirs).then(|| {
+            format!(
+                "dataman failed with {ours} ({our_text}), PostgreSQL with {theirs} ({their_text})"
+            )
+        }),
+        (Outcome::Failure { sqlstate, message }, Outcome::Rows(rows)) => Some(format!(
+            "dataman failed with {sqlstate} ({message}), PostgreSQL gave {} rows",
+            rows.rows.len()
+        )),
+        (Outcome::Rows(rows), Outcome::Failure { sqlstate, message }) => Some(format!(
+            "dataman gave {} rows, PostgreSQL failed with {sqlstate} ({message})",
+            rows.rows.len()
+        )),
     }
 }
 
 fn rows_difference(ours: &Rows, theirs: &Rows, order: Order) -> Option<String> {
     if ours.columns != theirs.columns {
-        return Some(format!("columns: dataman {:?}, PostgreSQL {:?}", ours.columns, theirs.columns));
+        return Some(format!(
+            "columns: dataman {:?}, PostgreSQL {:?}",
+            ours.columns, theirs.columns
+        ));
     }
     if ours.rows.len() != theirs.rows.len() {
         return Some(format!(
@@ -73,9 +81,11 @@ fn rows_difference(ours: &Rows, theirs: &Rows, order: Order) -> Option<String> {
         rows
     };
     let (ours, theirs) = (sorted(ours), sorted(theirs));
-    ours.iter().zip(&theirs).enumerate().find(|(_, (one, other))| one != other).map(|(place, (one, other))| {
-        format!("row {}: dataman {}, PostgreSQL {}", place + 1, shown(one), shown(other))
-    })
+    ours.iter().zip(&theirs).enumerate().find(|(_, (one, other))| one != other).map(
+        |(place, (one, other))| {
+            format!("row {}: dataman {}, PostgreSQL {}", place + 1, shown(one), shown(other))
+        },
+    )
 }
 
 fn shown_all(rows: &[Vec<Option<Vec<u8>>>]) -> String {
@@ -104,8 +114,14 @@ mod tests {
     fn options_are_left_out() {
         let check = |input: &str, expected: &str| assert_eq!(for_postgres(input), expected);
         check("create table t (a int) with (shard_key = 'a')", "create table t (a int) ");
-        check("CREATE TABLE t (a int) WITH (placement='reference', datastore='x');", "CREATE TABLE t (a int) ;");
-        check("create table t (a int) with (fillfactor = 70)", "create table t (a int) with (fillfactor = 70)");
+        check(
+            "CREATE TABLE t (a int) WITH (placement='reference', datastore='x');",
+            "CREATE TABLE t (a int) ;",
+        );
+        check(
+            "create table t (a int) with (fillfactor = 70)",
+            "create table t (a int) with (fillfactor = 70)",
+        );
         check("select 1", "select 1");
     }
 }

@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use sqllogictest::{Condition, Connection, DefaultColumnType, QueryExpect, Record, SortMode, StatementExpect};
+use sqllogictest::{
+    Condition, Connection, DefaultColumnType, QueryExpect, Record, SortMode, StatementExpect,
+};
 
 use crate::client::{Outcome, Protocol, run};
 use crate::engine::Session;
@@ -83,24 +85,37 @@ pub async fn run_file(path: &Path, sides: &Sides) -> Result<Report, Box<dyn std:
             Connection::Default => String::new(),
         };
         if !sessions.contains_key(&name) {
-            let pair = (Session::connect(&sides.dataman).await?, Session::connect(&sides.postgres).await?);
+            let pair =
+                (Session::connect(&sides.dataman).await?, Session::connect(&sides.postgres).await?);
             sessions.insert(name.clone(), pair);
         }
         let (dataman, postgres) = &sessions[&name];
         report.records += 1;
         let ours = if on_dataman { Some(run(dataman, &sql, sides.protocol).await) } else { None };
-        let theirs = if on_postgres { Some(run(postgres, &for_postgres(&sql), sides.protocol).await) } else { None };
+        let theirs = if on_postgres {
+            Some(run(postgres, &for_postgres(&sql), sides.protocol).await)
+        } else {
+            None
+        };
         let mut problems = Vec::new();
         if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
             problems.extend(difference(ours, theirs, expected.order));
         }
         for (side, outcome) in [("dataman", &ours), ("PostgreSQL", &theirs)] {
             if let Some(outcome) = outcome {
-                problems.extend(expected.problem(outcome, sides.protocol).map(|problem| format!("{side}: {problem}")));
+                problems.extend(
+                    expected
+                        .problem(outcome, sides.protocol)
+                        .map(|problem| format!("{side}: {problem}")),
+                );
             }
         }
         if !problems.is_empty() {
-            report.failures.push(format!("{place}\n  {}\n  {}", sql.replace('\n', "\n  "), problems.join("\n  ")));
+            report.failures.push(format!(
+                "{place}\n  {}\n  {}",
+                sql.replace('\n', "\n  "),
+                problems.join("\n  ")
+            ));
         }
         if ours.as_ref().and_then(Outcome::sqlstate) == Some("") {
             // The connection broke: what follows on it would only repeat that.
@@ -147,24 +162,32 @@ impl Expected {
                     Some(SortMode::RowSort | SortMode::ValueSort) => Order::Any,
                     _ => Order::AsIs,
                 },
-                kind: if results.is_empty() { ExpectedKind::Success } else { ExpectedKind::Results(results.clone()) },
+                kind: if results.is_empty() {
+                    ExpectedKind::Success
+                } else {
+                    ExpectedKind::Results(results.clone())
+                },
             },
-            QueryExpect::Error(error) => Self { order: Order::AsIs, kind: ExpectedKind::Error(error.clone()) },
+            QueryExpect::Error(error) => {
+                Self { order: Order::AsIs, kind: ExpectedKind::Error(error.clone()) }
+            }
         }
     }
 
     fn problem(&self, outcome: &Outcome, protocol: Protocol) -> Option<String> {
         match (&self.kind, outcome) {
-            (ExpectedKind::Error(error), Outcome::Failure { sqlstate, message }) => {
-                (!error.is_match(message, Some(sqlstate)))
-                    .then(|| format!("failed with {sqlstate}: {message}, expected {error}"))
+            (ExpectedKind::Error(error), Outcome::Failure { sqlstate, message }) => (!error
+                .is_match(message, Some(sqlstate)))
+            .then(|| format!("failed with {sqlstate}: {message}, expected {error}")),
+            (ExpectedKind::Error(error), Outcome::Rows(_)) => {
+                Some(format!("succeeded, expected an error: {error}"))
             }
-            (ExpectedKind::Error(error), Outcome::Rows(_)) => Some(format!("succeeded, expected an error: {error}")),
-            (_, Outcome::Failure { sqlstate, message }) => Some(format!("failed with {sqlstate}: {message}")),
+            (_, Outcome::Failure { sqlstate, message }) => {
+                Some(format!("failed with {sqlstate}: {message}"))
+            }
             (ExpectedKind::Success, Outcome::Rows(_)) => None,
-            (ExpectedKind::Count(count), Outcome::Rows(rows)) => {
-                (rows.affected != *count).then(|| format!("changed {} rows, expected {count}", rows.affected))
-            }
+            (ExpectedKind::Count(count), Outcome::Rows(rows)) => (rows.affected != *count)
+                .then(|| format!("changed {} rows, expected {count}", rows.affected)),
             (ExpectedKind::Results(expected), Outcome::Rows(rows)) => {
                 if protocol == Protocol::Extended {
                     return None;

@@ -72,7 +72,10 @@ impl Running {
     ///
     /// # Errors
     /// What kept it from starting.
-    pub async fn start(topology: Topology, databases: &[String]) -> Result<Self, Box<dyn std::error::Error>> {
+    pub async fn start(
+        topology: Topology,
+        databases: &[String],
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let mut file = String::from("[[node]]\nname = \"a\"\n");
         let prefix = format!("d{}_", TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
@@ -115,7 +118,12 @@ impl Running {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("{}: {error}; build it with `cargo build -p dataman-proxy`", program().display()))?;
+            .map_err(|error| {
+                format!(
+                    "{}: {error}; build it with `cargo build -p dataman-proxy`",
+                    program().display()
+                )
+            })?;
         let mut running = Self { child, port, folder };
         running.wait_ready(databases).await?;
         Ok(running)

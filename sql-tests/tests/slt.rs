@@ -15,8 +15,10 @@ async fn run_topology(topology: Topology) {
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
     let chosen = std::env::var("DATAMAN_TEST_FILES").unwrap_or_default();
-    let files: Vec<_> =
-        files(&folder).into_iter().filter(|file| file.to_string_lossy().contains(&chosen)).collect();
+    let files: Vec<_> = files(&folder)
+        .into_iter()
+        .filter(|file| file.to_string_lossy().contains(&chosen))
+        .collect();
     let mut runs = Vec::new();
     for file in &files {
         for protocol in Protocol::ALL {
@@ -39,11 +41,25 @@ async fn run_topology(topology: Topology) {
         let report = run_file(&file, &sides).await.expect("the file runs");
         records += report.records;
         failures.extend(
-            report.failures.into_iter().map(|failure| format!("[{} {}] {failure}", topology.name(), protocol.name())),
+            report
+                .failures
+                .into_iter()
+                .map(|failure| format!("[{} {}] {failure}", topology.name(), protocol.name())),
         );
     }
-    println!("{}: {records} records of {} files, {} failures", topology.name(), files.len(), failures.len());
-    assert!(failures.is_empty(), "{} failures:\n{}\n{}", failures.len(), failures.join("\n"), dataman.log());
+    println!(
+        "{}: {records} records of {} files, {} failures",
+        topology.name(),
+        files.len(),
+        failures.len()
+    );
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}\n{}",
+        failures.len(),
+        failures.join("\n"),
+        dataman.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use dataman_metadata::change::{Change, Object};
 use dataman_metadata::id::ShardId;
 use dataman_metadata::sample;
 use dataman_metadata::schema::{
-    Collection, Constraint, ConstraintKind, Field, FieldDefault, Keyspace, KeyspaceMethod, Placement,
+    Collection, Constraint, ConstraintKind, Field, FieldDefault, Keyspace, KeyspaceMethod,
+    Placement,
 };
 use dataman_metadata::snapshot::{OidAllocator, Snapshot};
 use dataman_node_protocol::capability::{Capability, Feature};
@@ -53,7 +54,12 @@ impl Capabilities for Everything {
     }
 }
 
-fn table(oids: &mut OidAllocator, columns: &[(&str, TypeId)], key: &[&str], placement: Placement) -> Collection {
+fn table(
+    oids: &mut OidAllocator,
+    columns: &[(&str, TypeId)],
+    key: &[&str],
+    placement: Placement,
+) -> Collection {
     let mut collection = sample::sharded_table(oids, "t");
     collection.fields = columns
         .iter()
@@ -71,7 +77,9 @@ fn table(oids: &mut OidAllocator, columns: &[(&str, TypeId)], key: &[&str], plac
     collection.constraints = vec![Constraint {
         name: format!("pkey{}", collection.id),
         oid: oids.object(),
-        kind: ConstraintKind::PrimaryKey { fields: key.iter().map(|name| (*name).to_owned()).collect() },
+        kind: ConstraintKind::PrimaryKey {
+            fields: key.iter().map(|name| (*name).to_owned()).collect(),
+        },
     }];
     collection.next_field_number = 100;
     collection.placement = placement;
@@ -89,8 +97,12 @@ fn snapshot() -> Arc<Snapshot> {
     };
     let text = TypeId::TEXT;
     let (int4, int8, numeric) = (TypeId::INT4, TypeId::INT8, TypeId::NUMERIC);
-    let orders =
-        table(&mut oids, &[("tenant", int8), ("id", int8), ("total", numeric), ("note", text)], &["tenant", "id"], by("tenant"));
+    let orders = table(
+        &mut oids,
+        &[("tenant", int8), ("id", int8), ("total", numeric), ("note", text)],
+        &["tenant", "id"],
+        by("tenant"),
+    );
     let items = table(
         &mut oids,
         &[("tenant", int8), ("order_id", int8), ("line", int4), ("qty", int4)],
@@ -98,8 +110,14 @@ fn snapshot() -> Arc<Snapshot> {
         by("tenant"),
     );
     let other = table(&mut oids, &[("code", text), ("v", int4)], &["code"], by("code"));
-    let country = table(&mut oids, &[("code", text), ("name", text)], &["code"], Placement::Reference);
-    let single = table(&mut oids, &[("id", int4), ("v", text)], &["id"], Placement::Single { shard: ShardId(0) });
+    let country =
+        table(&mut oids, &[("code", text), ("name", text)], &["code"], Placement::Reference);
+    let single = table(
+        &mut oids,
+        &[("id", int4), ("v", text)],
+        &["id"],
+        Placement::Single { shard: ShardId(0) },
+    );
     let create = |name: &str, collection: Collection| Change::Create {
         at: sample::named(name),
         object: Object::Collection(collection),
@@ -135,7 +153,11 @@ fn shape(sql: &str) -> String {
         Ok(plan) => plan
             .explain(ExplainFormat::Text)
             .into_iter()
-            .filter(|line| !line.trim_start().contains(": ") || line.contains("Shards: ") || line.contains("->"))
+            .filter(|line| {
+                !line.trim_start().contains(": ")
+                    || line.contains("Shards: ")
+                    || line.contains("->")
+            })
             .map(|line| line.trim_start().trim_start_matches("->  ").to_owned())
             .collect::<Vec<_>>()
             .join(" | "),
