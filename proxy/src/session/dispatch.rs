@@ -565,8 +565,10 @@ impl Session {
             | Statement::Delete(_) => {
                 self.start_plan(prepared, parameters, formats, token).await.map(Started::Rows)
             }
-            Statement::Define(_) => {
-                Err(PgError::unsupported("schema changes are not there yet").into())
+            Statement::Define(define) => {
+                self.check_read_write(define_command(define))?;
+                self.transaction.queried = true;
+                self.define(statement, define).await.map(Started::Done)
             }
             Statement::Transaction(change) => {
                 self.change_transaction(change).await.map(Started::Done)
