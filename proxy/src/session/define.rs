@@ -19,9 +19,7 @@ use dataman_pg::{PgError, TypeId};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::parse::syntax::{
-    CreateTable, Define, ObjectKind, ParsedStatement, TableConstraintKind,
-};
+use crate::parse::syntax::{CreateTable, Define, ObjectKind, ParsedStatement, TableConstraintKind};
 use crate::scatter::contract::ShardRef;
 use crate::session::Session;
 
