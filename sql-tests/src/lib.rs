@@ -3,6 +3,7 @@
 pub mod client;
 pub mod engine;
 pub mod oracle;
+pub mod pushdown;
 pub mod semantics;
 pub mod slt;
 pub mod topology;

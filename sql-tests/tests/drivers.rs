@@ -13,6 +13,8 @@ use dataman_node_agent::{Datasource, Limits};
 use dataman_node_protocol::pool::PoolLimits;
 use dataman_node_protocol::remote::RemoteNode;
 use dataman_sql_tests::engine::{Postgres, Session};
+use dataman_sql_tests::pushdown::Pair;
+use dataman_sql_tests::semantics::Effort;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -270,4 +272,21 @@ impl RunningAgent {
         let dsn = format!("host={host} port={port} user=someone dbname={database}");
         Session::connect(&dsn).await.unwrap()
     }
+}
+
+/// What SQLite claims to carry out exactly it answers as PostgreSQL does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_claims_only_what_is_exact() {
+    let effort = Effort::from_environment();
+    let only = std::env::var("DATAMAN_TEST_ONLY").ok();
+    let url = Postgres::shared().url_of("postgres");
+    let theirs = dataman_node_agent::open(Engine::Postgres, &url, Limits::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().to_str().unwrap();
+    let ours = dataman_node_agent::open(Engine::Sqlite, url, Limits::default()).await.unwrap();
+    let mut pair = Pair::open(theirs, ours, effort).await;
+    pair.compare_types().await;
+    pair.compare_functions(effort, only.as_deref()).await;
+    pair.compare_aggregates(only.as_deref()).await;
+    pair.report.finish("what SQLite claims", effort.seed);
 }
