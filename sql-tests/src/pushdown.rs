@@ -33,7 +33,10 @@ const RECORDS: usize = 32;
 
 /// Functions by `prosrc` of which the library's answer differs from the server's in a way that is known.
 const KNOWN: &[(&str, &str)] = &[
-    ("char_bpchar", "\"char\" holds any byte, and PostgreSQL makes text of it that is no UTF-8; here that is an error"),
+    (
+        "char_bpchar",
+        "\"char\" holds any byte, and PostgreSQL makes text of it that is no UTF-8; here that is an error",
+    ),
     ("length_in_encoding", "knows UTF8 only"),
     ("numeric_float4", "the text in the message of an underflow"),
     ("substring(text,text,text)", "an invalid escape with a NULL text: which of both comes first"),
@@ -243,9 +246,9 @@ impl Pair {
     async fn answer(probe: &Probe, select: &Select) -> Result<Vec<String>, Answer> {
         let query = NodeQuery::Filter(select.clone());
         let answer = probe.ask_with(query, Vec::new(), &[], Format::Text).await;
-        answer.map(|(rows, _)| rows.iter().map(|row| show(row)).collect()).map_err(|error| {
-            Answer::Error { sqlstate: error.sqlstate, message: error.message }
-        })
+        answer
+            .map(|(rows, _)| rows.iter().map(|row| show(row)).collect())
+            .map_err(|error| Answer::Error { sqlstate: error.sqlstate, message: error.message })
     }
 
     /// Asks both and compares whole answers.
@@ -277,8 +280,7 @@ impl Pair {
             let place = i32::try_from(place).expect("few records");
             let mut one = select.clone();
             let wanted = Expr::constant(Value::Int4(place), TypeId::INT4);
-            one.filter =
-                Some(Condition::Expr(Expr::Call(operator_call(equal, id(), wanted))));
+            one.filter = Some(Condition::Expr(Expr::Call(operator_call(equal, id(), wanted))));
             let to_answer = |answer: Result<Vec<String>, Answer>| match answer {
                 Ok(rows) => Answer::Value(rows.join("\n")),
                 Err(error) => error,
@@ -318,9 +320,10 @@ impl Pair {
             }
         }
         for ty in self.types.clone().into_iter().filter(|ty| ARRAYS.contains(ty)) {
-            for found in catalog::operators().iter().filter(|found| {
-                found.left == TypeId::ANYARRAY && found.right == TypeId::ANYARRAY
-            }) {
+            for found in catalog::operators()
+                .iter()
+                .filter(|found| found.left == TypeId::ANYARRAY && found.right == TypeId::ANYARRAY)
+            {
                 self.compare_operator(found, ty, ty).await;
             }
         }
@@ -346,8 +349,7 @@ impl Pair {
         self.compare(&format!("distinct {name}"), select).await;
 
         let less = operator_named("<", TypeId::INT4);
-        for kind in
-            [SetOperationKind::Union, SetOperationKind::Intersect, SetOperationKind::Except]
+        for kind in [SetOperationKind::Union, SetOperationKind::Intersect, SetOperationKind::Except]
         {
             for all in [false, true] {
                 let part = |from: i32, to: i32| {
@@ -566,15 +568,17 @@ impl Pair {
             }))
         };
         let subject = format!("{}({})", found.name, catalog::format_type(first, -1));
-        for (distinct, filtered, ordered) in [
-            (false, false, true),
-            (false, true, true),
-            (true, false, false),
-            (true, true, false),
-        ] {
+        for (distinct, filtered, ordered) in
+            [(false, false, true), (false, true, true), (true, false, false), (true, true, false)]
+        {
             let call = make(distinct, filtered, ordered);
             // Which of several equal values stands for them is open.
-            if distinct && !matches!(first, TypeId::INT4 | TypeId::INT8 | TypeId::TEXT | TypeId::BOOL | TypeId::DATE) {
+            if distinct
+                && !matches!(
+                    first,
+                    TypeId::INT4 | TypeId::INT8 | TypeId::TEXT | TypeId::BOOL | TypeId::DATE
+                )
+            {
                 continue;
             }
             if !self.is_exact(&call) {
