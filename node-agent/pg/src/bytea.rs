@@ -72,18 +72,102 @@ fn bytea(bytes: impl Into<std::sync::Arc<[u8]>>) -> Value {
     Value::Bytea(bytes.into())
 }
 
+/// PostgreSQL's encodings but UTF-8, as their names are compared: in lower case, without punctuation.
+const OTHER_ENCODINGS: &[&str] = &[
+    "abc",
+    "alt",
+    "big5",
+    "euccn",
+    "eucjis2004",
+    "eucjp",
+    "euckr",
+    "euctw",
+    "gb18030",
+    "gbk",
+    "iso88591",
+    "iso885910",
+    "iso885913",
+    "iso885914",
+    "iso885915",
+    "iso885916",
+    "iso88592",
+    "iso88593",
+    "iso88594",
+    "iso88595",
+    "iso88596",
+    "iso88597",
+    "iso88598",
+    "iso88599",
+    "johab",
+    "koi8",
+    "koi8r",
+    "koi8u",
+    "latin1",
+    "latin10",
+    "latin2",
+    "latin3",
+    "latin4",
+    "latin5",
+    "latin6",
+    "latin7",
+    "latin8",
+    "latin9",
+    "mskanji",
+    "muleinternal",
+    "shiftjis",
+    "shiftjis2004",
+    "sjis",
+    "sqlascii",
+    "tcvn",
+    "tcvn5712",
+    "uhc",
+    "vscii",
+    "win",
+    "win1250",
+    "win1251",
+    "win1252",
+    "win1253",
+    "win1254",
+    "win1255",
+    "win1256",
+    "win1257",
+    "win1258",
+    "win866",
+    "win874",
+    "win932",
+    "win936",
+    "win949",
+    "win950",
+    "windows1250",
+    "windows1251",
+    "windows1252",
+    "windows1253",
+    "windows1254",
+    "windows1255",
+    "windows1256",
+    "windows1257",
+    "windows1258",
+    "windows866",
+    "windows874",
+    "windows932",
+    "windows936",
+    "windows949",
+    "windows950",
+];
+
 fn length_in_encoding(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
-    let source = bytes(args, 0)?;
-    match text(args, 1)?.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
-        "utf8" | "unicode" => {
-            let text = std::str::from_utf8(source).map_err(|_| {
-                PgError::new("22021", "invalid byte sequence for encoding \"UTF8\"")
-            })?;
-            Ok(count(text.chars().count()))
+    let name = text(args, 1)?;
+    let compared: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|character| character.to_ascii_lowercase())
+        .collect();
+    match compared.as_str() {
+        "utf8" | "unicode" => Ok(count(crate::io::binary::utf8(bytes(args, 0)?)?.chars().count())),
+        other if OTHER_ENCODINGS.contains(&other) => {
+            Err(PgError::unsupported(format!("the encoding {name} is not read here")))
         }
-        other => {
-            Err(PgError::unsupported(format!("length in encoding {other} is not computed here")))
-        }
+        _ => Err(PgError::new("22023", format!("invalid encoding name \"{name}\""))),
     }
 }
 

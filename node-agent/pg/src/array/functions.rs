@@ -221,6 +221,9 @@ fn position(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         return Ok(Value::Null);
     }
     let mut found = searched(args)?;
+    if array(args, 0)?.elements.is_empty() {
+        return Ok(Value::Null);
+    }
     let start = match args.get(2) {
         None => i32::MIN,
         Some(Value::Null) => {
@@ -250,10 +253,6 @@ fn remove(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
 
 /// A list of bounds: one-dimensional, without NULLs.
 fn bounds(args: &[Value], index: usize) -> Result<Vec<i32>> {
-    if is_null(args, index) {
-        let message = "dimension array or low bound array cannot be null";
-        return Err(PgError::new("22004", message));
-    }
     let list = array(args, index)?;
     if list.dimensions.len() > 1 {
         return Err(PgError::new("2202E", "wrong number of array subscripts")
@@ -267,8 +266,12 @@ fn bounds(args: &[Value], index: usize) -> Result<Vec<i32>> {
 }
 
 fn fill(call: &CallContext<'_>, args: &[Value]) -> Result<Value> {
-    let lowers = if args.len() > 2 { Some(bounds(args, 2)?) } else { None };
+    if (1..args.len()).any(|index| is_null(args, index)) {
+        let message = "dimension array or low bound array cannot be null";
+        return Err(PgError::new("22004", message));
+    }
     let lengths = bounds(args, 1)?;
+    let lowers = if args.len() > 2 { Some(bounds(args, 2)?) } else { None };
     if lengths.len() > DIMENSIONS_MAX {
         return Err(io::too_many_dimensions(lengths.len()));
     }

@@ -79,14 +79,12 @@ pub fn input(text: &str, element: TypeRef, context: &Context) -> Result<Value> {
             return Err(malformed()
                 .with_detail("Array value must start with \"{\" or dimension information."));
         }
-        dimensions = measure(body.as_bytes(), body)?
-            .into_iter()
-            .map(|length| Dimension { length, lower: 1 })
-            .collect();
+        dimensions =
+            measure(body)?.into_iter().map(|length| Dimension { length, lower: 1 }).collect();
     } else {
         let mismatch =
             || malformed().with_detail("Specified array dimensions do not match array contents.");
-        let measured = measure(body.as_bytes(), body)?;
+        let measured = measure(body)?;
         if measured.len() != dimensions.len() {
             return Err(mismatch());
         }
@@ -244,9 +242,12 @@ enum State {
 
 /// Finds the lengths of the dimensions from the braces, and checks everything about the form but the elements
 /// themselves. No dimensions for the empty array.
-fn measure(body: &[u8], text: &str) -> Result<Vec<i32>> {
+fn measure(contents: &str) -> Result<Vec<i32>> {
+    let body = contents.as_bytes();
+    // Here PostgreSQL quotes the contents without the dimensions before them.
     let malformed = |detail: String| {
-        PgError::new("22P02", format!("malformed array literal: \"{text}\"")).with_detail(detail)
+        PgError::new("22P02", format!("malformed array literal: \"{contents}\""))
+            .with_detail(detail)
     };
     let unexpected = |character: char| malformed(format!("Unexpected \"{character}\" character."));
     let unexpected_end = || malformed("Unexpected end of input.".to_owned());

@@ -7,7 +7,7 @@ use crate::error::{PgError, Result};
 use crate::io::{plain, record};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{float, integer};
+use crate::{catalog, float, integer};
 
 /// Appends the text form of a value of type `ty`; nothing for NULL, which the caller writes its own way.
 pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
@@ -19,6 +19,11 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         Value::Int2(value) => write!(out, "{value}"),
         Value::Int4(value) => write!(out, "{value}"),
         Value::Int8(value) => write!(out, "{value}"),
+        Value::Oid(0) if ty == TypeId::REGTYPE => out.write_all(b"-"),
+        Value::Oid(value) if ty == TypeId::REGTYPE => match catalog::type_by_id(TypeId(*value)) {
+            Some(_) => out.write_all(catalog::format_type(TypeId(*value), -1).as_bytes()),
+            None => write!(out, "{value}"),
+        },
         Value::Oid(value) => write!(out, "{value}"),
         Value::Float4(value) => {
             out.write_all(float::output_float4(*value, context.extra_float_digits).as_bytes())

@@ -56,10 +56,10 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
         Ok(give(jsonb(args, 0)?.member(text(args, 1)?), Form::Text))
     }),
     entry("jsonb_array_element", |_, args| {
-        Ok(give(element(jsonb(args, 0)?, int4(args, 1)?), Form::Json))
+        Ok(give(element_at_top(jsonb(args, 0)?, int4(args, 1)?), Form::Json))
     }),
     entry("jsonb_array_element_text", |_, args| {
-        Ok(give(element(jsonb(args, 0)?, int4(args, 1)?), Form::Text))
+        Ok(give(element_at_top(jsonb(args, 0)?, int4(args, 1)?), Form::Text))
     }),
     entry("jsonb_extract_path", |_, args| jsonb_extract(args, Form::Json)),
     entry("jsonb_extract_path_text", |_, args| jsonb_extract(args, Form::Text)),
@@ -292,6 +292,14 @@ fn element(value: &Jsonb, index: i32) -> Option<&Jsonb> {
     elements.get(place(index, elements.len())?)
 }
 
+/// A scalar by itself is kept as an array of one, and `->` shows it.
+fn element_at_top(value: &Jsonb, index: i32) -> Option<&Jsonb> {
+    match value {
+        Jsonb::Array(_) | Jsonb::Object(_) => element(value, index),
+        scalar => matches!(index, 0 | -1).then_some(scalar),
+    }
+}
+
 fn give(found: Option<&Jsonb>, form: Form) -> Value {
     match (found, form) {
         (None, _) | (Some(Jsonb::Null), Form::Text) => Value::Null,
@@ -394,6 +402,7 @@ mod tests {
     fn jsonb_members() {
         check("jsonb_object_field", &["j:{\"a\":{\"b\":1}}", "t:a"], "{\"b\": 1}");
         check("jsonb_array_element_text", &["j:[1,\"x\"]", "i:-1"], "x");
+        check("jsonb_array_element", &["j:\"x\"", "i:-1"], "\"x\"");
         check("jsonb_array_element_text", &["j:[1]", "i:-2147483648"], "NULL");
         check("jsonb_extract_path", &["j:{\"a\":[1,2]}", "T:{a,-1}"], "2");
         check("jsonb_extract_path", &["j:1", "T:{a}"], "NULL");

@@ -298,7 +298,7 @@ fn json_build_object(call: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         let ((key_type, key), (ty, value)) = (pair[0], pair[1]);
         if key.is_null() {
             let message = format!("argument {} cannot be null", index * 2 + 1);
-            return Err(PgError::new("22004", message).with_hint("Object keys should be text."));
+            return Err(PgError::new("22023", message).with_hint("Object keys should be text."));
         }
         escape_string(&key_text(key, key_type, call.context)?, &mut out);
         out.extend_from_slice(b" : ");
@@ -406,7 +406,7 @@ mod tests {
             &["t:a"],
             "ERROR 22023: argument list must have even number of elements",
         );
-        check("json_build_object", &["n", "i:1"], "ERROR 22004: argument 1 cannot be null");
+        check("json_build_object", &["n", "i:1"], "ERROR 22023: argument 1 cannot be null");
         check(
             "jsonb_build_object",
             &["T:{a}", "i:1"],
