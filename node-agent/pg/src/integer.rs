@@ -242,14 +242,6 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     }),
     entry("oidlarger", |_, args| Ok(Value::Oid(arg::<u32>(args, 0)?.max(arg(args, 1)?)))),
     entry("oidsmaller", |_, args| Ok(Value::Oid(arg::<u32>(args, 0)?.min(arg(args, 1)?)))),
-    entry("int4_bool", |_, args| Ok(Value::Bool(arg::<i32>(args, 0)? != 0))),
-    entry("bool_int4", |_, args| Ok(Value::Int4(i32::from(arg::<bool>(args, 0)?)))),
-    entry("chartoi4", |_, args| Ok(Value::Int4(i32::from(arg::<u8>(args, 0)?.cast_signed())))),
-    entry("i4tochar", |_, args| {
-        let value = i8::try_from(arg::<i32>(args, 0)?);
-        let value = value.map_err(|_| PgError::out_of_range("\"char\""))?;
-        Ok(Value::Char(value.cast_unsigned()))
-    }),
 ];
 
 /// The types' names in errors, by the variant.

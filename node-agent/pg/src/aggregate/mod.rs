@@ -2,6 +2,7 @@
 
 mod collect;
 mod count;
+mod document;
 mod extreme;
 mod logic;
 mod moments;
@@ -76,6 +77,10 @@ pub fn accumulator(
         ("string_agg", _) => Box::new(collect::StringAggregate::default()),
         ("array_agg", [TypeId::ANYARRAY]) => Box::new(collect::NestedArray::default()),
         ("array_agg", _) => Box::new(collect::FlatArray::default()),
+        ("json_agg", _) => Box::new(document::JsonArray::default()),
+        ("jsonb_agg", _) => Box::new(document::JsonbArray::default()),
+        ("json_object_agg", _) => Box::new(document::JsonObject::default()),
+        ("jsonb_object_agg", _) => Box::new(document::JsonbObject::default()),
         _ => return None,
     })
 }

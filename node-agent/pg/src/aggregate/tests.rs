@@ -21,7 +21,7 @@ fn check(name: &str, types: &[&str], rows: &[&str], expected: &str) {
                     None => TypeId::ANYNONARRAY,
                 };
                 function.args.len() == types.len()
-                    && (function.args[0] == TypeId::ANY
+                    && (matches!(function.args[0], TypeId::ANY | TypeId::ANYELEMENT)
                         || function.args[0] == polymorphic(&types[0]))
             })
         })
@@ -194,4 +194,25 @@ fn collections() {
         "ERROR 2202E: cannot accumulate arrays of different dimensionality",
     );
     check("array_agg", &["_int4"], &["{}"], "ERROR 2202E: cannot accumulate empty arrays");
+}
+
+#[test]
+fn documents() {
+    check("json_agg", &["int4"], &["1", "-", "3"], "[1, null, 3]");
+    check("json_agg", &["_int4"], &["{1,2}", "{3}"], "[[1,2], \n [3]]");
+    check("json_agg", &["int4"], &[], "NULL");
+    check("jsonb_agg", &["text"], &["a", "-"], "[\"a\", null]");
+    check(
+        "json_object_agg",
+        &["text", "int4"],
+        &["a 1", "b -", "a 2"],
+        "{ \"a\" : 1, \"b\" : null, \"a\" : 2 }",
+    );
+    check("jsonb_object_agg", &["text", "int4"], &["b 1", "a -", "b 2"], "{\"a\": null, \"b\": 2}");
+    check(
+        "json_object_agg",
+        &["text", "int4"],
+        &["- 1"],
+        "ERROR 22023: field name must not be null",
+    );
 }

@@ -6,7 +6,7 @@ mod shortest;
 
 use num_traits::{Float, ToPrimitive};
 
-use crate::arguments::{arg, array};
+use crate::arguments::arg;
 use crate::context::CallContext;
 use crate::error::{PgError, Result};
 use crate::integer::sign_of;
@@ -192,7 +192,6 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("dpi", |_, _| Ok(Value::Float8(std::f64::consts::PI))),
     entry("drandom", |_, _| Ok(Value::Float8(rand::random::<f64>()))),
     entry("width_bucket_float8", width_bucket),
-    entry("width_bucket_array", width_bucket_array),
 ];
 
 fn overflow() -> PgError {
@@ -381,22 +380,6 @@ fn width_bucket(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
     // In PostgreSQL's order of operations, with its cast by the processor: out of range gives the least integer.
     let place = f64::from(count) * (operand - low) / (high - low) + 1.0;
     Ok(Value::Int4(place.to_i32().unwrap_or(i32::MIN)))
-}
-
-/// `width_bucket(operand, thresholds)`: how many thresholds are not greater than the operand.
-fn width_bucket_array(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
-    let thresholds = array(args, 1)?;
-    if thresholds.dimensions.len() > 1 {
-        return Err(PgError::new("2202E", "thresholds must be one-dimensional array"));
-    }
-    if thresholds.elements.iter().any(Value::is_null) {
-        return Err(PgError::new("22004", "thresholds array must not contain NULLs"));
-    }
-    let operand = args.first().unwrap_or(&Value::Null);
-    let place = thresholds
-        .elements
-        .partition_point(|threshold| crate::order::compare(threshold, operand).is_le());
-    Ok(Value::Int4(i32::try_from(place).unwrap_or(i32::MAX)))
 }
 
 /// Reads `double precision`, as `float8in` does.
