@@ -29,6 +29,9 @@ use std::sync::Arc;
 
 use dataman_metadata::topology::Engine;
 use dataman_node_protocol::NodeError;
+use dataman_node_protocol::node::Node;
+use dataman_node_protocol::pool::PoolLimits;
+use dataman_node_protocol::remote::RemoteNode;
 
 pub use driver::contract::{Datasource, Driver, Limits};
 
@@ -43,4 +46,19 @@ pub async fn open(
     limits: Limits,
 ) -> Result<Arc<dyn Datasource>, NodeError> {
     driver::of(engine)?.open(url, limits).await
+}
+
+/// Reaches the datasource `datasource` of the agent at `address` (`host:port`): the other form of [`open`], for a node whose
+/// agent runs by itself. Connects to nothing yet.
+///
+/// # Errors
+/// `08001` when the address is none; `0A000` for an engine that this program was built without.
+pub fn open_remote(
+    engine: Engine,
+    address: &str,
+    datasource: &str,
+    limits: PoolLimits,
+) -> Result<Arc<dyn Node>, NodeError> {
+    let capability = driver::capability_of(engine)?;
+    Ok(Arc::new(RemoteNode::open(address, datasource, capability, limits)?))
 }

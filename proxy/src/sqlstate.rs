@@ -143,7 +143,7 @@ pub fn report(error: &Error) -> Report {
             hint: node.hint.clone(),
             position: None,
             context: node.context.clone(),
-            object: node.object.clone(),
+            object: (*node.object).clone(),
         },
         Error::Protocol(_) => plain("08P01"),
         Error::Metadata { hint, .. } => Report { hint: hint.clone(), ..plain("58000") },

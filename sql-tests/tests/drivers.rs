@@ -6,12 +6,11 @@ use std::time::Duration;
 use dataman_metadata::topology::Engine;
 use dataman_node_agent::config::AgentConfig;
 use dataman_node_agent::driver::conformance;
-use dataman_node_agent::driver::postgres::PostgresCapability;
 use dataman_node_agent::serve::Agent;
 use dataman_node_agent::serve::listen::listen;
 use dataman_node_agent::{Datasource, Limits};
+use dataman_node_protocol::node::Node;
 use dataman_node_protocol::pool::PoolLimits;
-use dataman_node_protocol::remote::RemoteNode;
 use dataman_sql_tests::engine::{Postgres, Session};
 use dataman_sql_tests::pushdown::Pair;
 use dataman_sql_tests::semantics::Effort;
@@ -26,10 +25,16 @@ async fn postgres() {
 #[tokio::test]
 async fn postgres_behind_an_agent() {
     let agent = RunningAgent::start("main", open_postgres().await).await;
-    let limits = PoolLimits::default();
-    let capability = Arc::new(PostgresCapability);
-    let node = RemoteNode::open(&agent.address, "main", capability, limits).unwrap();
-    conformance::run(Arc::new(node), "agent").await;
+    conformance::run(agent.remote(Engine::Postgres), "agent").await;
+}
+
+#[tokio::test]
+async fn sqlite_behind_an_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().to_str().unwrap();
+    let node = dataman_node_agent::open(Engine::Sqlite, url, Limits::default()).await.unwrap();
+    let agent = RunningAgent::start("main", node).await;
+    conformance::run(agent.remote(Engine::Sqlite), "agent").await;
 }
 
 #[tokio::test]
@@ -265,6 +270,11 @@ impl RunningAgent {
         let mut tasks = JoinSet::new();
         tasks.spawn(listening.run(CancellationToken::new()));
         Self { address, _tasks: tasks }
+    }
+
+    fn remote(&self, engine: Engine) -> Arc<dyn Node> {
+        let limits = PoolLimits::default();
+        dataman_node_agent::open_remote(engine, &self.address, "main", limits).unwrap()
     }
 
     async fn client(&self, database: &str) -> Session {

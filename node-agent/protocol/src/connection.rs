@@ -589,12 +589,11 @@ impl Connection {
         }
         match tag {
             b'1' => {
-                if let Some(Some(key)) = self.parsing.pop_front() {
-                    if let Some((evicted, ())) = self.prepared.push(key, ())
-                        && evicted != key
-                    {
-                        self.closing.push(evicted);
-                    }
+                if let Some(Some(key)) = self.parsing.pop_front()
+                    && let Some((evicted, ())) = self.prepared.push(key, ())
+                    && evicted != key
+                {
+                    self.closing.push(evicted);
                 }
             }
             b'C' => {

@@ -15,8 +15,8 @@ pub struct NodeError {
     pub detail: Option<String>,
     /// HINT.
     pub hint: Option<String>,
-    /// The error fields that name objects, when the database gave them.
-    pub object: ErrorObject,
+    /// The error fields that name objects, when the database gave them. Boxed, so that a `Result` stays small.
+    pub object: Box<ErrorObject>,
     /// CONTEXT (`where`).
     pub context: Option<String>,
     /// Whether the database may already have carried out something of the statement.
@@ -78,7 +78,7 @@ impl NodeError {
             message: message.into(),
             detail: None,
             hint: None,
-            object: ErrorObject::default(),
+            object: Box::default(),
             context: None,
             work_started: false,
         }

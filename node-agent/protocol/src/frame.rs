@@ -184,7 +184,7 @@ pub(crate) enum Severity {
 pub fn encode_error(error: &NodeError, severity: &str, tag: u8, out: &mut BytesMut) {
     let start = out.len() + 1;
     out.extend_from_slice(&[tag, 0, 0, 0, 0]);
-    let ErrorObject { schema, table, column, data_type, constraint } = &error.object;
+    let ErrorObject { schema, table, column, data_type, constraint } = &*error.object;
     let fields = [
         (b'S', Some(severity)),
         (b'V', Some(severity)),

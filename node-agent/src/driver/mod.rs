@@ -8,8 +8,11 @@ pub mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use dataman_metadata::topology::Engine;
 use dataman_node_protocol::NodeError;
+use dataman_node_protocol::capability::Capability;
 
 /// The driver of an engine.
 ///
@@ -21,6 +24,20 @@ pub fn of(engine: Engine) -> Result<Box<dyn contract::Driver>, NodeError> {
         Engine::Postgres => Ok(Box::new(postgres::PostgresDriver)),
         #[cfg(feature = "sqlite")]
         Engine::Sqlite => Ok(Box::new(sqlite::SqliteDriver)),
+        other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
+    }
+}
+
+/// What an engine's databases can do, for a proxy whose datasource is behind a separate agent.
+///
+/// # Errors
+/// `0A000` for an engine that this program was built without.
+pub fn capability_of(engine: Engine) -> Result<Arc<dyn Capability>, NodeError> {
+    match engine {
+        #[cfg(feature = "postgres")]
+        Engine::Postgres => Ok(Arc::new(postgres::PostgresCapability)),
+        #[cfg(feature = "sqlite")]
+        Engine::Sqlite => Ok(Arc::new(sqlite::SqliteCapability)),
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }

@@ -152,8 +152,8 @@ fn remote(
     address: &str,
     datasource: &dataman_metadata::topology::Datasource,
 ) -> Result<Arc<dyn Node>, dataman_node_protocol::NodeError> {
-    let _ = (address, datasource);
-    Err(dataman_node_protocol::NodeError::unsupported("agents are not there yet"))
+    let limits = dataman_node_protocol::pool::PoolLimits::default();
+    dataman_node_agent::open_remote(datasource.engine, address, &datasource.name, limits)
 }
 
 /// Replaces `${NAME}` by the environment's variables.
