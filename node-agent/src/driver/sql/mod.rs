@@ -15,7 +15,7 @@ pub mod stored;
 mod write;
 
 #[cfg(feature = "sqlite")]
-pub(crate) use write::reads_source;
+pub(crate) use write::{default_alias, reads_source};
 
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::query::{NodeQuery, Select, Target};

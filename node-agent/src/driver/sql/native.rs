@@ -46,7 +46,7 @@ fn depth(expr: &Expr) -> usize {
     deepest + 1
 }
 
-/// Functions whose answer is the session's, which the agent does not know, or which act.
+/// Functions whose answer is the session's or its clock's, which the agent does not know, or which act.
 const SESSION_FUNCTIONS: &[&str] = &[
     "current_user",
     "session_user",
@@ -57,6 +57,9 @@ const SESSION_FUNCTIONS: &[&str] = &[
     "version",
     "current_setting",
     "set_config",
+    "statement_timestamp",
+    "clock_timestamp",
+    "timeofday",
 ];
 
 /// Functions on stored forms that change the type and not the stored form.

@@ -156,6 +156,7 @@ impl<'q> Lowering<'q> {
         self.push(" SET ");
         self.assignments(&update.record_op)?;
         if !update.source.is_empty() {
+            self.check_joins()?;
             self.push(" FROM ");
             self.sources(&update.source)?;
         }
@@ -169,33 +170,24 @@ impl<'q> Lowering<'q> {
         self.subqueries.push(&delete.subqueries);
         self.push("DELETE FROM ");
         self.write_target(&delete.target, &delete.alias);
-        if self.dialect == Dialect::Sqlite && !delete.source.is_empty() {
-            self.delete_joined(delete)?;
-        } else {
-            if !delete.source.is_empty() {
-                self.push(" USING ");
-                self.sources(&delete.source)?;
-            }
-            self.filter(delete.filter.as_ref())?;
+        if !delete.source.is_empty() {
+            self.check_joins()?;
+            self.push(" USING ");
+            self.sources(&delete.source)?;
         }
+        self.filter(delete.filter.as_ref())?;
         self.returning(&delete.returning)?;
         self.end_write();
         Ok(())
     }
 
-    /// SQLite has no USING: the records are picked by a join of their own.
-    fn delete_joined(&mut self, delete: &'q Delete) -> Result<(), NodeError> {
-        let alias = default_alias(&delete.alias);
-        let table = self.alias_text(alias);
-        self.push(&format!(" WHERE rowid IN (SELECT {table}.rowid FROM "));
-        self.collection(&delete.target);
-        self.push(&format!(" AS {table}, "));
-        self.qualifiers.push((alias.to_owned(), Qualifier::As(table)));
-        self.sources(&delete.source)?;
-        self.filter(delete.filter.as_ref())?;
-        self.qualifiers.pop();
-        self.push(")");
-        Ok(())
+    fn check_joins(&self) -> Result<(), NodeError> {
+        match self.dialect {
+            Dialect::Postgres => Ok(()),
+            Dialect::Sqlite => {
+                Err(NodeError::unsupported("the SQLite driver splits a joined write in two"))
+            }
+        }
     }
 
     /// The collection of a write. SQLite's RETURNING does not know an alias, so there the table's own name qualifies;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dataman_metadata::topology::Engine;
@@ -275,7 +276,7 @@ impl Folder {
         if let Some(found) = lock().get(&statement.id()) {
             return Ok(found.clone());
         }
-        let made = Arc::new(Prepared::new(&statement.query)?);
+        let made = Arc::new(Prepared::new(statement)?);
         let mut lowered = lock();
         if lowered.len() >= LOWERED_MAX {
             lowered.clear();
@@ -330,19 +331,20 @@ impl Instance {
         self: &Arc<Self>,
         stop: &CancellationToken,
     ) -> Result<Lease, NodeError> {
-        let permit = wait(&self.readers, stop)
+        let permit = wait(&self.readers, stop, WRITER_WAIT)
             .await?
             .ok_or_else(|| busy("every reader of the SQLite file is in use"))?;
         let session = self.idle_readers().pop();
         Ok(Lease { session, instance: self.clone(), permit: Some(permit), writer: false })
     }
 
-    /// Takes the writer.
+    /// Takes the writer. `patience` is the session's `lock_timeout`.
     pub(super) async fn write(
         self: &Arc<Self>,
         stop: &CancellationToken,
+        patience: Option<Duration>,
     ) -> Result<Lease, NodeError> {
-        let permit = self.write_permit(stop).await?;
+        let permit = self.write_permit(stop, patience).await?;
         let session = self.idle_writer().take();
         Ok(Lease { session, instance: self.clone(), permit: Some(permit), writer: true })
     }
@@ -351,8 +353,9 @@ impl Instance {
     pub(super) async fn write_permit(
         &self,
         stop: &CancellationToken,
+        patience: Option<Duration>,
     ) -> Result<OwnedSemaphorePermit, NodeError> {
-        wait(&self.writer, stop).await?.ok_or_else(|| {
+        wait(&self.writer, stop, patience.unwrap_or(WRITER_WAIT)).await?.ok_or_else(|| {
             NodeError::statement("55P03", "canceling statement due to lock timeout")
                 .with_detail("Another transaction writes to this shard, and a SQLite file has one writer at a time.")
         })
@@ -367,11 +370,12 @@ impl Instance {
 async fn wait(
     semaphore: &Arc<Semaphore>,
     stop: &CancellationToken,
+    patience: Duration,
 ) -> Result<Option<OwnedSemaphorePermit>, NodeError> {
     tokio::select! {
         permit = semaphore.clone().acquire_owned() => Ok(permit.ok()),
         () = stop.cancelled() => Err(NodeError::cancelled()),
-        () = tokio::time::sleep(WRITER_WAIT) => Ok(None),
+        () = tokio::time::sleep(patience) => Ok(None),
     }
 }
 

@@ -284,7 +284,7 @@ impl SqliteConnection {
 
     async fn work(&mut self, request: Request) -> Result<End, NodeError> {
         let prepared = self.folder.prepare(&request.statement)?;
-        let context = Arc::new(super::session::context_of(&request.context)?);
+        let context = Arc::new(super::session::context_of(&request.context));
         if let NodeQuery::Define(definition) = &request.statement.query
             && define_file(&self.folder.clone(), definition).await?
         {
@@ -297,14 +297,15 @@ impl SqliteConnection {
         };
         let writes = match &prepared.work {
             Work::Read { locking, .. } => *locking && self.transaction.is_some(),
-            Work::Write { .. } | Work::Define => true,
+            Work::Write { .. } | Work::Joined { .. } | Work::Define => true,
         };
         let defines = matches!(prepared.work, Work::Define);
         let stop = request.stop.clone();
+        let patience = lock_timeout(&request.context);
         let job = Job { prepared, request, context };
         let Some(transaction) = &mut self.transaction else {
             let mut lease =
-                if writes { instance.write(&stop).await? } else { instance.read(&stop).await? };
+                if writes { instance.write(&stop, patience).await? } else { instance.read(&stop).await? };
             return blocking(move || {
                 let session = lease.session()?;
                 if !writes {
@@ -331,7 +332,7 @@ impl SqliteConnection {
                 if transaction.held.iter().any(|held| held.writing) {
                     return Err(NodeError::unsupported("a transaction writes to one SQLite file"));
                 }
-                let lease = instance.write(&stop).await?;
+                let lease = instance.write(&stop, patience).await?;
                 Held { lease, permit: None, writing: false, defined: false }
             }
             None => {
@@ -351,7 +352,7 @@ impl SqliteConnection {
                     transaction.held.push(held);
                     return Err(NodeError::unsupported("a transaction writes to one SQLite file"));
                 }
-                match instance.write_permit(&stop).await {
+                match instance.write_permit(&stop, patience).await {
                     Ok(permit) => held.permit = Some(permit),
                     Err(error) => {
                         transaction.held.push(held);
@@ -400,7 +401,7 @@ impl SqliteConnection {
             _ if !read_only => return Ok(()),
             Work::Read { locking: false, .. } => return Ok(()),
             Work::Read { .. } => "SELECT FOR UPDATE",
-            Work::Write { verb, .. } => verb,
+            Work::Write { verb, .. } | Work::Joined { verb, .. } => verb,
             Work::Define => "a change of schema",
         };
         Err(NodeError::statement(
@@ -408,6 +409,23 @@ impl SqliteConnection {
             format!("cannot execute {verb} in a read-only transaction"),
         ))
     }
+}
+
+/// The session's `lock_timeout`, in SHOW's form: `250ms`, `5s`, `2min`.
+fn lock_timeout(context: &StatementContext) -> Option<Duration> {
+    let (_, value) =
+        context.settings.iter().find(|(name, _)| name.eq_ignore_ascii_case("lock_timeout"))?;
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = value[..digits].parse().ok()?;
+    let unit_ms = match value[digits..].trim() {
+        "" | "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    (number > 0).then(|| Duration::from_millis(number.saturating_mul(unit_ms)))
 }
 
 /// Carries out a definition that makes or removes a file.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - [`connect`]: the folder, its files and their sessions. [`connection`]: transactions and statements of one user.
-//! - [`run`]: one statement on one session. [`session`]: one SQLite connection, set up.
+//! - [`run`]: one statement on one session; [`joined`]: UPDATE … FROM and DELETE … USING. [`session`]: one SQLite connection, set up.
 //! - [`value`], [`collate`], [`function`]: PostgreSQL's values and functions inside SQLite; the stored forms and the lowering
 //!   are [`crate::driver::sql::stored`] and [`crate::driver::sql::native`].
 //! - [`catalogue`], [`define`], [`constraint`]: what a file holds, how it changes, what it refuses.
@@ -28,6 +28,7 @@ mod constraint;
 mod define;
 mod error;
 mod function;
+mod joined;
 mod run;
 mod session;
 mod value;

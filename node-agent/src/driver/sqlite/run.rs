@@ -16,11 +16,12 @@ use rusqlite::hooks::Action;
 use super::constraint::settle;
 use super::define::define;
 use super::error::classify;
-use super::function::{Bound, Computed};
+use super::function::{Bound, Computed, owned};
+use super::joined;
 use super::session::{Session, lock};
 use super::value::{RowWriter, read_parameter};
 use crate::driver::sql::stored::Stored;
-use crate::driver::sql::{Dialect, lower_with_expressions, reads_source};
+use crate::driver::sql::{Dialect, Lowered, lower_with_expressions};
 
 /// What the driver made of a statement.
 #[derive(Debug)]
@@ -52,6 +53,15 @@ pub(super) enum Work {
         /// PostgreSQL's word for it.
         verb: &'static str,
     },
+    /// UPDATE … FROM, DELETE … USING.
+    Joined {
+        /// The query that picks the records.
+        pick: String,
+        /// The write of one record.
+        write: String,
+        /// PostgreSQL's word for it.
+        verb: &'static str,
+    },
     /// A definition.
     Define,
 }
@@ -61,20 +71,22 @@ impl Prepared {
     ///
     /// # Errors
     /// `0A000` for what SQLite cannot carry out.
-    pub(super) fn new(query: &NodeQuery) -> Result<Self, NodeError> {
+    pub(super) fn new(statement: &NodeStatement) -> Result<Self, NodeError> {
+        let query = &statement.query;
+        let parameters = statement.params.len();
         let mut instances = HashSet::new();
         let mut expressions = HashMap::new();
-        let mut lower = |query: &NodeQuery| -> Result<String, NodeError> {
-            let lowered = lower_with_expressions(query, Dialect::Sqlite, 0)?;
+        let mut keep = |lowered: Lowered| -> Result<String, NodeError> {
             for (name, expr) in lowered.expressions {
                 expressions.insert(name, Arc::new(Computed::new(&expr)?));
             }
             Ok(lowered.text)
         };
+        let lower = |query: &NodeQuery| lower_with_expressions(query, Dialect::Sqlite, 0);
         let (columns, work) = match query {
             NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
                 select_instances(select, &mut instances);
-                let text = lower(query)?;
+                let text = keep(lower(query)?)?;
                 let columns = columns_of(&select.fields)?;
                 (Some(columns), Work::Read { text, locking: select.lock.is_some() })
             }
@@ -84,21 +96,33 @@ impl Prepared {
                 if let Records::Query(query) = &insert.records {
                     select_instances(query, &mut instances);
                 }
-                (returned(&insert.returning)?, Work::Write { text: lower(query)?, verb: "INSERT" })
+                (returned(&insert.returning)?, Work::Write { text: keep(lower(query)?)?, verb: "INSERT" })
             }
             NodeQuery::Update(update) => {
                 add(&update.target, &mut instances);
                 each_select(&update.subqueries, &mut instances);
                 update.source.iter().for_each(|source| source_instances(source, &mut instances));
-                check_returning(&update.returning, &update.source)?;
-                (returned(&update.returning)?, Work::Write { text: lower(query)?, verb: "UPDATE" })
+                let columns = returned(&update.returning)?;
+                if update.source.is_empty() {
+                    (columns, Work::Write { text: keep(lower(query)?)?, verb: "UPDATE" })
+                } else {
+                    let joined = joined::update(update, parameters)?;
+                    let (pick, write) = (keep(joined.pick)?, keep(joined.write)?);
+                    (columns, Work::Joined { pick, write, verb: "UPDATE" })
+                }
             }
             NodeQuery::Delete(delete) => {
                 add(&delete.target, &mut instances);
                 each_select(&delete.subqueries, &mut instances);
                 delete.source.iter().for_each(|source| source_instances(source, &mut instances));
-                check_returning(&delete.returning, &delete.source)?;
-                (returned(&delete.returning)?, Work::Write { text: lower(query)?, verb: "DELETE" })
+                let columns = returned(&delete.returning)?;
+                if delete.source.is_empty() {
+                    (columns, Work::Write { text: keep(lower(query)?)?, verb: "DELETE" })
+                } else {
+                    let joined = joined::delete(delete, parameters)?;
+                    let (pick, write) = (keep(joined.pick)?, keep(joined.write)?);
+                    (columns, Work::Joined { pick, write, verb: "DELETE" })
+                }
             }
             NodeQuery::Define(definition) => {
                 instances.insert(definition_instance(definition)?);
@@ -117,18 +141,6 @@ impl Prepared {
         }
         Ok(Self { instance, columns, work, expressions: Arc::new(expressions) })
     }
-}
-
-fn check_returning(fields: &[OutputField], sources: &[Source]) -> Result<(), NodeError> {
-    let reads = fields.iter().any(
-        |field| matches!(field, OutputField::Bound { expr, .. } if reads_source(expr, sources)),
-    );
-    if reads {
-        return Err(NodeError::unsupported(
-            "SQLite returns only the written collection's own fields from a joined write",
-        ));
-    }
-    Ok(())
 }
 
 fn returned(fields: &[OutputField]) -> Result<Option<Vec<ColumnDescription>>, NodeError> {
@@ -221,6 +233,11 @@ impl Execution {
             Work::Read { text, .. } => self.read(session, text, emit)?,
             Work::Write { text, .. } => {
                 let affected = self.write(session, text, &mut batches)?;
+                settle(session)?;
+                affected
+            }
+            Work::Joined { pick, write, .. } => {
+                let affected = self.write_joined(session, pick, write, &mut batches)?;
                 settle(session)?;
                 affected
             }
@@ -352,6 +369,62 @@ impl Execution {
             Some(_) if width > 0 => parameters.chunks(width).map(&mut run).sum(),
             _ => run(parameters),
         }
+    }
+
+    fn write_joined(
+        &self,
+        session: &mut Session,
+        pick: &str,
+        write: &str,
+        batches: &mut Vec<Batch>,
+    ) -> Result<u64, NodeError> {
+        let own = self.bind(session, &self.plain_types())?;
+        session.register_aggregates(pick)?;
+        session.register_aggregates(write)?;
+        let mut writer = self.writer()?;
+        let (context, catalogue) = (session.context(), session.catalogue());
+        let failed = |error| session.failure(error);
+        // All is read before anything is written.
+        let mut picked: Vec<(i64, Vec<Stored>)> = Vec::new();
+        let mut seen = HashSet::new();
+        {
+            let mut statement = session.connection.prepare_cached(pick).map_err(failed)?;
+            bind_all(&mut statement, &own).map_err(failed)?;
+            let width = statement.column_count();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(failed)? {
+                let rowid = row.get(0).map_err(failed)?;
+                if seen.insert(rowid) {
+                    let values = (1..width)
+                        .map(|place| row.get_ref(place).and_then(owned))
+                        .collect::<Result<_, _>>()
+                        .map_err(failed)?;
+                    picked.push((rowid, values));
+                }
+            }
+        }
+        let mut statement = session.connection.prepare_cached(write).map_err(failed)?;
+        let mut affected = 0;
+        for (rowid, values) in picked {
+            let mut parameters = own.clone();
+            parameters.extend(values);
+            parameters.push(Stored::Integer(rowid));
+            bind_all(&mut statement, &parameters).map_err(failed)?;
+            if self.prepared.columns.is_none() {
+                let count = statement.raw_execute().map_err(failed)?;
+                affected += u64::try_from(count).unwrap_or(u64::MAX);
+                continue;
+            }
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(failed)? {
+                affected += 1;
+                if writer.add(row, &context, &catalogue)? {
+                    batches.extend(writer.take());
+                }
+            }
+        }
+        batches.extend(writer.take());
+        Ok(affected)
     }
 
     fn plain_types(&self) -> Vec<TypeRef> {

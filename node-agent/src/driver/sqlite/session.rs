@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::StatementContext;
 use dataman_pg::Context;
+use dataman_pg::context::{ByteaOutput, DateOrder, DateOutput, DateStyle, IntervalStyle};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
@@ -218,7 +219,9 @@ impl Session {
 }
 
 /// What functions may know, from what came with the statement.
-pub(super) fn context_of(statement: &StatementContext) -> Result<Context, NodeError> {
+///
+/// The settings come in the canonical form in which SHOW prints them; the proxy has checked them.
+pub(super) fn context_of(statement: &StatementContext) -> Context {
     let mut context = Context {
         transaction_time_us: statement.transaction_time_us,
         statement_time_us: statement.transaction_time_us,
@@ -226,9 +229,46 @@ pub(super) fn context_of(statement: &StatementContext) -> Result<Context, NodeEr
         ..Context::default()
     };
     for (name, value) in statement.settings.iter() {
-        set(&mut context, name, value);
+        match name.to_ascii_lowercase().as_str() {
+            "timezone" => set_time_zone(&mut context, value),
+            "datestyle" => context.date_style = date_style(value),
+            "intervalstyle" => {
+                context.interval_style = match value.to_ascii_lowercase().as_str() {
+                    "postgres_verbose" => IntervalStyle::PostgresVerbose,
+                    "sql_standard" => IntervalStyle::SqlStandard,
+                    "iso_8601" => IntervalStyle::Iso8601,
+                    _ => IntervalStyle::Postgres,
+                };
+            }
+            "extra_float_digits" => context.extra_float_digits = value.parse().unwrap_or(1),
+            "bytea_output" => {
+                context.bytea_output = if value.eq_ignore_ascii_case("escape") {
+                    ByteaOutput::Escape
+                } else {
+                    ByteaOutput::Hex
+                };
+            }
+            _ => {}
+        }
     }
-    Ok(context)
+    context
 }
 
-fn set(_context: &mut Context, _name: &str, _value: &str) {}
+fn set_time_zone(_context: &mut Context, _value: &str) {}
+
+fn date_style(value: &str) -> DateStyle {
+    let mut style = DateStyle::default();
+    for word in value.split(',') {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "iso" => style.output = DateOutput::Iso,
+            "sql" => style.output = DateOutput::Sql,
+            "postgres" => style.output = DateOutput::Postgres,
+            "german" => style.output = DateOutput::German,
+            "ymd" => style.order = DateOrder::Ymd,
+            "dmy" => style.order = DateOrder::Dmy,
+            "mdy" => style.order = DateOrder::Mdy,
+            _ => {}
+        }
+    }
+    style
+}
