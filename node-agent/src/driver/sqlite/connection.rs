@@ -304,8 +304,11 @@ impl SqliteConnection {
         let patience = lock_timeout(&request.context);
         let job = Job { prepared, request, context };
         let Some(transaction) = &mut self.transaction else {
-            let mut lease =
-                if writes { instance.write(&stop, patience).await? } else { instance.read(&stop).await? };
+            let mut lease = if writes {
+                instance.write(&stop, patience).await?
+            } else {
+                instance.read(&stop).await?
+            };
             return blocking(move || {
                 let session = lease.session()?;
                 if !writes {

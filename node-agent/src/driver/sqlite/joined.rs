@@ -140,10 +140,7 @@ impl<'q> Plan<'q> {
         let mut source = vec![Source::Collection {
             target: target.clone(),
             alias: self.alias.to_owned(),
-            fields: vec![NamedType {
-                name: "rowid".to_owned(),
-                ty: TypeRef::plain(TypeId::INT8),
-            }],
+            fields: vec![NamedType { name: "rowid".to_owned(), ty: TypeRef::plain(TypeId::INT8) }],
         }];
         source.extend(self.sources.iter().cloned());
         let rowid = self.rowid();

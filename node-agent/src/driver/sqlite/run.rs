@@ -96,7 +96,10 @@ impl Prepared {
                 if let Records::Query(query) = &insert.records {
                     select_instances(query, &mut instances);
                 }
-                (returned(&insert.returning)?, Work::Write { text: keep(lower(query)?)?, verb: "INSERT" })
+                (
+                    returned(&insert.returning)?,
+                    Work::Write { text: keep(lower(query)?)?, verb: "INSERT" },
+                )
             }
             NodeQuery::Update(update) => {
                 add(&update.target, &mut instances);
