@@ -50,5 +50,36 @@ pub fn parse_expression(text: &str) -> Result<syntax::Expr, PgError> {
     Parser::new(text, &tokens).only_expression()
 }
 
+/// Whether a name must be quoted to be one everywhere.
+pub(crate) fn is_keyword(name: &str) -> bool {
+    keyword::find(name).is_some_and(|found| found.category != keyword::Category::Unreserved)
+}
+
+/// The query's own text in a CREATE TABLE … AS.
+pub(crate) fn query_of_create_table_as(text: &str) -> Option<&str> {
+    let tokens = lexer::tokens(text);
+    let mut depth = 0_usize;
+    let mut start = None;
+    let mut words: Vec<(&str, usize)> = Vec::new();
+    for token in &tokens {
+        match &token.kind {
+            lexer::TokenKind::Symbol('(') => depth += 1,
+            lexer::TokenKind::Symbol(')') => depth = depth.saturating_sub(1),
+            lexer::TokenKind::Word(word, _) if depth == 0 && start.is_none() && word == "as" => {
+                start = Some(token.end);
+            }
+            _ => {}
+        }
+        if let (lexer::TokenKind::Word(word, _), Some(_)) = (&token.kind, start) {
+            words.push((word, token.start));
+        }
+    }
+    let end = match words.as_slice() {
+        [.., ("with", at), ("no", _), ("data", _)] | [.., ("with", at), ("data", _)] => *at,
+        _ => text.len(),
+    };
+    text.get(start?..end).map(str::trim)
+}
+
 #[cfg(test)]
 mod tests;

@@ -568,7 +568,11 @@ impl Session {
             Statement::Define(define) => {
                 self.check_read_write(define_command(define))?;
                 self.transaction.queried = true;
-                self.define(statement, define).await.map(Started::Done)
+                let (tag, fill) = self.define(statement, define, token).await?;
+                match fill {
+                    None => Ok(Started::Done(tag)),
+                    Some(text) => Box::pin(self.fill(&text, token)).await,
+                }
             }
             Statement::Transaction(change) => {
                 self.change_transaction(change).await.map(Started::Done)
@@ -605,6 +609,19 @@ impl Session {
                 .into()),
             Statement::Empty => Ok(Started::Done(String::new())),
         }
+    }
+
+    /// Fills the new table of CREATE TABLE AS: an INSERT, whose rows are counted by the tag of a SELECT.
+    async fn fill(&mut self, text: &str, token: &CancellationToken) -> Result<Started, Error> {
+        let statement = self.plans.parse(text)?.first().cloned();
+        let prepared = Arc::new(self.describe(statement, &[])?);
+        let mut rows = self.start_plan(&prepared, &Parameters::default(), &[], token).await?;
+        let drained = rows.drain().await;
+        self.transaction.give_back(rows.take_connections());
+        drained?;
+        rows.word = "SELECT";
+        let tag = tag_of(&rows, 0);
+        Ok(Started::Done(tag))
     }
 
     /// Runs a plan. An agent that has seen newer metadata refuses it; then it is planned anew, as long as nothing has been

@@ -1,0 +1,187 @@
+//! CREATE, ALTER, DROP and their like: a change of the metadata, and of every shard that it concerns.
+//!
+//! ```text
+//! Define ─▶ Draft::define ─▶ Work ─▶ carry_out ─▶ shards, metadata, shards ─▶ Outcome
+//!            (pure, over one Snapshot)
+//! ```
+//! [`Draft`] decides everything over one snapshot, with PostgreSQL's checks, messages and notices: one file a noun. What comes out, a
+//! [`Work`], is carried out in an order that is safe when it is cut short: new things are made on the shards before the metadata
+//! knows them, old things leave the metadata before they leave the shards, and what changes a table is done in transactions on
+//! all its shards that commit right after the metadata. Definitions can be repeated, so sending the statement again finishes
+//! what was cut short.
+//!
+//! Only one such statement runs in a cluster at a time (a lease); it begins with the newest snapshot.
+
+mod alter;
+mod carry_out;
+mod column;
+mod comment;
+mod constraint;
+mod database;
+mod draft;
+mod drop;
+mod expression;
+mod index;
+mod name;
+mod options;
+mod rename;
+mod role;
+mod schema;
+mod sequence;
+mod shape;
+mod table;
+#[cfg(test)]
+mod tests;
+mod truncate;
+mod view;
+mod walk;
+
+use std::sync::Arc;
+
+use dataman_pg::{Context, PgError};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::parse::syntax::{Define, ParsedStatement};
+use crate::session::Session;
+use crate::sqlstate::Report;
+
+use self::draft::Draft;
+
+/// What a definition depends on beside the metadata.
+pub(crate) struct Facts<'a> {
+    /// The session's database.
+    pub(crate) database: &'a str,
+    /// The session's role, which owns what is made.
+    pub(crate) user: &'a str,
+    /// Whether that role may do everything.
+    pub(crate) superuser: bool,
+    /// The schemas to look names up in, in order.
+    pub(crate) search_path: &'a [String],
+    /// Settings that constants' input depends on.
+    pub(crate) context: &'a Context,
+    /// Settings that go to the nodes.
+    pub(crate) settings: Arc<Vec<(String, String)>>,
+    /// Whether the statement stands in a transaction that has begun or has changed something.
+    pub(crate) in_transaction: bool,
+    /// Fires when the client cancels.
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+/// What came of a definition.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The command tag.
+    pub(crate) tag: String,
+    /// What the client is told beside it.
+    pub(crate) notices: Vec<Report>,
+    /// A statement to run next, whose rows go into the new table: the tag then counts them.
+    pub(crate) fill: Option<String>,
+}
+
+impl Session {
+    /// Carries out a statement that changes the schema; gives its tag, and the statement that fills the new table of CREATE
+    /// TABLE AS. The dispatcher has checked that the transaction is neither failed nor read-only.
+    ///
+    /// # Errors
+    /// PostgreSQL's, and `0A000` for what dataman cannot keep; nothing has changed then.
+    pub(crate) async fn define(
+        &mut self,
+        statement: &ParsedStatement,
+        define: &Define,
+        cancel: &CancellationToken,
+    ) -> Result<(String, Option<String>), Error> {
+        let schemas = self.schemas();
+        let typed = self.settings.typed();
+        let facts = Facts {
+            database: &self.identity.database,
+            user: &self.identity.user,
+            superuser: self.identity.superuser,
+            search_path: &schemas,
+            context: &typed.context,
+            settings: Arc::clone(&typed.for_nodes),
+            in_transaction: self.in_open_transaction(),
+            cancel,
+        };
+        let outcome = run(define, &statement.text, &self.cluster, &facts).await;
+        let outcome = outcome.map_err(|error| match error {
+            // The client counts from the start of its whole string.
+            Error::Statement(error) => Error::Statement(match error.position() {
+                Some(position) => error.at(position + statement.offset),
+                None => error,
+            }),
+            other => other,
+        })?;
+        for notice in outcome.notices {
+            self.notice(notice);
+        }
+        Ok((outcome.tag, outcome.fill))
+    }
+
+    /// Whether a schema change would have to be rolled back together with something else: after BEGIN, or when the string of
+    /// statements has changed rows already.
+    fn in_open_transaction(&self) -> bool {
+        use crate::session::transaction::State;
+        match self.transaction.state {
+            State::Open | State::Failed => true,
+            _ => self.transaction.participants.values().any(|one| one.written),
+        }
+    }
+}
+
+/// Carries out a definition. `text` is the statement's own text.
+///
+/// # Errors
+/// PostgreSQL's, and `0A000` for what dataman does not do; a shard or the metadata store that does not answer.
+pub(crate) async fn run(
+    define: &Define,
+    text: &str,
+    cluster: &Arc<Cluster>,
+    facts: &Facts<'_>,
+) -> Result<Outcome, Error> {
+    if facts.in_transaction {
+        return Err(PgError::unsupported("schema changes inside a transaction are not supported")
+            .with_hint("Metadata cannot be rolled back: send the statement by itself, outside BEGIN and COMMIT.")
+            .into());
+    }
+    let lease = carry_out::hold_lease(cluster).await?;
+    let outcome =
+        carry_out::with_lease(cluster, &lease, run_alone(define, text, cluster, facts)).await;
+    // A lease that cannot be given back ends by itself.
+    if let Err(error) = cluster.store().release_lease(&lease).await {
+        tracing::warn!(%error, "the lease on schema changes could not be given back");
+    }
+    outcome
+}
+
+async fn run_alone(
+    define: &Define,
+    text: &str,
+    cluster: &Arc<Cluster>,
+    facts: &Facts<'_>,
+) -> Result<Outcome, Error> {
+    const ATTEMPTS_MAX: usize = 5;
+    let mut attempt = 1;
+    loop {
+        let snapshot = cluster.store().read().await?;
+        let work = {
+            let capabilities = cluster.capabilities(&snapshot);
+            let mut draft = Draft::new(&snapshot, facts, &capabilities, text)?;
+            draft.define(define)?;
+            draft.into_work()
+        };
+        match carry_out::carry_out(work, &snapshot, cluster, facts).await {
+            // Topology may change beside us: the statement is planned anew.
+            Err(carry_out::Failure::Conflict) if attempt < ATTEMPTS_MAX => attempt += 1,
+            Err(carry_out::Failure::Conflict) => {
+                return Err(Error::Metadata {
+                    message: "the metadata keeps changing".to_owned(),
+                    hint: Some("Somebody else changes it at the same time: try again.".to_owned()),
+                });
+            }
+            Err(carry_out::Failure::Other(error)) => return Err(*error),
+            Ok(outcome) => return Ok(outcome),
+        }
+    }
+}
