@@ -3,7 +3,7 @@
 use dataman_pg::Context;
 use dataman_sql_tests::engine::Postgres;
 use dataman_sql_tests::semantics::oracle::Oracle;
-use dataman_sql_tests::semantics::{Effort, cast, function, resolution, value};
+use dataman_sql_tests::semantics::{Effort, aggregate, cast, function, resolution, value};
 
 /// The catalog in the repository is what `generate-catalog` would write now.
 #[tokio::test]
@@ -75,4 +75,12 @@ async fn functions_are_resolved_alike() {
     let oracle = Oracle::open_utc(Postgres::shared()).await;
     let effort = Effort::from_environment();
     resolution::compare_functions(&oracle, effort).await.finish("function resolution", effort.seed);
+}
+
+#[tokio::test]
+async fn aggregates() {
+    let oracle = Oracle::open_utc(Postgres::shared()).await;
+    let effort = Effort::from_environment();
+    let report = aggregate::compare(&oracle, &Context::default(), effort, only().as_deref()).await;
+    report.finish("aggregates", effort.seed);
 }

@@ -5,6 +5,7 @@
 //! [`pool`], asks the server through [`oracle`] and compares values, SQLSTATEs and messages. What cannot be compared, or
 //! not with any arguments, stands in [`exceptions`], each with its reason.
 
+pub mod aggregate;
 pub mod cast;
 pub mod exceptions;
 pub mod function;

@@ -1,0 +1,180 @@
+//! Every aggregate that is computed, whole and split over shards, on groups of none to many rows.
+
+use dataman_pg::aggregate::{accumulator, split};
+use dataman_pg::catalog::{self, Function};
+use dataman_pg::resolve::{FixedParameters, NoUserTypes, Resolver};
+use dataman_pg::{CallContext, Context, Expr, Result, TypeId, Value, io};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::function::{concrete_types, constants, type_name};
+use super::oracle::{Answer, Oracle, quote};
+use super::report::Report;
+use super::{Effort, pool};
+
+/// Compares every aggregate; `only` restricts it to names that contain the text.
+pub async fn compare(
+    oracle: &Oracle,
+    context: &Context,
+    effort: Effort,
+    only: Option<&str>,
+) -> Report {
+    let mut cases = Vec::new();
+    for aggregate in catalog::functions().iter().filter(|f| f.kind == 'a') {
+        let is_normal = catalog::aggregate(aggregate.id).is_some_and(|a| a.kind == 'n');
+        if !is_normal || only.is_some_and(|only| !aggregate.name.contains(only)) {
+            continue;
+        }
+        let mut rng = StdRng::seed_from_u64(effort.seed ^ u64::from(aggregate.id.0));
+        for _ in 0..effort.cases {
+            cases.extend(cases_of(aggregate, context, &mut rng));
+        }
+    }
+    let questions: Vec<String> = cases.iter().map(|(_, sql, _)| sql.clone()).collect();
+    let answers = oracle.answers(&questions).await;
+    let mut report = Report::default();
+    for ((subject, sql, ours), theirs) in cases.iter().zip(&answers) {
+        report.compare(subject, sql, ours, theirs);
+    }
+    report
+}
+
+/// One group of rows: the aggregate whole and, where it splits, over up to four shards.
+fn cases_of(
+    aggregate: &'static Function,
+    context: &Context,
+    rng: &mut StdRng,
+) -> Vec<(String, String, Answer)> {
+    let Some(types) = concrete_types(aggregate, rng) else { return Vec::new() };
+    if accumulator(aggregate.id, &types, context).is_none() {
+        return Vec::new();
+    }
+    let count = *[0, 1, 2, 5, 5, 20].choose(rng).unwrap_or(&5);
+    // Of few values, so that some repeat and some groups hold no extremes.
+    let few: Vec<Vec<String>> = types
+        .iter()
+        .map(|ty| (0..rng.random_range(1..8)).map(|_| pool::any(*ty, rng)).collect())
+        .collect();
+    let mut rows = Vec::new();
+    let mut literals = Vec::new();
+    for _ in 0..count {
+        let texts: Vec<Option<String>> = few
+            .iter()
+            .map(|few| few.choose(rng).filter(|_| rng.random_range(0..6) > 0).cloned())
+            .collect();
+        let Some(exprs) = constants(&texts, &types, context) else { return Vec::new() };
+        rows.push(exprs.into_iter().map(value_of).collect::<Vec<Value>>());
+        let row: Vec<String> =
+            texts.iter().zip(&types).map(|(text, ty)| literal(text.as_ref(), *ty)).collect();
+        literals
+            .push(format!("({})", if row.is_empty() { "1".to_owned() } else { row.join(", ") }));
+    }
+    let sql = sql(aggregate, &types, &literals);
+    let result = result_type(aggregate, &types);
+    let types_text: Vec<String> = types.iter().map(|ty| catalog::format_type(*ty, -1)).collect();
+    let subject = format!("{}({})", aggregate.name, types_text.join(", "));
+    let whole = whole(aggregate, &types, result, &rows, context);
+    let mut cases = vec![(subject.clone(), sql.clone(), show(whole, result, context))];
+    if let Some(answer) = over_shards(aggregate, &types, &rows, context, rng) {
+        cases.push((format!("{subject} split"), sql, show(answer, result, context)));
+    }
+    cases
+}
+
+fn value_of(expr: Expr) -> Value {
+    match expr {
+        Expr::Const(constant) => constant.value,
+        _ => Value::Null,
+    }
+}
+
+fn literal(text: Option<&String>, ty: TypeId) -> String {
+    let text = text.map_or_else(|| "NULL".to_owned(), |text| quote(text));
+    format!("{text}::{}", type_name(ty))
+}
+
+fn sql(aggregate: &Function, types: &[TypeId], rows: &[String]) -> String {
+    let columns: Vec<String> = (0..types.len()).map(|place| format!("a{place}")).collect();
+    let args = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+    let names = if columns.is_empty() { "a0".to_owned() } else { columns.join(", ") };
+    let (rows, filter) = if rows.is_empty() {
+        let nulls: Vec<String> = types.iter().map(|ty| literal(None, *ty)).collect();
+        let nulls = if nulls.is_empty() { "1".to_owned() } else { nulls.join(", ") };
+        (format!("({nulls})"), " WHERE false")
+    } else {
+        (rows.join(", "), "")
+    };
+    format!(
+        "(SELECT pg_catalog.\"{}\"({args}) FROM (VALUES {rows}) AS v({names}){filter})",
+        aggregate.name
+    )
+}
+
+fn result_type(aggregate: &Function, types: &[TypeId]) -> TypeId {
+    let mut params = FixedParameters::default();
+    let mut resolver = Resolver { params: &mut params, types: &NoUserTypes };
+    let args = types.iter().map(|ty| Expr::null(*ty)).collect();
+    resolver
+        .function(aggregate.name, args, &[], false)
+        .map_or(aggregate.result, |resolved| resolved.ty.id)
+}
+
+fn whole(
+    aggregate: &Function,
+    types: &[TypeId],
+    result: TypeId,
+    rows: &[Vec<Value>],
+    context: &Context,
+) -> Result<Value> {
+    let call = CallContext { context, arguments: types, result, variadic: false };
+    let Some(mut state) = accumulator(aggregate.id, types, context) else {
+        return Err(dataman_pg::PgError::unsupported("a partial aggregate is not computed"));
+    };
+    for row in rows {
+        state.accumulate(&call, row)?;
+    }
+    state.finish(&call)
+}
+
+fn over_shards(
+    aggregate: &Function,
+    types: &[TypeId],
+    rows: &[Vec<Value>],
+    context: &Context,
+    rng: &mut StdRng,
+) -> Option<Result<Value>> {
+    let split = split(aggregate.id, types)?;
+    let mut shards: Vec<Vec<Vec<Value>>> = vec![Vec::new(); rng.random_range(1..=4)];
+    for row in rows {
+        let shard = rng.random_range(0..shards.len());
+        shards[shard].push(row.clone());
+    }
+    let mut combiner = (split.combiner)();
+    for shard in &shards {
+        let partials = split.partials.iter().map(|(function, ty)| {
+            let function =
+                catalog::function(*function).expect("a partial half is a catalog function");
+            whole(function, &types[..function.args.len()], ty.id, shard, context)
+        });
+        let combined = partials
+            .collect::<Result<Vec<Value>>>()
+            .and_then(|partials| combiner.combine(&partials));
+        if let Err(error) = combined {
+            return Some(Err(error));
+        }
+    }
+    Some(combiner.finish())
+}
+
+fn show(value: Result<Value>, ty: TypeId, context: &Context) -> Answer {
+    match value {
+        Err(error) => Answer::from_error(&error),
+        Ok(Value::Null) => Answer::Null,
+        Ok(value) => {
+            let mut out = Vec::new();
+            io::text::output(&value, ty, context, &mut out);
+            Answer::Value(String::from_utf8_lossy(&out).into_owned())
+        }
+    }
+}
