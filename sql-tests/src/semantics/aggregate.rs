@@ -2,6 +2,7 @@
 
 use dataman_pg::aggregate::{accumulator, split};
 use dataman_pg::catalog::{self, Function};
+use dataman_pg::eval::Evaluator;
 use dataman_pg::resolve::{FixedParameters, NoUserTypes, Resolver};
 use dataman_pg::{CallContext, Context, Expr, Result, TypeId, Value, io};
 use rand::rngs::StdRng;
@@ -35,6 +36,9 @@ pub async fn compare(
     let answers = oracle.answers(&questions).await;
     let mut report = Report::default();
     for ((subject, sql, ours), theirs) in cases.iter().zip(&answers) {
+        let adds_floats = subject.ends_with("split")
+            && (subject.contains("(real") || subject.contains("(double"));
+        let ours = if adds_floats && is_near(ours, theirs) { theirs } else { ours };
         report.compare(subject, sql, ours, theirs);
     }
     report
@@ -145,26 +149,60 @@ fn over_shards(
     rng: &mut StdRng,
 ) -> Option<Result<Value>> {
     let split = split(aggregate.id, types)?;
+    // Sums of floats of very different sizes depend on the order of adding altogether.
+    let is_tame = |value: &Value| match value {
+        Value::Float4(value) => value.abs() < 1e4 && value.abs() > 1e-2,
+        Value::Float8(value) => value.abs() < 1e4 && value.abs() > 1e-2,
+        _ => true,
+    };
+    if !rows.iter().flatten().all(is_tame) {
+        return None;
+    }
     let mut shards: Vec<Vec<Vec<Value>>> = vec![Vec::new(); rng.random_range(1..=4)];
     for row in rows {
         let shard = rng.random_range(0..shards.len());
         shards[shard].push(row.clone());
     }
     let mut combiner = (split.combiner)();
+    let columns: Vec<Expr> = types
+        .iter()
+        .enumerate()
+        .map(|(index, ty)| Expr::Column { index, ty: (*ty).into() })
+        .collect();
     for shard in &shards {
-        let partials = split.partials.iter().map(|(function, ty)| {
+        let partials = split.partials.iter().map(|partial| {
             let function =
-                catalog::function(*function).expect("a partial half is a catalog function");
-            whole(function, &types[..function.args.len()], ty.id, shard, context)
+                catalog::function(partial.function).expect("a partial half is an aggregate");
+            let args = (partial.args)(&columns);
+            let types: Vec<TypeId> = args.iter().map(Expr::type_id).collect();
+            let rows =
+                shard.iter().map(|row| compute(&args, row, context)).collect::<Result<Vec<_>>>()?;
+            whole(function, &types, partial.ty.id, &rows, context)
         });
-        let combined = partials
-            .collect::<Result<Vec<Value>>>()
-            .and_then(|partials| combiner.combine(&partials));
+        let partials = partials.collect::<Result<Vec<Value>>>();
+        let combined = partials.and_then(|partials| combiner.combine(&partials));
         if let Err(error) = combined {
             return Some(Err(error));
         }
     }
     Some(combiner.finish())
+}
+
+fn compute(args: &[Expr], row: &[Value], context: &Context) -> Result<Vec<Value>> {
+    args.iter().map(|arg| Evaluator::compile(arg, &|_| None)?.eval(row, &[], context)).collect()
+}
+
+/// Whether two answers are floating-point numbers that differ only in their last digits: adding in another order does that.
+fn is_near(ours: &Answer, theirs: &Answer) -> bool {
+    match (ours, theirs) {
+        (Answer::Value(ours), Answer::Value(theirs)) => {
+            match (ours.parse::<f64>(), theirs.parse::<f64>()) {
+                (Ok(ours), Ok(theirs)) => (ours - theirs).abs() <= 1e-5 * theirs.abs().max(1.0),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 fn show(value: Result<Value>, ty: TypeId, context: &Context) -> Answer {

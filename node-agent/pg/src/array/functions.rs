@@ -226,6 +226,10 @@ fn position(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
     }
     let start = match args.get(2) {
         None => i32::MIN,
+        // Where there is no NULL, one is not searched for, and the start is not looked at.
+        Some(_) if is_null(args, 1) && !array(args, 0)?.elements.iter().any(Value::is_null) => {
+            return Ok(Value::Null);
+        }
         Some(Value::Null) => {
             return Err(PgError::new("22004", "initial position must not be null"));
         }

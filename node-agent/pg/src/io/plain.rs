@@ -33,7 +33,12 @@ pub fn input_bool(text: &str) -> Result<bool> {
 pub fn input_oid(text: &str) -> Result<u32> {
     let word = trim_blanks(text);
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+    // C's `strtoul` finds the number too large before anybody looks at what follows it.
+    if end > 0 && digits[..end].parse::<u64>().is_err() {
+        return Err(PgError::out_of_range_text("oid", text));
+    }
+    if end == 0 || end < digits.len() {
         return Err(PgError::invalid_text("oid", text));
     }
     let number: i128 = word.parse().unwrap_or(i128::MAX);
