@@ -1098,7 +1098,12 @@ impl Session {
         match self.transaction.state {
             State::Idle => {}
             State::Statement | State::Implicit => self.roll_back().await,
-            State::Open | State::Failed => self.transaction.state = State::Failed,
+            State::Open | State::Failed => {
+                self.transaction.state = State::Failed;
+                // As in PostgreSQL the settings go back at once, not with the ROLLBACK that is to come.
+                let layers = self.transaction.innermost_settings().clone();
+                self.settings.restore(&layers);
+            }
         }
         error
     }

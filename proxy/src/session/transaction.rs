@@ -287,6 +287,11 @@ impl Transaction {
         Ok(savepoint.settings.clone())
     }
 
+    /// What the settings go back to after an error: those of the newest savepoint, or of the start.
+    pub(crate) fn innermost_settings(&self) -> &Layers {
+        self.savepoints.last().map_or(&self.settings, |savepoint| &savepoint.settings)
+    }
+
     fn find_savepoint(&self, name: &str) -> Result<usize, PgError> {
         self.savepoints
             .iter()
