@@ -26,11 +26,8 @@ async fn dialogues() {
     for path in &files {
         let database = name(path);
         postgres.create_database(&database).await.expect("a database");
-        let own = Server {
-            port: dataman.port(),
-            user: "dataman".to_owned(),
-            database: database.clone(),
-        };
+        let own =
+            Server { port: dataman.port(), user: "dataman".to_owned(), database: database.clone() };
         let other = Server { port: postgres.port(), user: "postgres".to_owned(), database };
         let text = std::fs::read_to_string(path).expect("a readable file");
         let mut blessed: String =
