@@ -179,7 +179,7 @@ impl Accumulator for FloatMoments {
             let distance = value * self.count - self.sum;
             self.squares += distance * distance / (self.count * before.0);
             if self.sum.is_infinite() || self.squares.is_infinite() {
-                if before.1.is_finite_or_nan() && value.is_finite_or_nan() {
+                if before.1.no_infinity() && value.no_infinity() {
                     return Err(overflow());
                 }
                 self.squares = f64::NAN;
@@ -197,11 +197,11 @@ impl Accumulator for FloatMoments {
 
 /// A test that C's `isinf` makes.
 trait NotInfinite {
-    fn is_finite_or_nan(self) -> bool;
+    fn no_infinity(self) -> bool;
 }
 
 impl NotInfinite for f64 {
-    fn is_finite_or_nan(self) -> bool {
+    fn no_infinity(self) -> bool {
         !self.is_infinite()
     }
 }

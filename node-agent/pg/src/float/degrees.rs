@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 /// One degree in radians.
-pub(super) const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295_769_2;
+pub(super) const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
 
 /// The sine up to 30 degrees.
 fn sin_to_30(x: f64) -> f64 {

@@ -74,11 +74,11 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("float8up", |_, args| Ok(Value::Float8(arg(args, 0)?))),
     entry("float8larger", |_, args| {
         let (a, b): (f64, f64) = (arg(args, 0)?, arg(args, 1)?);
-        Ok(Value::Float8(if compare_floats(a.into(), b.into()).is_gt() { a } else { b }))
+        Ok(Value::Float8(if compare_floats(a, b).is_gt() { a } else { b }))
     }),
     entry("float8smaller", |_, args| {
         let (a, b): (f64, f64) = (arg(args, 0)?, arg(args, 1)?);
-        Ok(Value::Float8(if compare_floats(a.into(), b.into()).is_lt() { a } else { b }))
+        Ok(Value::Float8(if compare_floats(a, b).is_lt() { a } else { b }))
     }),
     entry("float48pl", mixed!(f32, f64, add)),
     entry("float48mi", mixed!(f32, f64, subtract)),
@@ -91,7 +91,7 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("float48gt", compared!(f32, f64, is_gt)),
     entry("float48ge", compared!(f32, f64, is_ge)),
     entry("btfloat48cmp", |_, args| {
-        let order = compare_floats(arg::<f32>(args, 0)?.into(), arg::<f64>(args, 1)?.into());
+        let order = compare_floats(arg::<f32>(args, 0)?.into(), arg::<f64>(args, 1)?);
         Ok(Value::Int4(sign_of(order)))
     }),
     entry("float84pl", mixed!(f64, f32, add)),
@@ -105,7 +105,7 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("float84gt", compared!(f64, f32, is_gt)),
     entry("float84ge", compared!(f64, f32, is_ge)),
     entry("btfloat84cmp", |_, args| {
-        let order = compare_floats(arg::<f64>(args, 0)?.into(), arg::<f32>(args, 1)?.into());
+        let order = compare_floats(arg::<f64>(args, 0)?, arg::<f32>(args, 1)?.into());
         Ok(Value::Int4(sign_of(order)))
     }),
     entry("ftod", |_, args| Ok(Value::Float8(f64::from(arg::<f32>(args, 0)?)))),
@@ -130,19 +130,19 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
         value.map(Value::Int4).ok_or_else(|| PgError::out_of_range("integer"))
     }),
     entry("ftoi8", |_, args| {
-        let value = to_integer(arg::<f32>(args, 0)?.into()).and_then(|value| value.try_into().ok());
+        let value = to_integer(arg::<f32>(args, 0)?.into());
         value.map(Value::Int8).ok_or_else(|| PgError::out_of_range("bigint"))
     }),
     entry("dtoi2", |_, args| {
-        let value = to_integer(arg::<f64>(args, 0)?.into()).and_then(|value| value.try_into().ok());
+        let value = to_integer(arg::<f64>(args, 0)?).and_then(|value| value.try_into().ok());
         value.map(Value::Int2).ok_or_else(|| PgError::out_of_range("smallint"))
     }),
     entry("dtoi4", |_, args| {
-        let value = to_integer(arg::<f64>(args, 0)?.into()).and_then(|value| value.try_into().ok());
+        let value = to_integer(arg::<f64>(args, 0)?).and_then(|value| value.try_into().ok());
         value.map(Value::Int4).ok_or_else(|| PgError::out_of_range("integer"))
     }),
     entry("dtoi8", |_, args| {
-        let value = to_integer(arg::<f64>(args, 0)?.into()).and_then(|value| value.try_into().ok());
+        let value = to_integer(arg::<f64>(args, 0)?);
         value.map(Value::Int8).ok_or_else(|| PgError::out_of_range("bigint"))
     }),
     entry("dround", unary!(|a| Ok(a.round_ties_even()))),

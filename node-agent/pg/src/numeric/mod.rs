@@ -167,10 +167,8 @@ impl Numeric {
             ),
             long => BigInt::parse_bytes(long, 10).ok_or_else(invalid)?,
         };
-        if shown_scale < 0 {
-            if !unscaled.is_zero() {
-                unscaled *= pow10(-shown_scale);
-            }
+        if shown_scale < 0 && !unscaled.is_zero() {
+            unscaled *= pow10(-shown_scale);
         }
         if negative {
             unscaled = -unscaled;
@@ -302,7 +300,8 @@ pub(crate) fn decimal_digits(value: &BigInt) -> i64 {
     }
     // With b bits the value is at least 2^(b-1), so the estimate is right or one too small.
     let bits = i64::try_from(value.bits()).expect("no number has 2^63 bits");
-    let estimate = (i128::from(bits - 1) * 30_102_999_566_398 / 100_000_000_000_000) as i64;
+    let estimate = i128::from(bits - 1) * 30_102_999_566_398 / 100_000_000_000_000;
+    let estimate = i64::try_from(estimate).expect("fewer digits than bits");
     if value.magnitude() >= pow10(estimate + 1).magnitude() { estimate + 2 } else { estimate + 1 }
 }
 
