@@ -13,9 +13,9 @@ use crate::types::TypeId;
 use crate::value::{Array, Dimension, Value};
 
 pub(crate) const FUNCTIONS: &[Entry] = &[
-    entry("array_length", |_, args| Ok(bound(args, |dimension| dimension.length)?)),
-    entry("array_lower", |_, args| Ok(bound(args, |dimension| dimension.lower)?)),
-    entry("array_upper", |_, args| Ok(bound(args, upper)?)),
+    entry("array_length", |_, args| bound(args, |dimension| dimension.length)),
+    entry("array_lower", |_, args| bound(args, |dimension| dimension.lower)),
+    entry("array_upper", |_, args| bound(args, upper)),
     entry("array_ndims", |_, args| match array(args, 0)?.dimensions.len() {
         0 => Ok(Value::Null),
         dimensions => Ok(crate::arguments::count(dimensions)),

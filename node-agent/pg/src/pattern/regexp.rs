@@ -208,8 +208,7 @@ fn regexp_like(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
 }
 
 fn regexp_match(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
-    let flags = flags_without_global(args, 2, "regexp_match()")
-        .map_err(|error| with_matches_hint(error))?;
+    let flags = flags_without_global(args, 2, "regexp_match()").map_err(with_matches_hint)?;
     let source = text(args, 0)?;
     let regex = compile(text(args, 1)?, flags)?;
     let characters = characters(source);
