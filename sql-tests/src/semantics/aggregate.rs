@@ -38,7 +38,13 @@ pub async fn compare(
     for ((subject, sql, ours), theirs) in cases.iter().zip(&answers) {
         let adds_floats = subject.ends_with("split")
             && (subject.contains("(real") || subject.contains("(double"));
-        let ours = if adds_floats && is_near(ours, theirs) { theirs } else { ours };
+        // Of values that are equal and yet differ, blank-padded ones, any shard's may come out.
+        let is_blank_padded = subject.ends_with("(character) split");
+        let is_alike = adds_floats && is_near(ours, theirs)
+            || is_blank_padded
+                && ours.to_string().trim_matches(['"', ' '])
+                    == theirs.to_string().trim_matches(['"', ' ']);
+        let ours = if is_alike { theirs } else { ours };
         report.compare(subject, sql, ours, theirs);
     }
     report

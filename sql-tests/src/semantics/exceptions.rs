@@ -321,7 +321,7 @@ pub fn suggested(source: &str, place: usize, ty: TypeId) -> Option<&'static [&'s
         ("make_time", 2)
         | ("make_timestamp" | "make_timestamptz" | "make_timestamptz_at_timezone", 5) => SECONDS,
         ("interval_mul" | "interval_div", 1) | ("mul_d_interval", 0) => FACTORS,
-        ("text_substr" | "bytea_substr" | "textoverlay" | "byteaoverlay", 1 | 2 | 3)
+        ("text_substr" | "bytea_substr" | "textoverlay" | "byteaoverlay", 1..=3)
         | (
             "text_substr_no_len"
             | "bytea_substr_no_len"

@@ -46,10 +46,10 @@ impl Report {
     pub fn finish(self, what: &str, seed: u64) {
         let cases: usize = self.compared.values().sum();
         let subjects = self.compared.len();
-        println!("{what}: {cases} cases of {subjects} compared, seed {seed}");
+        eprintln!("{what}: {cases} cases of {subjects} compared, seed {seed}");
         if !self.refused.is_empty() {
             let refused = self.refused.iter().map(|(subject, count)| format!("{subject}: {count}"));
-            println!("{what}: refused {}", refused.collect::<Vec<_>>().join(", "));
+            eprintln!("{what}: refused {}", refused.collect::<Vec<_>>().join(", "));
         }
         if self.differences.is_empty() {
             return;
