@@ -53,6 +53,7 @@ impl Driver for SqliteDriver {
             folder,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             limits,
+            pages_max: None,
             instances: Mutex::new(HashMap::new()),
             lowered: Mutex::new(HashMap::new()),
         }))))
@@ -95,6 +96,8 @@ pub(super) struct Folder {
     folder: PathBuf,
     connections: Arc<Semaphore>,
     limits: Limits,
+    /// The pages that a file may grow to, where that is bounded.
+    pages_max: Option<u32>,
     instances: Mutex<HashMap<String, Arc<Instance>>>,
     lowered: Mutex<HashMap<u64, Arc<Prepared>>>,
 }
@@ -224,7 +227,7 @@ impl Folder {
         Ok(self
             .instances()
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Instance::new(Some(self.path(name)), name)))
+            .or_insert_with(|| Arc::new(Instance::new(Some(self.path(name)), name, self.pages_max)))
             .clone())
     }
 
@@ -232,7 +235,7 @@ impl Folder {
     pub(super) fn nowhere(&self) -> Arc<Instance> {
         self.instances()
             .entry(String::new())
-            .or_insert_with(|| Arc::new(Instance::new(None, "")))
+            .or_insert_with(|| Arc::new(Instance::new(None, "", None)))
             .clone()
     }
 
@@ -289,6 +292,7 @@ impl Folder {
 /// One shard instance: a file, its one writer and its readers.
 pub(super) struct Instance {
     path: Option<PathBuf>,
+    pages_max: Option<u32>,
     name: String,
     writer: Arc<Semaphore>,
     readers: Arc<Semaphore>,
@@ -300,9 +304,10 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    fn new(path: Option<PathBuf>, name: &str) -> Self {
+    fn new(path: Option<PathBuf>, name: &str, pages_max: Option<u32>) -> Self {
         Self {
             path,
+            pages_max,
             name: name.to_owned(),
             writer: Arc::new(Semaphore::new(1)),
             readers: Arc::new(Semaphore::new(READERS_PER_FILE)),
@@ -398,7 +403,11 @@ impl Lease {
                     format!("shard instance \"{}\" does not exist", self.instance.name),
                 ));
             }
-            self.session = Some(Session::open(self.instance.path.as_deref())?);
+            let session = Session::open(self.instance.path.as_deref())?;
+            if let Some(pages) = self.instance.pages_max {
+                session.run(&format!("PRAGMA max_page_count = {pages}"))?;
+            }
+            self.session = Some(session);
         }
         let session = self.session.as_mut().ok_or_else(|| busy("no session"))?;
         let generation = self.instance.generation.load(Ordering::Acquire);
@@ -439,6 +448,20 @@ impl Drop for Lease {
         }
         drop(self.permit.take());
     }
+}
+
+/// Opens a folder whose files may not grow beyond so many pages.
+#[cfg(test)]
+pub(super) async fn open_for_test(folder: &Path, pages_max: Option<u32>) -> Arc<dyn Datasource> {
+    let limits = Limits::default();
+    Arc::new(FolderNode(Arc::new(Folder {
+        folder: folder.to_owned(),
+        connections: Arc::new(Semaphore::new(limits.connections_max)),
+        limits,
+        pages_max,
+        instances: Mutex::new(HashMap::new()),
+        lowered: Mutex::new(HashMap::new()),
+    })))
 }
 
 #[cfg(test)]

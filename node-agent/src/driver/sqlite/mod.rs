@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - [`connect`]: the folder, its files and their sessions. [`connection`]: transactions and statements of one user.
-//! - [`run`]: one statement on one session; [`joined`]: UPDATE … FROM and DELETE … USING. [`session`]: one SQLite connection, set up.
+//! - [`execute`]: one execution between tasks and blocking threads. [`run`]: one statement on one session; [`joined`]: UPDATE … FROM and DELETE … USING. [`session`]: one SQLite connection, set up.
 //! - [`value`], [`collate`], [`function`]: PostgreSQL's values and functions inside SQLite; the stored forms and the lowering
 //!   are [`crate::driver::sql::stored`] and [`crate::driver::sql::native`].
 //! - [`catalogue`], [`define`], [`constraint`]: what a file holds, how it changes, what it refuses.
@@ -27,10 +27,13 @@ mod connection;
 mod constraint;
 mod define;
 mod error;
+mod execute;
 mod function;
 mod joined;
 mod run;
 mod session;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::time::Duration;

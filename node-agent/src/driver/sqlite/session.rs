@@ -108,6 +108,15 @@ impl Session {
                     "the SQLite file was not made by dataman",
                 ));
             }
+            let version: i32 = connection
+                .query_row("PRAGMA user_version", [], |row| row.get(0))
+                .map_err(classify)?;
+            if version > FILE_VERSION {
+                return Err(NodeError::statement(
+                    "XX001",
+                    "the SQLite file was made by a newer version of dataman",
+                ));
+            }
         }
         let shared = Arc::new(Mutex::new(State {
             context: Arc::new(Context::default()),
