@@ -234,7 +234,6 @@ async fn close(transaction: Transaction, word: &'static str) -> Result<(), NodeE
     Ok(())
 }
 
-
 impl SqliteConnection {
     /// Runs a statement to its end and hands the connection back.
     async fn run(mut self: Box<Self>, request: Request) -> Finished {

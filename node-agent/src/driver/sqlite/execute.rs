@@ -30,7 +30,6 @@ pub(super) struct Request {
     pub(super) sender: mpsc::Sender<Batch>,
 }
 
-
 /// An execution with everything that it needs on the blocking thread.
 pub(super) struct Job {
     pub(super) prepared: Arc<Prepared>,
@@ -118,7 +117,6 @@ impl Job {
         result
     }
 }
-
 
 /// The rows of one execution.
 pub(super) struct Rows {

@@ -262,10 +262,7 @@ async fn foreign_keys_hold_at_the_end_of_a_statement() {
         error.message,
         "insert or update on table \"child\" violates foreign key constraint \"child_price_fkey\""
     );
-    assert_eq!(
-        error.detail.as_deref(),
-        Some("Key (Name)=(x) is not present in table \"parent\".")
-    );
+    assert_eq!(error.detail.as_deref(), Some("Key (Name)=(x) is not present in table \"parent\"."));
     let (connection, result) =
         run(connection, insert("parent", fields.clone()), &[Some("1"), Some("x")], &[]).await;
     result.unwrap();
@@ -291,10 +288,7 @@ async fn foreign_keys_hold_at_the_end_of_a_statement() {
         alias: "t".into(),
         source: Vec::new(),
         filter: None,
-        returning: vec![OutputField::Bound {
-            expr: read("id", TypeId::INT4),
-            name: "id".into(),
-        }],
+        returning: vec![OutputField::Bound { expr: read("id", TypeId::INT4), name: "id".into() }],
         subqueries: Vec::new(),
     });
     let (_, result) = run(connection, delete, &[], &[]).await;
@@ -386,8 +380,7 @@ async fn a_second_writer_waits_and_readers_do_not() {
     let second = Parameters { values: vec![Some("2".into())], formats: Vec::new() };
     let (formats, cancel) = (ResultFormats::default(), CancellationToken::new());
     let connection = node.connect().await.unwrap();
-    let mut rows =
-        connection.execute(&impatient, &statement, &second, &formats, &cancel).await;
+    let mut rows = connection.execute(&impatient, &statement, &second, &formats, &cancel).await;
     let error = rows.next().await.unwrap_err();
     assert_eq!(
         (error.sqlstate.as_str(), error.message.as_str()),
