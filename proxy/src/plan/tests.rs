@@ -169,40 +169,123 @@ fn check(sql: &str, expected: &str) {
 }
 
 #[test]
-fn selects() {
-    for sql in [
+fn one_shard() {
+    check("select * from single", "Route | Shards: 0");
+    check("select code from country", "Route | Shards: any one");
+    check("select s.v, c.name from single s join country c on c.code = s.v", "Route | Shards: 0");
+    check(
         "select * from orders where tenant = 7",
-        "select * from orders",
-        "select id from orders order by total desc limit 10 offset $1",
-        "select count(*), sum(total) from orders",
-        "select note, count(*) + 1 from orders group by note having count(*) > 2 order by 2 desc limit 3",
-        "select tenant, count(*) from orders group by tenant order by tenant",
-        "select o.id, i.line from orders o join items i on o.tenant = i.tenant and o.id = i.order_id",
-        "select o.id, c.name from orders o left join country c on c.code = o.note",
-        "select c.name, o.id from country c left join orders o on c.code = o.note",
-        "select * from orders o join other x on x.code = o.note",
-        "select * from single",
+        "Route | Shards: the one that holds all keys | Otherwise: Scatter | Shards: tenant = 7",
+    );
+    check(
         "select * from orders where tenant in (1, 2, 3)",
+        "Route | Shards: the one that holds all keys | Otherwise: Scatter | Shards: tenant = any of ARRAY[1, 2, 3]",
+    );
+    check(
         "select * from orders where tenant = $1 or tenant = $2",
-        "select * from orders where total > (select avg(total) from orders)",
-        "select * from orders o where exists (select 1 from items i where i.tenant = o.tenant and i.order_id = o.id)",
-        "select * from orders where note in (select code from other)",
+        "Route | Shards: the one that holds all keys | Otherwise: Scatter | Shards: tenant = $1 or $2",
+    );
+}
+
+#[test]
+fn shard_by_shard() {
+    check("select * from orders", "Scatter | Shards: all 4");
+    check("select * from orders where tenant = 1 or note = 'x'", "Scatter | Shards: all 4");
+    check(
+        "select id from orders order by total desc limit 10 offset $1",
+        "Limit | Merge Sorted | Shards: all 4",
+    );
+    check("select distinct note from orders", "Distinct | Scatter | Shards: all 4");
+    check("select distinct tenant, note from orders", "Scatter | Shards: all 4");
+    check(
+        "select count(*), sum(total) from orders",
+        "Combine Aggregates | Scatter | Shards: all 4",
+    );
+    check(
+        "select note, count(*) + 1 from orders group by note having count(*) > 2 order by 2 desc limit 3",
+        "Limit | Sort | Project | Filter | Combine Aggregates | Scatter | Shards: all 4",
+    );
+    check("select count(distinct note) from orders", "Aggregate | Scatter | Shards: all 4");
+    check(
+        "select tenant, count(*) from orders group by tenant order by tenant",
+        "Merge Sorted | Shards: all 4",
+    );
+    check(
+        "select o.id, i.line from orders o join items i on o.tenant = i.tenant and o.id = i.order_id",
+        "Scatter | Shards: all 4",
+    );
+    check(
+        "select o.id, c.name from orders o left join country c on c.code = o.note",
+        "Scatter | Shards: all 4",
+    );
+    check(
+        "select * from orders o where exists (select 1 from items i where i.tenant = o.tenant)",
+        "Scatter | Shards: all 4",
+    );
+    check(
         "with x as (select tenant, sum(total) s from orders group by tenant) select * from x where s > 5 order by s",
-        "select distinct note from orders",
-        "select 1 + 1",
-        "select now()",
-        "select * from orders where id = 1 union all select * from orders where id = 2",
-        "select count(distinct note) from orders",
+        "Merge Sorted | Shards: all 4",
+    );
+    check(
         "select row_number() over (partition by tenant order by id) from orders",
-        "select row_number() over (order by id) from orders",
-        "update orders set note = 'x' where tenant = 1",
-        "update orders set tenant = 2",
+        "Scatter | Shards: all 4",
+    );
+}
+
+#[test]
+fn above_the_shards() {
+    check("select 1 + 1", "Project | Rows");
+    check(
+        "select c.name, o.id from country c left join orders o on c.code = o.note",
+        "Project | Hash Join (Left) | Route | Shards: any one | Scatter | Shards: all 4",
+    );
+    check(
+        "select o.id, x.v from orders o join other x on x.code = o.note",
+        "Project | Hash Join (Inner) | Scatter | Shards: all 4 | Scatter | Shards: all 4",
+    );
+    check(
+        "select * from orders where total > (select avg(total) from orders)",
+        "Scatter | Shards: all 4 | Combine Aggregates | Scatter | Shards: all 4",
+    );
+}
+
+#[test]
+fn writes() {
+    check("update orders set note = 'x' where tenant = 1", "Update | Shards: tenant = 1");
+    check("update orders set note = 'x'", "Update | Shards: all 4");
+    check("update country set name = 'x'", "Update | Shards: all 4");
+    check(
         "delete from orders using country where country.code = orders.note",
-        "insert into orders values (1, 2, 3, 'x'), (2, 3, 4, 'y')",
-        "select x from orders",
+        "Delete | Shards: all 4",
+    );
+    check("insert into orders values (1, 2, 3, 'x'), (2, 3, 4, 'y')", "Insert | Shards: by tenant");
+}
+
+#[test]
+fn refusals() {
+    check(
+        "select row_number() over (order by id) from orders",
+        "0A000: a window function over several shards is not supported yet",
+    );
+    check(
+        "update orders set tenant = 2",
+        "0A000: changing the shard key column \"tenant\" is not supported",
+    );
+    check("select x from orders", "42703: column \"x\" does not exist");
+    check(
         "select id, count(*) from orders",
-    ] {
-        println!("{sql}\n    {}", shape(sql));
-    }
-    check("select 1", "Rows");
+        "42803: column \"orders.id\" must appear in the GROUP BY clause or be used in an aggregate function",
+    );
+    check("select tenant from orders, items", "42702: column reference \"tenant\" is ambiguous");
+}
+
+#[test]
+fn text_goes_down_as_it_is() {
+    let plan = planned("select o.note from orders o, country where o.tenant = 1", true)
+        .expect("it is planned");
+    let text = plan.explain(ExplainFormat::Text).join("\n");
+    assert!(
+        text.contains(r#"select o.note from \"dbshard_shop_0\".\"orders\" o, \"dbshard_shop_0\".\"country\" AS \"country\" where o.tenant = 1"#),
+        "{text}"
+    );
 }
