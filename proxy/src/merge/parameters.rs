@@ -33,8 +33,14 @@ impl<'a> Run<'a> {
                 },
             );
         }
+        // A statement declares all parameters; those that are not computed yet are NULL, and nothing run so far reads them.
+        let count = plan.params.len() + plan.parameters.internal().len();
+        values.resize(count, Value::Null);
         self.values = Arc::new(values);
-        for internal in plan.parameters.internal() {
+        self.parameters.formats.resize(plan.params.len(), Format::Text);
+        self.parameters.formats.resize(count, Format::Binary);
+        self.parameters.values.resize(count, None);
+        for (place, internal) in plan.parameters.internal().iter().enumerate() {
             let value = match internal {
                 Internal::Once(expr) => self.value(expr)?,
                 Internal::RowsNeeded { limit, offset } => {
@@ -51,20 +57,16 @@ impl<'a> Run<'a> {
                     numbers.pop().map_or(Value::Null, Value::Int8)
                 }
                 Internal::NextValue(..) => Value::Null,
-                Internal::Subquery(place, _) => self.subquery(*place).await?,
+                Internal::Subquery(subplan, _) => self.subquery(*subplan).await?,
             };
-            self.add(value, internal.type_id());
+            self.set(plan.params.len() + place, value, internal.type_id());
         }
         Ok(())
     }
 
-    fn add(&mut self, value: Value, ty: TypeId) {
-        let bytes = encode(&value, ty);
-        let formats = &mut self.parameters.formats;
-        formats.resize(self.parameters.values.len(), Format::Text);
-        formats.push(Format::Binary);
-        self.parameters.values.push(bytes);
-        Arc::make_mut(&mut self.values).push(value);
+    fn set(&mut self, place: usize, value: Value, ty: TypeId) {
+        self.parameters.values[place] = encode(&value, ty);
+        Arc::make_mut(&mut self.values)[place] = value;
     }
 
     async fn subquery(&mut self, place: usize) -> Result<Value, Error> {
