@@ -22,6 +22,17 @@ async fn postgres() {
     conformance::run(open_postgres().await, "pg").await;
 }
 
+/// A database that sorts by a language's rules is no different.
+#[tokio::test]
+async fn postgres_of_another_collation() {
+    let server = Postgres::shared().connect("postgres").await.unwrap();
+    let create = "CREATE DATABASE english TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'";
+    server.batch_execute(create).await.unwrap();
+    let url = Postgres::shared().url_of("english");
+    let node = dataman_node_agent::open(Engine::Postgres, &url, Limits::default()).await.unwrap();
+    conformance::run(node, "pg").await;
+}
+
 #[tokio::test]
 async fn postgres_behind_an_agent() {
     let agent = RunningAgent::start("main", open_postgres().await).await;

@@ -474,6 +474,16 @@ async fn filters_and_sorts(probe: &Probe) {
         ["5", "2", "1", "3", "4"]
     );
 
+    // Also text that is not of a field, or of a field's other type.
+    let text = |text: &str| Expr::constant(Value::text(text), TypeId::TEXT);
+    let mut query = select();
+    query.filter = Some(Condition::Expr(operator("=", field("id", TypeId::INT4), int4(1))));
+    query.fields = vec![
+        output("upper first", operator("<", text("B"), text("a"))),
+        output("accents last", operator("<", text("z"), text("é"))),
+    ];
+    assert_eq!(probe.texts(query).await, ["t|t"]);
+
     let mut query = by("age", TypeId::INT4, false, false);
     query.limit = Some(Expr::constant(Value::Int8(2), TypeId::INT8));
     query.offset = Some(Expr::constant(Value::Int8(1), TypeId::INT8));

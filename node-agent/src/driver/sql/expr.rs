@@ -33,6 +33,7 @@ impl<'q> Lowering<'q> {
             Expr::Param { index, ty } => {
                 self.push(&format!("${index}"));
                 self.typed(TypeRef::plain(*ty));
+                self.by_bytes(*ty);
             }
             Expr::Field(field) => self.field(&field.source, &field.name),
             Expr::Column { .. } => {
@@ -176,6 +177,7 @@ impl<'q> Lowering<'q> {
             }
         }
         self.typed(constant.ty);
+        self.by_bytes(constant.ty.id);
     }
 
     /// `::type`; nothing for a user's own type, whose name is not known here and follows from where the value stands.
@@ -253,7 +255,15 @@ impl<'q> Lowering<'q> {
         self.expr(&cast.arg)?;
         self.push(")");
         self.typed(cast.ty);
+        self.by_bytes(cast.ty.id);
         Ok(())
+    }
+
+    /// Text compares by its bytes, whatever the database's collation: fields say so themselves, values do here.
+    fn by_bytes(&mut self, ty: TypeId) {
+        if matches!(ty, TypeId::TEXT | TypeId::VARCHAR | TypeId::BPCHAR) {
+            self.push(" COLLATE \"C\"");
+        }
     }
 
     pub(super) fn connective(
