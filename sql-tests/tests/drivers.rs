@@ -241,6 +241,92 @@ async fn an_agent_speaks_the_protocol() {
     client.batch_execute(&sql("DROP TABLE copied")).await.unwrap();
 }
 
+/// A server that goes away in the middle is told as a failure, never as an end, and the pool recovers.
+#[tokio::test]
+async fn a_server_that_goes_is_no_end() {
+    use dataman_node_protocol::NodeErrorKind;
+    use dataman_node_protocol::node::{NodeStatement, TransactionOptions};
+    use dataman_node_protocol::query::{NodeQuery, SqlText};
+    let server = Postgres::shared().create_database("gone").await.unwrap();
+    let url = Postgres::shared().url_of("gone");
+    let node = dataman_node_agent::open(Engine::Postgres, &url, Limits::default()).await.unwrap();
+    let sql = |text: &str, writes: bool| {
+        let (text, params) = (text.to_owned(), Vec::new());
+        Arc::new(NodeStatement::new(NodeQuery::Sql(SqlText { text, params, writes }), Vec::new()))
+    };
+    let (context, cancel) = (Default::default(), CancellationToken::new());
+    let (parameters, formats) = (Default::default(), Default::default());
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gone' AND pid <> pg_backend_pid()";
+
+    let connection = node.connect().await.unwrap();
+    let endless = sql("SELECT generate_series(1, 1000000000)", false);
+    let mut stream = connection.execute(&context, &endless, &parameters, &formats, &cancel).await;
+    assert!(stream.next().await.unwrap().is_some());
+    server.batch_execute(terminate).await.unwrap();
+    let error = loop {
+        match stream.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a broken answer passed for a whole one"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.kind, error.sqlstate.as_str()), (NodeErrorKind::Lost, "57P01"));
+    assert!(stream.into_connection().is_none());
+
+    // An idle connection that the server closed is not handed out.
+    node.check_health().await.unwrap();
+    server.batch_execute(terminate).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    node.check_health().await.unwrap();
+
+    // A commit that nobody answers is told as such.
+    let mut connection = node.connect().await.unwrap();
+    connection.begin(&context, TransactionOptions::default()).await.unwrap();
+    let table = sql("CREATE TABLE t (a int)", true);
+    let mut stream = connection.execute(&context, &table, &parameters, &formats, &cancel).await;
+    assert!(stream.next().await.unwrap().is_none());
+    let mut connection = stream.into_connection().unwrap();
+    server.batch_execute(terminate).await.unwrap();
+    let error = connection.commit().await.unwrap_err();
+    assert_eq!((error.kind, error.work_started), (NodeErrorKind::Lost, true));
+    assert_eq!(error.sqlstate, "08007");
+}
+
+/// A result whose columns changed under a prepared statement is refused once, as PostgreSQL does, so that whoever has
+/// described it to a client hears of it; after that the statement is prepared anew.
+#[tokio::test]
+async fn a_changed_result_is_told() {
+    use dataman_node_protocol::node::NodeStatement;
+    use dataman_node_protocol::query::{NodeQuery, SqlText};
+    let server = Postgres::shared().create_database("replanned").await.unwrap();
+    server.batch_execute("CREATE TABLE t (a int); INSERT INTO t VALUES (1)").await.unwrap();
+    let url = Postgres::shared().url_of("replanned");
+    let limits = Limits { connections_max: 1, ..Limits::default() };
+    let node = dataman_node_agent::open(Engine::Postgres, &url, limits).await.unwrap();
+    let text = SqlText { text: "SELECT * FROM t".to_owned(), params: Vec::new(), writes: false };
+    let statement = Arc::new(NodeStatement::new(NodeQuery::Sql(text), Vec::new()));
+    let ask = async || {
+        let connection = node.connect().await.unwrap();
+        let (context, cancel) = (Default::default(), CancellationToken::new());
+        let (parameters, formats) = (Default::default(), Default::default());
+        let mut stream =
+            connection.execute(&context, &statement, &parameters, &formats, &cancel).await;
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await? {
+            rows += batch.rows;
+        }
+        Ok::<_, dataman_node_protocol::NodeError>(rows)
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await, Ok(1));
+    }
+    server.batch_execute("ALTER TABLE t ADD COLUMN b int").await.unwrap();
+    assert_eq!(ask().await.map_err(|error| error.sqlstate), Err("0A000".to_owned()));
+    for _ in 0..3 {
+        assert_eq!(ask().await, Ok(1));
+    }
+}
+
 /// A client that goes away takes its statement with it.
 #[tokio::test]
 async fn a_client_that_leaves_cancels() {
