@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long an answer may take before the dialogue fails.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
+/// How long to wait for a cancelled statement before it is cancelled again.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How long to listen for more when answers are recorded.
 const QUIET_TIME: Duration = Duration::from_millis(300);
 
@@ -144,6 +147,8 @@ struct Line {
     closed: bool,
     /// Whether the next answer is one byte without a frame.
     bare: bool,
+    /// Whether the statement is to be cancelled until it answers: the first request may come before it has begun.
+    cancelling: bool,
 }
 
 impl Line {
@@ -157,6 +162,7 @@ impl Line {
             key: (0, 0),
             closed: false,
             bare: false,
+            cancelling: false,
         })
     }
 
@@ -165,13 +171,7 @@ impl Line {
         let mut bytes = Vec::new();
         for sent in block {
             if sent == "cancel" {
-                let mut other = TcpStream::connect(("127.0.0.1", self.server.port))
-                    .map_err(|error| error.to_string())?;
-                let mut request = Vec::new();
-                for number in [16, 80_877_102, self.key.0, self.key.1] {
-                    request.extend(number.to_be_bytes());
-                }
-                other.write_all(&request).map_err(|error| error.to_string())?;
+                self.cancelling = true;
             } else {
                 self.encode(sent, &mut bytes)?;
             }
@@ -285,8 +285,19 @@ impl Line {
         Ok(())
     }
 
+    fn cancel(&self) -> Result<(), String> {
+        let mut other = TcpStream::connect(("127.0.0.1", self.server.port))
+            .map_err(|error| error.to_string())?;
+        let mut request = Vec::new();
+        for number in [16, 80_877_102, self.key.0, self.key.1] {
+            request.extend(number.to_be_bytes());
+        }
+        other.write_all(&request).map_err(|error| error.to_string())
+    }
+
     /// The next answer as text; none when nothing comes in time; `eof` when the server has closed.
     fn answer(&mut self, time: Duration) -> Result<Option<String>, String> {
+        let started = std::time::SystemTime::now();
         loop {
             if self.bare && !self.input.is_empty() {
                 self.bare = false;
@@ -307,18 +318,25 @@ impl Line {
             if self.closed {
                 return Ok(Some("eof".to_owned()));
             }
-            self.stream.set_read_timeout(Some(time)).map_err(|error| error.to_string())?;
+            let wait = if self.cancelling { CANCEL_INTERVAL } else { time };
+            self.stream.set_read_timeout(Some(wait)).map_err(|error| error.to_string())?;
             let mut bytes = [0; 8192];
             match self.stream.read(&mut bytes) {
                 Ok(0) => self.closed = true,
-                Ok(read) => self.input.extend(&bytes[..read]),
+                Ok(read) => {
+                    self.cancelling = false;
+                    self.input.extend(&bytes[..read]);
+                }
                 Err(error)
                     if matches!(
                         error.kind(),
                         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
                     ) =>
                 {
-                    return Ok(None);
+                    if !self.cancelling || started.elapsed().unwrap_or_default() > ANSWER_TIME {
+                        return Ok(None);
+                    }
+                    self.cancel()?;
                 }
                 Err(_) => self.closed = true,
             }

@@ -258,7 +258,7 @@ impl Body {
 
     fn target(&mut self, message: &str) -> Result<Target, PgError> {
         if self.0.is_empty() {
-            return Err(Self::short());
+            return Err(PgError::new("08P01", "no data left in message"));
         }
         let kind = self.0.get_u8();
         let name = self.string()?;
@@ -351,7 +351,7 @@ mod tests {
         check(b"S\xff\0\0\x03", Err("invalid message length"));
         check(b"Q\0\0\0\x05x", Err("invalid string in message"));
         check(b"Q\0\0\0\x07x\0y", Err("invalid message format"));
-        check(b"D\0\0\0\x04", Err("insufficient data left in message"));
+        check(b"D\0\0\0\x04", Err("no data left in message"));
         check(b"D\0\0\0\x07xa\0", Err("invalid DESCRIBE message subtype 120"));
         check(b"Q\0\0\0\x06\xe4\0", Err("invalid byte sequence for encoding \"UTF8\": 0xe4"));
         check(b"B\0\0\0\x0a\0\0\0\0\x7f\xff", Err("insufficient data left in message"));
