@@ -1,5 +1,6 @@
 //! The program: parses the command line, starts what it asks for, waits for a signal, drains.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,7 +39,10 @@ fn start_log(log: &Log) -> Result<(), program::Failure> {
         program::Failure::new(format!("--log {}: {error}", log.log))
             .with_remedy("Write a level (error, warn, info, debug, trace) or target=level pairs.")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if log.log_json {
         builder.json().init()
     } else {
