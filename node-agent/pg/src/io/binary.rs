@@ -31,13 +31,12 @@ pub fn encode(value: &Value, _ty: TypeId, out: &mut Vec<u8>) {
         Value::Bytea(bytes) => out.extend_from_slice(bytes),
         Value::Uuid(uuid) => out.extend_from_slice(uuid),
         Value::Enum(label) => out.extend_from_slice(label.label.as_bytes()),
-        // These arms call their families' own encoding.
         Value::Date(_)
         | Value::Time(_)
         | Value::TimeTz(_)
         | Value::Timestamp(_)
         | Value::TimestampTz(_)
-        | Value::Interval(_) => {}
+        | Value::Interval(_) => crate::datetime::wire::encode(value, out),
         Value::Jsonb(value) => crate::json::jsonb_encode(value, out),
         Value::Array(array) => crate::array::encode(array, out),
         Value::Record(fields) => record::encode(fields, out),
@@ -79,7 +78,12 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         TypeId::VOID => Value::Null,
         TypeId::JSON => crate::json::json_decode(bytes)?,
         TypeId::JSONB => crate::json::jsonb_decode(bytes)?,
-        // The families of dates and times add their arms here.
+        TypeId::DATE
+        | TypeId::TIME
+        | TypeId::TIMETZ
+        | TypeId::TIMESTAMP
+        | TypeId::TIMESTAMPTZ
+        | TypeId::INTERVAL => crate::datetime::wire::decode(bytes, ty)?,
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {
                 crate::array::decode(bytes, TypeRef { id: element, typmod: ty.typmod })?

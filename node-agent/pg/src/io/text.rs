@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::context::Context;
+use crate::datetime::io as datetime;
 use crate::error::{PgError, Result};
 use crate::io::{plain, record};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{catalog, float, integer};
+use crate::{catalog, float, integer, interval};
 
 /// Appends the text form of a value of type `ty`; nothing for NULL, which the caller writes its own way.
 pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
@@ -48,13 +49,20 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
             Ok(())
         }
         Value::Enum(label) => out.write_all(label.label.as_bytes()),
-        // These arms call their families' own output.
-        Value::Date(_)
-        | Value::Time(_)
-        | Value::TimeTz(_)
-        | Value::Timestamp(_)
-        | Value::TimestampTz(_)
-        | Value::Interval(_) => Ok(()),
+        Value::Date(days) => {
+            out.write_all(datetime::output_date(*days, context.date_style).as_bytes())
+        }
+        Value::Time(micros) => out.write_all(datetime::output_time(*micros).as_bytes()),
+        Value::TimeTz(time) => out.write_all(datetime::output_timetz(*time).as_bytes()),
+        Value::Timestamp(micros) => {
+            out.write_all(datetime::output_timestamp(*micros, context.date_style).as_bytes())
+        }
+        Value::TimestampTz(micros) => {
+            out.write_all(datetime::output_timestamptz(*micros, context).as_bytes())
+        }
+        Value::Interval(value) => {
+            out.write_all(interval::output(*value, context.interval_style).as_bytes())
+        }
         Value::Jsonb(value) => {
             crate::json::write_jsonb(value, out);
             Ok(())
@@ -96,7 +104,16 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::VOID => Value::Null,
         TypeId::JSON => crate::json::json_input(text)?,
         TypeId::JSONB => crate::json::jsonb_input(text)?,
-        // The families of dates and times add their arms here.
+        TypeId::DATE => Value::Date(datetime::input_date(text, context)?),
+        TypeId::TIME => Value::Time(datetime::input_time(text, ty.typmod, context)?),
+        TypeId::TIMETZ => Value::TimeTz(datetime::input_timetz(text, ty.typmod, context)?),
+        TypeId::TIMESTAMP => Value::Timestamp(datetime::input_timestamp(text, ty.typmod, context)?),
+        TypeId::TIMESTAMPTZ => {
+            Value::TimestampTz(datetime::input_timestamptz(text, ty.typmod, context)?)
+        }
+        TypeId::INTERVAL => {
+            Value::Interval(interval::input(text, ty.typmod, context.interval_style)?)
+        }
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {
                 crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?
