@@ -14,7 +14,7 @@
 //! [`expr::Expr`] to an evaluator over these.
 //!
 //! To add a function: write it in its family's file, add its `prosrc` to that file's `FUNCTIONS` table, and the
-//! differential test (`tests/functions.rs`) compares it with the server on random and extreme arguments.
+//! differential test (`sql-tests/tests/semantics.rs`) compares it with the server on random and extreme arguments.
 
 pub mod aggregate;
 mod arguments;
