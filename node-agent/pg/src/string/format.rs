@@ -389,11 +389,15 @@ fn append_aligned(shown: &str, width: i32, left: bool, out: &mut String) -> Resu
     if width == i32::MIN {
         return Err(PgError::new("22003", "number is out of range"));
     }
-    let width = width.unsigned_abs() as usize;
-    if width > super::VALUE_BYTES_MAX {
-        return Err(super::too_long());
+    let missing = (width.unsigned_abs() as usize).saturating_sub(shown.chars().count());
+    // The bound of PostgreSQL's string buffers.
+    if missing.saturating_add(out.len()) >= super::VALUE_BYTES_MAX {
+        return Err(PgError::new("54000", "out of memory").with_detail(format!(
+            "Cannot enlarge string buffer containing {} bytes by {missing} more bytes.",
+            out.len()
+        )));
     }
-    let blanks = std::iter::repeat_n(' ', width.saturating_sub(shown.chars().count()));
+    let blanks = std::iter::repeat_n(' ', missing);
     if left {
         out.push_str(shown);
         out.extend(blanks);
@@ -428,6 +432,7 @@ mod tests {
             &["t:%I %L %L", "t:Foo bar", "t:O'R\\", "n"],
             "\"Foo bar\" E'O''R\\\\' NULL",
         );
+        check("text_format", &["t:%*s", "i:2147483647", "t:"], "ERROR 54000: out of memory");
         check("text_format", &["t:%s"], "ERROR 22023: too few arguments for format()");
         check("text_format", &["t:%"], "ERROR 22023: unterminated format() type specifier");
         check("text_format", &["t:%1"], "ERROR 22023: unterminated format() type specifier");
