@@ -8,7 +8,8 @@
 //! 2. [`execute::bind`] finds the datasource and the shard instance, and turns the short form, which people type, into the
 //!    bound one, which drivers take, with the fields that [`inspect`] finds in the metadata or in the database.
 //! 3. [`serve::fence`] refuses a statement that was planned before the last change of schema here (`DM001`).
-//! 4. [`execute::run`] takes the session's connection, or one from the datasource's pool, and hands it the statement.
+//! 4. The session hands the statement to its transaction's connection, or to one of the datasource's pool;
+//!    [`execute::run`] knows the tag that will answer it.
 //! 5. The datasource's [`driver`] lowers the query to its database's language and runs it. Rows come back as batches of
 //!    whole DataRow messages at the reader's pace, and go to the client as they are.
 //!

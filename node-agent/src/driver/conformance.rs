@@ -333,7 +333,7 @@ const VALUES: &[(&str, TypeId, &[&str])] = &[
 async fn values_come_back_whole(probe: &Probe) {
     probe.instance().await;
     for (name, ty, texts) in VALUES {
-        // SKIP
+        // A type that the library does not read yet cannot be compared with it.
         let input = io::text::input(texts[0], (*ty).into(), &Context::default());
         if input.is_err_and(|error| error.sqlstate() == "0A000") {
             continue;

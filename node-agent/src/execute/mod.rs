@@ -1,4 +1,4 @@
-//! From a statement's text to its rows: [`bind`] makes of it what a driver takes, [`run`] has it carried out.
+//! From a statement's text to what a driver takes: [`bind`]; and to the tag that answers it: [`run`].
 
 pub mod bind;
 pub mod run;

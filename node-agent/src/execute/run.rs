@@ -1,4 +1,4 @@
-//! One bound statement on one connection.
+//! How a statement that was carried out is answered.
 
 use dataman_node_protocol::query::NodeQuery;
 
