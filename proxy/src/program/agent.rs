@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, say_error};
 
 /// Runs until a signal comes. A second signal ends the program at once.
-pub async fn run(agent: Agent) -> Result<(), Failure> {
+pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     let store = dataman_metadata::store::open_existing(&agent.metadata).await?;
     let metadata = Arc::new(SnapshotWatch::start(store).await?);
     let snapshot = metadata.snapshot();

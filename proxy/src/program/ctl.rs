@@ -12,7 +12,7 @@ use super::up::apply;
 use super::{Failure, HEALTH_TIME, open_nodes, say};
 
 /// Carries out one command.
-pub async fn run(ctl: Ctl) -> Result<(), Failure> {
+pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
     match ctl.action {
         CtlAction::Apply { file } => {
             let file = ClusterFile::read(&file).map_err(|error| Failure::new(error.to_string()))?;

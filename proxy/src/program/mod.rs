@@ -22,30 +22,30 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-pub mod agent;
-pub mod ctl;
-pub mod proxy;
-pub mod up;
+pub(crate) mod agent;
+pub(crate) mod ctl;
+pub(crate) mod proxy;
+pub(crate) mod up;
 
 /// How long to wait at the start for a datasource to say that it is there.
 const HEALTH_TIME: Duration = Duration::from_secs(5);
 
 /// Why the program ends: what is wrong, and what to do about it.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     problem: String,
     remedy: Option<String>,
 }
 
 impl Failure {
     /// A failure without advice.
-    pub fn new(problem: impl Into<String>) -> Self {
+    pub(crate) fn new(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), remedy: None }
     }
 
     /// Adds advice: a sentence.
     #[must_use]
-    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
@@ -75,18 +75,18 @@ impl From<dataman_proxy::error::Error> for Failure {
 }
 
 /// Writes to standard output, which is for people.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // There may be nobody who reads.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Writes to standard error.
-pub fn say_error(text: &str) {
+pub(crate) fn say_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Listens for clients, or says who has the port.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::new(format!("cannot listen on {address}: {error}"));
         match error.kind() {
@@ -107,7 +107,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// Opens every datasource of a cluster: in this process where a node has no agent of its own and `in_process` says so.
-pub async fn open_nodes(
+pub(crate) async fn open_nodes(
     snapshot: &Snapshot,
     known: &Nodes,
     in_process: bool,
@@ -176,7 +176,7 @@ fn expand_environment(url: &str) -> Result<String, String> {
 }
 
 /// Says which shards cannot be reached now. They may come later: statements that need them fail until then.
-pub async fn warn_of_missing(nodes: &Nodes) {
+pub(crate) async fn warn_of_missing(nodes: &Nodes) {
     for (id, node) in nodes {
         let problem = match tokio::time::timeout(HEALTH_TIME, node.connect()).await {
             Ok(Ok(_)) => continue,
@@ -190,7 +190,7 @@ pub async fn warn_of_missing(nodes: &Nodes) {
 }
 
 /// Serves clients until a signal comes; opens what the cluster gets meanwhile. A second signal ends the program at once.
-pub async fn serve(
+pub(crate) async fn serve(
     cluster: Arc<Cluster>,
     listener: TcpListener,
     clients: &Clients,

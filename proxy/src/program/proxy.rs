@@ -8,7 +8,7 @@ use dataman_proxy::config::Proxy;
 use super::{Failure, bind, open_nodes, say, serve, warn_of_missing};
 
 /// Runs until a signal comes.
-pub async fn run(proxy: Proxy) -> Result<(), Failure> {
+pub(crate) async fn run(proxy: Proxy) -> Result<(), Failure> {
     let store = dataman_metadata::store::open_existing(&proxy.metadata).await?;
     let listener = bind(proxy.listen).await?;
     let address = listener.local_addr().unwrap_or(proxy.listen);

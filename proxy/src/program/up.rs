@@ -17,7 +17,7 @@ use super::{Failure, bind, open_nodes, say, serve, warn_of_missing};
 const APPLY_ATTEMPTS: usize = 5;
 
 /// Runs until a signal comes.
-pub async fn run(up: Up) -> Result<(), Failure> {
+pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let file = match &up.cluster {
         Some(path) => {
             Some(ClusterFile::read(path).map_err(|error| Failure::new(error.to_string()))?)
@@ -88,7 +88,7 @@ async fn shards(up: &Up, store: &dyn Store) -> Result<u32, Failure> {
 }
 
 /// Makes the metadata as a cluster file says; gives how many changes that took.
-pub async fn apply(store: &dyn Store, file: &ClusterFile) -> Result<usize, Failure> {
+pub(crate) async fn apply(store: &dyn Store, file: &ClusterFile) -> Result<usize, Failure> {
     for attempt in 1.. {
         let snapshot = store.read().await?;
         let changes =

@@ -36,7 +36,7 @@ pub(crate) enum Next {
 enum Idle {
     Frame(Frame),
     Gone,
-    Fatal(Report),
+    Fatal(Box<Report>),
 }
 
 /// Serves a client until it leaves or `shutdown` fires between two of its statements.
@@ -83,7 +83,7 @@ impl Client {
         match self.reader.ready_frame() {
             Ok(Some(frame)) => return Idle::Frame(frame),
             Ok(None) => {}
-            Err(error) => return Idle::Fatal(Report::fatal("08P01", error.to_string())),
+            Err(error) => return Idle::Fatal(Box::new(Report::fatal("08P01", error.to_string()))),
         }
         let typed = Arc::clone(self.session.settings.typed());
         let in_block = self.session.status() != b'I';
@@ -108,11 +108,11 @@ impl Client {
                 Ok(Some(frame)) => Idle::Frame(frame),
                 Ok(None) | Err(ReadError::Io(_)) => Idle::Gone,
                 Err(ReadError::Frame(error)) => {
-                    Idle::Fatal(Report::fatal("08P01", error.to_string()))
+                    Idle::Fatal(Box::new(Report::fatal("08P01", error.to_string())))
                 }
             },
-            () = expire => Idle::Fatal(expired),
-            () = shutdown.cancelled() => Idle::Fatal(report(&Error::ShuttingDown)),
+            () = expire => Idle::Fatal(Box::new(expired)),
+            () = shutdown.cancelled() => Idle::Fatal(Box::new(report(&Error::ShuttingDown))),
         }
     }
 
