@@ -214,3 +214,118 @@ pub fn literal(text: &str) -> String {
     out.push('\'');
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lowers a query, given as its JSON, to both dialects.
+    fn check(query: &str, postgres: &str, sqlite: &str) {
+        let query: NodeQuery = serde_json::from_str(query).expect("the test's query is one");
+        let text = |dialect| match lower(&query, dialect, 4) {
+            Ok(text) => text,
+            Err(error) => format!("{}: {}", error.sqlstate, error.message),
+        };
+        assert_eq!(text(Dialect::Postgres), postgres);
+        assert_eq!(text(Dialect::Sqlite), sqlite);
+    }
+
+    const T: &str = r#"{"collection": {"shard_instance": "i", "collection": "T", "alias": "t",
+        "fields": [{"name": "a", "type": "int4"}, {"name": "n", "type": "numeric"}]}}"#;
+    const A: &str = r#"{"field": {"source": "t", "name": "a", "type": "int4"}}"#;
+    const N: &str = r#"{"field": {"source": "t", "name": "n", "type": "numeric"}}"#;
+
+    fn filled(query: &str) -> String {
+        query.replace("$T", T).replace("$A", A).replace("$N", N)
+    }
+
+    #[test]
+    fn selects() {
+        check(
+            &filled(
+                r#"{"filter": {"source": [$T], "fields": [{"expr": $A, "name": "x"}],
+                    "filter": [{"expr": {"call": {"function": 65, "operator": 96, "args": [$A, {"param": {"index": 1, "type": "int4"}}], "type": "bool"}}},
+                               "AND", {"expr": {"not": {"is": {"arg": $N, "test": "null", "negated": false}}}}],
+                    "sort": [{"expr": $N, "descending": true, "nulls_first": true}],
+                    "limit": {"const": {"type": "int8", "value": "3"}}, "offset": {"param": {"index": 2, "type": "int8"}}}}"#,
+            ),
+            r#"SELECT "t"."a" AS "x" FROM "i"."T" AS "t" WHERE (("t"."a" OPERATOR(pg_catalog.=) $1::pg_catalog."int4") AND (NOT ("t"."n" IS NULL))) ORDER BY "t"."n" DESC NULLS FIRST OFFSET $2::pg_catalog."int8" LIMIT '3'::pg_catalog."int8""#,
+            r#"SELECT "@t"."a" AS "x" FROM "^t" AS "@t" WHERE (("@t"."a" = ?1) AND (NOT (("@t"."n") IS NULL))) ORDER BY "@t"."n" COLLATE dm_numeric DESC NULLS FIRST LIMIT dm_limit(3) OFFSET dm_offset(?2)"#,
+        );
+    }
+
+    #[test]
+    fn groups_and_subqueries() {
+        check(
+            &filled(
+                r#"{"aggregate": {"source": [$T], "group": [$N],
+                    "fields": [{"expr": {"aggregate": {"function": 2803, "args": [], "type": "int8"}}, "name": "count"},
+                               {"expr": {"subquery": {"index": 0, "kind": "scalar", "type": "int4"}}, "name": "s"}],
+                    "subqueries": [{"source": [{"values": {"rows": [[{"const": {"type": "int4", "value": "1"}}]], "alias": "v",
+                        "columns": [{"name": "k", "type": "int4"}]}}],
+                        "fields": [{"expr": {"field": {"source": "v", "name": "k", "type": "int4"}}, "name": "k"}]}]}}"#,
+            ),
+            r#"SELECT pg_catalog."count"(*) AS "count", (SELECT "v"."k" AS "k" FROM (VALUES ('1'::pg_catalog."int4")) AS "v"("k")) AS "s" FROM "i"."T" AS "t" GROUP BY "t"."n""#,
+            r#"SELECT count(*) AS "count", (SELECT dm_one("dm_value") FROM (SELECT "@v"."k" AS "dm_value" FROM (SELECT column1 AS "k" FROM (VALUES (1))) AS "@v")) AS "s" FROM "^t" AS "@t" GROUP BY "@t"."n" COLLATE dm_numeric"#,
+        );
+    }
+
+    #[test]
+    fn set_operations_keep_their_order() {
+        let query = filled(
+            r#"{"filter": {"source": [$T], "fields": [{"expr": $N, "name": "n"}],
+                "union": [{"kind": "union", "all": true, "query": {"source": [$T], "fields": [{"expr": $N, "name": "n"}]}},
+                          {"kind": "intersect", "all": false, "query": {"source": [$T], "fields": [{"expr": $N, "name": "n"}]}}],
+                "sort": [{"expr": {"column": {"index": 0, "type": "numeric"}}}]}}"#,
+        );
+        check(
+            &query,
+            r#"((SELECT "t"."n" AS "n" FROM "i"."T" AS "t") UNION ALL (SELECT "t"."n" AS "n" FROM "i"."T" AS "t")) INTERSECT (SELECT "t"."n" AS "n" FROM "i"."T" AS "t") ORDER BY 1 ASC NULLS LAST"#,
+            r#"SELECT "@t"."n" COLLATE dm_numeric AS "n" FROM "^t" AS "@t" UNION ALL SELECT "@t"."n" COLLATE dm_numeric AS "n" FROM "^t" AS "@t" INTERSECT SELECT "@t"."n" COLLATE dm_numeric AS "n" FROM "^t" AS "@t" ORDER BY 1 COLLATE dm_numeric ASC NULLS LAST"#,
+        );
+    }
+
+    #[test]
+    fn writes() {
+        check(
+            r#"{"insert_many": {"shard_instance": "i", "collection": "T", "alias": "x", "records": "parameters",
+                "fields": [{"name": "a", "type": "int4"}, {"name": "B", "type": {"id": "varchar", "typmod": 7}}],
+                "conflict": {"fields": ["a"], "set": [["B", {"field": {"source": "excluded", "name": "B", "type": "varchar"}}]], "nothing": false},
+                "returning": [{"expr": {"field": {"source": "x", "name": "a", "type": "int4"}}, "name": "a"}]}}"#,
+            r#"INSERT INTO "i"."T" AS "x" ("a", "B") OVERRIDING SYSTEM VALUE VALUES ($1::pg_catalog."int4", $2::pg_catalog."varchar"), ($3::pg_catalog."int4", $4::pg_catalog."varchar") ON CONFLICT ("a") DO UPDATE SET "B" = excluded."B" RETURNING "x"."a" AS "a""#,
+            r#"INSERT INTO "^t" ("a", "^b") VALUES (?1, ?2) ON CONFLICT ("a") DO UPDATE SET "^b" = excluded."^b" RETURNING "^t"."a" AS "a""#,
+        );
+        check(
+            &filled(
+                r#"{"delete": {"shard_instance": "i", "collection": "T", "alias": "t",
+                    "filter": {"expr": {"array_op": {"function": 65, "operator": 96, "all": false, "left": $A,
+                        "array": {"array": {"elements": [{"const": {"type": "int4", "value": "1"}}, {"const": {"type": "int4", "value": null}}], "type": "_int4"}}}}}}}"#,
+            ),
+            r#"DELETE FROM "i"."T" AS "t" WHERE ("t"."a" OPERATOR(pg_catalog.=) ANY (ARRAY['1'::pg_catalog."int4", NULL::pg_catalog."int4"]::pg_catalog."_int4"))"#,
+            r#"DELETE FROM "^t" WHERE ("^t"."a" IN (1, NULL))"#,
+        );
+    }
+
+    #[test]
+    fn computed_expressions_travel_whole() {
+        check(
+            &filled(
+                r#"{"filter": {"source": [$T], "fields": [{"expr":
+                    {"call": {"function": 177, "operator": 551, "args": [$A, {"const": {"type": "int4", "value": "1"}}], "type": "int4"}}, "name": "x"}]}}"#,
+            ),
+            r#"SELECT ("t"."a" OPERATOR(pg_catalog.+) '1'::pg_catalog."int4") AS "x" FROM "i"."T" AS "t""#,
+            r#"SELECT dm('{"call":{"function":177,"operator":551,"args":[{"column":{"index":0,"type":"int4"}},{"const":{"type":"int4","value":"1"}}],"type":"int4"}}', "@t"."a") AS "x" FROM "^t" AS "@t""#,
+        );
+    }
+
+    #[test]
+    fn what_sqlite_cannot_say() {
+        check(
+            &filled(
+                r#"{"filter": {"source": [$T], "distinct": {"on": [$A]}, "fields": [{"expr": $A, "name": "a"}]}}"#,
+            ),
+            r#"SELECT DISTINCT ON ("t"."a") "t"."a" AS "a" FROM "i"."T" AS "t""#,
+            "0A000: SQLite has no DISTINCT ON",
+        );
+    }
+}
