@@ -70,7 +70,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn folder_error(error: &std::io::Error) -> NodeError {
+pub(super) fn folder_error(error: &std::io::Error) -> NodeError {
     let sqlstate = match error.kind() {
         std::io::ErrorKind::StorageFull => "53100",
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => "42501",

@@ -148,6 +148,7 @@ impl Session {
     /// # Errors
     /// What SQLite says.
     pub(super) fn create(path: &Path) -> Result<(), NodeError> {
+        make_private(path)?;
         let connection = Connection::open(path).map_err(classify)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(classify)?;
         connection
@@ -225,6 +226,15 @@ impl Session {
             .map(|_| ())
             .map_err(|error| self.failure(error))
     }
+}
+
+/// Makes a file that only its owner reads; SQLite gives its log the same rights.
+fn make_private(path: &Path) -> Result<(), NodeError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_| ()).map_err(|error| super::connect::folder_error(&error))
 }
 
 /// What functions may know, from what came with the statement.
