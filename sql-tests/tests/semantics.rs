@@ -47,6 +47,18 @@ async fn text_forms() {
     report.finish("text input and output", effort.seed);
 }
 
+/// The same in a zone with summer time: what has no zone written is of the session's.
+#[tokio::test]
+async fn text_forms_in_new_york() {
+    let zone = "America/New_York";
+    let oracle = Oracle::open(Postgres::shared(), zone).await;
+    let effort = Effort::from_environment();
+    let time_zone = dataman_pg::timezone::TimeZone::parse(zone).expect("the zone exists");
+    let context = Context { time_zone, ..Context::default() };
+    let report = value::compare_text(&oracle, &context, effort).await;
+    report.finish("text input and output in New York", effort.seed);
+}
+
 #[tokio::test]
 async fn binary_forms() {
     let oracle = Oracle::open_utc(Postgres::shared()).await;
