@@ -500,6 +500,7 @@ impl Draft<'_> {
         let mut changed = field.clone();
         changed.type_oid = target.id.0;
         changed.typmod = target.typmod;
+        let given = using.is_some();
         let old = match using {
             Some(expr) => {
                 let over = Table {
@@ -557,10 +558,45 @@ impl Draft<'_> {
                 "identity column type must be smallint, integer, or bigint",
             ));
         }
+        if type_of(&field) == target {
+            // A shard knows a change that was made already by its shape, which would stay the same.
+            if given {
+                return Err(PgError::unsupported(format!(
+                    "converting column \"{name}\" to the type that it has is not supported"
+                ))
+                .with_hint("Use UPDATE."));
+            }
+            return Ok(());
+        }
+        // Checks over the column go before it changes and are asked anew after it.
+        let checks: Vec<_> = table
+            .collection
+            .constraints
+            .iter()
+            .filter(|known| {
+                matches!(known.kind, ConstraintKind::Check { .. }) && uses(&known.kind, name)
+            })
+            .map(|known| known.name.clone())
+            .collect();
+        let constraints = table.collection.constraints.clone();
+        for check in &checks {
+            table.collection.constraints.retain(|known| known.name != *check);
+            self.altered_step(table, AlterStep::DropConstraint { name: check.clone() })?;
+        }
         *column_mut(table, name)? = changed;
         self.check_stored(&table.collection)?;
         self.prepare_shards(&table.collection);
-        self.altered_step(table, AlterStep::FieldType { name: name.to_owned(), using })
+        self.altered_step(table, AlterStep::FieldType { name: name.to_owned(), using })?;
+        for (place, check) in checks.iter().enumerate() {
+            let missing = &checks[place + 1..];
+            table.collection.constraints = constraints
+                .iter()
+                .filter(|known| !missing.contains(&known.name))
+                .cloned()
+                .collect();
+            self.altered_step(table, AlterStep::AddConstraint { name: check.clone() })?;
+        }
+        Ok(())
     }
 
     fn alter_add_constraint(

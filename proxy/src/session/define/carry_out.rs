@@ -139,7 +139,9 @@ pub(super) async fn carry_out(
         run.alone(around).await?;
     }
     for (shard, definitions) in by_shard(&steps, When::After) {
-        if let Err(error) = run.alone(vec![(shard.clone(), definitions)]).await {
+        if let Err(error) = run.alone(vec![(shard.clone(), definitions)]).await
+            && !is_without_namespace(&error)
+        {
             tracing::warn!(%error, datastore = %shard.datastore, shard = %shard.shard, "dropped objects stay on a shard");
             let message = format!(
                 "what was dropped stays on shard {} of datastore \"{}\", which does not answer",
@@ -153,6 +155,11 @@ pub(super) async fn carry_out(
         cluster.forget_sequence(&sequence);
     }
     Ok(Outcome { tag, notices, fill })
+}
+
+/// Whether nothing of the database has ever been on the shard.
+fn is_without_namespace(error: &Error) -> bool {
+    matches!(error, Error::Node(error) if error.sqlstate == "3F000")
 }
 
 /// The definitions of one time, for each shard in their order.

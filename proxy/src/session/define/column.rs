@@ -167,22 +167,13 @@ impl Draft<'_> {
         for name in super::expression::columns_in(expr) {
             let other = collection.field(&name);
             if other.is_some_and(|other| matches!(other.default, FieldDefault::Generated(_))) {
-                let (reason, detail) = if name == field.name {
-                    (
-                        "column generation expression",
-                        "This would cause the generated column to depend on its own value.",
-                    )
-                } else {
-                    (
-                        "column generation expression",
-                        "A generated column cannot reference another generated column.",
-                    )
-                };
                 return Err(PgError::new(
                     "42P17",
-                    format!("cannot use generated column \"{name}\" in {reason}"),
+                    format!(
+                        "cannot use generated column \"{name}\" in column generation expression"
+                    ),
                 )
-                .with_detail(detail));
+                .with_detail("A generated column cannot reference another generated column."));
             }
         }
         let bound = self.bind(expr, schema, table, collection)?;

@@ -162,9 +162,16 @@ impl Draft<'_> {
                 return Err(PgError::new("42P07", format!("relation \"{name}\" already exists")));
             }
             if collection.constraint(name).is_some() {
+                // Twice in one CREATE TABLE, or there already.
+                let new = collection.id.0 == 0;
+                let check = matches!(constraint.kind, TableConstraintKind::Check(..));
                 return Err(PgError::new(
                     "42710",
-                    format!("constraint \"{name}\" for relation \"{table}\" already exists"),
+                    if new && check {
+                        format!("check constraint \"{name}\" already exists")
+                    } else {
+                        format!("constraint \"{name}\" for relation \"{table}\" already exists")
+                    },
                 ));
             }
             return Ok(name.clone());

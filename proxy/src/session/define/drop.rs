@@ -144,15 +144,11 @@ impl Draft<'_> {
         match found {
             Some(schema) => Ok(Some(Target::Type(schema, split.name.to_owned()))),
             None if split.schema.is_none_or(|schema| schema == "pg_catalog")
-                && dataman_pg::catalog::type_by_name(split.name).is_some() =>
+                && let Some(found) = dataman_pg::catalog::type_by_name(split.name) =>
             {
-                Err(PgError::new(
-                    "2BP01",
-                    format!(
-                        "cannot drop type {} because it is required by the database system",
-                        split.name
-                    ),
-                ))
+                let shown = dataman_pg::catalog::format_type(found.id, -1);
+                let why = "because it is required by the database system";
+                Err(PgError::new("2BP01", format!("cannot drop type {shown} {why}")))
             }
             None => {
                 if let Some(schema) = self.missing_schema(name)? {
@@ -589,7 +585,7 @@ impl Draft<'_> {
                 self.absent(if_exists, "3F000", format!("schema \"{schema}\" does not exist"))?;
                 return Ok(());
             }
-            self.absent(if_exists, "42P01", format!("index \"{}\" does not exist", name.last()))?;
+            self.absent(if_exists, "42704", format!("index \"{}\" does not exist", name.last()))?;
             return Ok(());
         };
         let Relation::Index { collection: table, .. } = found.relation else {

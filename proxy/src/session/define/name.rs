@@ -144,7 +144,9 @@ impl<'a> Draft<'a> {
                 })?,
         };
         if matches!(schema, "pg_catalog" | "information_schema") {
-            return Err(PgError::new("42501", format!("permission denied for schema {schema}")));
+            let shown = format!("{schema}.{}", split.name);
+            return Err(PgError::new("42501", format!("permission denied to create \"{shown}\""))
+                .with_detail("System catalog modifications are currently disallowed."));
         }
         if !self.database.schemas.contains_key(schema) {
             let error = PgError::new("3F000", format!("schema \"{schema}\" does not exist"));

@@ -42,23 +42,24 @@ impl Draft<'_> {
         if taken {
             return Err(PgError::new("42710", format!("type \"{name}\" already exists")));
         }
+        let oid = self.oids.object();
         for (place, label) in labels.iter().enumerate() {
             if label.len() > LABEL_BYTES_MAX {
                 return Err(PgError::new("42602", format!("invalid enum label \"{label}\""))
                     .with_detail("Labels must be 63 bytes or less."));
             }
             if labels[..place].contains(label) {
+                // PostgreSQL lets the unique index of its catalog find it.
                 return Err(PgError::new(
                     "23505",
-                    format!("enum label \"{label}\" used more than once"),
-                ));
+                    "duplicate key value violates unique constraint \"pg_enum_typid_label_index\"",
+                )
+                .with_detail(format!(
+                    "Key (enumtypid, enumlabel)=({oid}, {label}) already exists."
+                )));
             }
         }
-        let object = EnumType {
-            oid: self.oids.object(),
-            array_oid: self.oids.object(),
-            labels: labels.to_vec(),
-        };
+        let object = EnumType { oid, array_oid: self.oids.object(), labels: labels.to_vec() };
         let at = self.place(&schema, &name);
         self.change(Change::Create { at, object: Object::Enum(object) });
         Ok(())
