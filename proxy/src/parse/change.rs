@@ -196,7 +196,7 @@ impl Parser<'_> {
         let alias = self.target_alias()?;
         self.expect("set")?;
         let set = self.assignments()?;
-        let from = if self.accept("from") { self.from_list()? } else { vec![] };
+        let from = if self.accept("from") { self.table_refs()? } else { vec![] };
         let filter = self.filter()?;
         let returning = self.returning()?;
         Ok(Statement::Update(Box::new(Update {
@@ -215,7 +215,7 @@ impl Parser<'_> {
         self.expect_all(&["delete", "from"])?;
         let (table, only) = self.relation()?;
         let alias = self.target_alias()?;
-        let using = if self.accept("using") { self.from_list()? } else { vec![] };
+        let using = if self.accept("using") { self.table_refs()? } else { vec![] };
         let filter = self.filter()?;
         let returning = self.returning()?;
         Ok(Statement::Delete(Box::new(Delete {

@@ -19,7 +19,7 @@ enum Inside {
 
 impl Parser<'_> {
     /// Takes tables with commas between them.
-    pub(super) fn from_list(&mut self) -> Result<Vec<TableRef>> {
+    pub(super) fn table_refs(&mut self) -> Result<Vec<TableRef>> {
         self.list(Self::table_ref)
     }
 

@@ -697,7 +697,7 @@ impl Lexer<'_> {
         }
         self.at = end;
         let text = &self.sql[start..end];
-        if text.len() >= NAME_BYTES_MAX + 1 {
+        if text.len() > NAME_BYTES_MAX {
             return Err(Failure {
                 sqlstate: "42601",
                 message: "operator too long".to_owned(),

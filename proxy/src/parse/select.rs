@@ -390,7 +390,7 @@ impl Parser<'_> {
             return self.refuse("SELECT INTO", "Use CREATE TABLE … AS SELECT.");
         }
         if self.accept("from") {
-            query.from = self.from_list()?;
+            query.from = self.table_refs()?;
         }
         if self.accept("where") {
             query.filter = Some(self.expr()?);
@@ -526,7 +526,7 @@ impl Parser<'_> {
     /// Takes one member of GROUPING SETS, as the sets that it stands for.
     fn grouping_sets(&mut self, start: usize) -> Result<Vec<Vec<Expr>>> {
         const SETS_MAX: usize = 4096;
-        if !(matches!(self.word(), "rollup" | "cube" | "grouping") && !self.is_symbol('(')) {
+        if !matches!(self.word(), "rollup" | "cube" | "grouping") {
             if self.is_symbol('(') && self.is_symbol_at(1, ')') {
                 self.at += 2;
                 return Ok(vec![vec![]]);

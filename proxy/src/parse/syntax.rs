@@ -507,6 +507,7 @@ pub enum ExprKind {
 
 /// The right side of ANY and ALL.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it is always in a box")]
 pub enum Quantified {
     /// An array.
     Array(Expr),
@@ -557,6 +558,7 @@ pub struct FunctionArg {
 
 /// OVER.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it is always in a function call's box")]
 pub enum Over {
     /// `OVER name`.
     Name(String),

@@ -357,11 +357,7 @@ impl Draft<'_> {
                     "cannot drop desired object(s) because other objects depend on them".to_owned()
                 }
             };
-            let hint = if wanted.len() == 1 {
-                "Use DROP ... CASCADE to drop the dependent objects too."
-            } else {
-                "Use DROP ... CASCADE to drop the dependent objects too."
-            };
+            let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
             return Err(PgError::new("2BP01", what)
                 .with_detail(details.join("\n"))
                 .with_hint(hint));
