@@ -682,11 +682,12 @@ fn parse_integer(text: &str, unit: Unit) -> std::result::Result<i64, Option<Stri
         None => (text[..digits].parse::<f64>().ok(), text[digits..].trim()),
     };
     let Some(number) = number else { return Err(None) };
-    let multiplier = if suffix.is_empty() {
-        1.0
+    let (multiplier, step) = if suffix.is_empty() {
+        (1.0, 1.0)
     } else {
-        match units(unit).iter().find(|(name, _)| *name == suffix) {
-            Some((_, multiplier)) => *multiplier,
+        match units(unit).iter().position(|(name, _)| *name == suffix) {
+            // A fraction is rounded to the next smaller unit, as PostgreSQL does.
+            Some(at) => (units(unit)[at].1, units(unit).get(at + 1).map_or(1.0, |next| next.1)),
             None => {
                 return Err(match unit {
                     Unit::None => None,
@@ -702,7 +703,10 @@ fn parse_integer(text: &str, unit: Unit) -> std::result::Result<i64, Option<Stri
             }
         }
     };
-    let value = (number * multiplier).round_ties_even();
+    let exact = number * multiplier;
+    let rounded =
+        if number.fract() == 0.0 { exact } else { (exact / step).round_ties_even() * step };
+    let value = rounded.round_ties_even();
     if value.is_nan() || value.abs() > 9e15 {
         return Err(None);
     }
@@ -810,8 +814,7 @@ fn show_date_style(style: DateStyle) -> String {
 }
 
 fn parse_time_zone(text: &str) -> Option<TimeZone> {
-    let _ = text;
-    Some(TimeZone::utc())
+    TimeZone::parse(text).ok()
 }
 
 /// An SQL name, in quotes where it needs them.
@@ -899,6 +902,9 @@ mod tests {
         check("effective_cache_size", &["1"], Ok("8kB"));
         check("random_page_cost", &["1.10"], Ok("1.1"));
         check("jit_above_cost", &["1e10"], Ok("1e+10"));
+        check("timezone", &["europe/berlin"], Ok("Europe/Berlin"));
+        check("timezone", &["-8"], Ok("<-08>+08"));
+        check("timezone", &["utc"], Ok("UTC"));
         check("datestyle", &["german"], Ok("German, DMY"));
         check("datestyle", &["iso", "ymd"], Ok("ISO, YMD"));
         check("DateStyle", &["ISO, DMY"], Ok("ISO, DMY"));
@@ -914,6 +920,11 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_in_postgresqls_words() {
+        check(
+            "timezone",
+            &["nowhere"],
+            Err("invalid value for parameter \"TimeZone\": \"nowhere\""),
+        );
         check(
             "statement_timeout",
             &["-1s"],

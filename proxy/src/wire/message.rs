@@ -332,7 +332,7 @@ mod tests {
             Ok(Some(Message::Execute { portal: "p".into(), max_rows: 2 })),
         );
         check(
-            b"B\0\0\0\x1ap\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0",
+            b"B\0\0\0\x19p\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0",
             Ok(Some(Message::Bind {
                 portal: "p".into(),
                 statement: "s".into(),
