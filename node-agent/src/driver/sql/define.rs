@@ -234,7 +234,7 @@ fn alter(step: &AlterStep, to: &CollectionShape) -> Result<Vec<String>, NodeErro
             // The constant fills existing records and does not stay: dataman itself knows the defaults.
             let filled = !matches!(fill, Expr::Const(constant) if constant.value.is_null());
             if filled {
-                add.push_str(&format!(" DEFAULT {}", expression(fill, RECORD)?));
+                add.push_str(&format!(" DEFAULT ({})", expression(fill, RECORD)?));
             }
             if shape.not_null {
                 add.push_str(" NOT NULL");
