@@ -16,6 +16,9 @@ pub const SKIPPED: &[(&str, &str)] = &[
     ("session_user", "the session's facts"),
     ("pgsql_version", "the server's build"),
     ("char_bpchar", "PostgreSQL lets bytes through that are no text; here they are refused"),
+    ("age(timestamp)", "the clock"),
+    ("age(timestamptz)", "the clock"),
+    ("timeofday", "the clock"),
     ("timestamptz_age", "from the clock, with one argument"),
     ("timestamp_age", "from the clock, with one argument"),
     (

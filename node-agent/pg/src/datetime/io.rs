@@ -108,13 +108,13 @@ pub(crate) fn precision_us(typmod: i32) -> Option<i64> {
     ((0..PRECISION_MAX).contains(&typmod)).then(|| 10_i64.pow(places))
 }
 
-/// Rounds to a multiple, halves away from zero.
+/// Rounds to a multiple, halves away from zero. At the very end of the range it wraps, as in PostgreSQL.
 pub(crate) fn round_to(value: i64, unit: i64) -> i64 {
     let half = unit / 2;
     if value >= 0 {
-        value.saturating_add(half) / unit * unit
+        value.wrapping_add(half) / unit * unit
     } else {
-        -(value.saturating_neg().saturating_add(half) / unit * unit)
+        (value.wrapping_neg().wrapping_add(half) / unit * unit).wrapping_neg()
     }
 }
 

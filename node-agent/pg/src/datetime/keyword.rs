@@ -21,7 +21,6 @@ pub(crate) enum Unit {
     DayOfYear,
     IsoYear,
     Julian,
-    Epoch,
     Zone,
     ZoneHour,
     ZoneMinute,

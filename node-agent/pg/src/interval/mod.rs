@@ -1,5 +1,6 @@
 //! `interval` (the manual's sections 8.5.4, 8.5.5, 9.9).
 
+pub(crate) mod arithmetic;
 mod input;
 pub(crate) mod output;
 
@@ -24,6 +25,9 @@ pub(crate) mod field {
     pub(crate) const DAY_TO_HOUR: i32 = DAY | HOUR;
     pub(crate) const DAY_TO_MINUTE: i32 = DAY | HOUR | MINUTE;
     pub(crate) const HOUR_TO_MINUTE: i32 = HOUR | MINUTE;
+    pub(crate) const MINUTE_TO_SECOND: i32 = MINUTE | SECOND;
+    pub(crate) const HOUR_TO_SECOND: i32 = HOUR | MINUTE | SECOND;
+    pub(crate) const DAY_TO_SECOND: i32 = DAY | HOUR | MINUTE | SECOND;
     pub(crate) const FULL: i32 = 0x7fff;
 }
 
@@ -77,7 +81,14 @@ pub(crate) fn fit(interval: Interval, typmod: i32) -> Result<Interval> {
         field::MINUTE | field::HOUR_TO_MINUTE | field::DAY_TO_MINUTE => {
             fitted.time_us -= fitted.time_us % MINUTE_US;
         }
-        _ => {}
+        field::SECOND
+        | field::MINUTE_TO_SECOND
+        | field::HOUR_TO_SECOND
+        | field::DAY_TO_SECOND
+        | field::FULL => {}
+        _ => {
+            return Err(PgError::internal(format!("unrecognized interval typmod: {typmod}")));
+        }
     }
     let precision = typmod & 0xffff;
     if precision != 0xffff && precision != 6 {
