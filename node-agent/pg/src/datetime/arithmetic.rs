@@ -324,9 +324,13 @@ fn in_range(call: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         (Some(Value::Time(value)), Some(Value::Time(base))) => {
             i128::from(*value).cmp(&(i128::from(*base) + i128::from(offset.time_us)))
         }
-        (Some(value @ Value::TimeTz(_)), Some(Value::TimeTz(base))) => {
-            let time_us = base.time_us.wrapping_add(offset.time_us);
-            compare(value, &Value::TimeTz(TimeTz { time_us, ..*base }))
+        (Some(Value::TimeTz(value)), Some(Value::TimeTz(base))) => {
+            // Sums beyond a day are no times of day; at the very end of the range they wrap, as in PostgreSQL.
+            let key = |time: TimeTz, more_us: i64| {
+                let west_us = i64::from(time.zone_s) * SECOND_US;
+                (time.time_us.wrapping_add(more_us).wrapping_add(west_us), time.zone_s)
+            };
+            key(*value, 0).cmp(&key(*base, offset.time_us))
         }
         (Some(Value::Interval(value)), Some(Value::Interval(base))) => {
             let sum = crate::interval::arithmetic::add(*base, offset)?;

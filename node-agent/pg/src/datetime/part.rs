@@ -47,6 +47,8 @@ enum Answer {
     Julian(i64, i64),
     /// Microseconds since 1970.
     Epoch(i64),
+    /// Microseconds since midnight at a zone so many seconds west of UTC, as seconds at UTC.
+    ClockEpoch(i64, i32),
     /// Intervals' seconds: calculated with the mean length of years.
     Span(Interval),
     /// An infinity.
@@ -63,6 +65,9 @@ impl Answer {
             Self::Whole(value) => fixed(value.into(), 0),
             Self::Fraction(value, scale) => fixed(value.into(), scale),
             Self::Epoch(micros) => fixed(since_1970(micros), 6),
+            Self::ClockEpoch(micros, west_s) => {
+                fixed((micros + i64::from(west_s) * SECOND_US).into(), 6)
+            }
             Self::Julian(days, micros) => {
                 let number = |value: i64| Numeric::checked(value.into(), 0);
                 let of_day = number(micros)?.divide(&number(DAY_US)?)?;
@@ -96,6 +101,7 @@ impl Answer {
                 Some(since) => since as f64 / 1_000_000.0,
                 None => (micros as f64 - (UNIX_EPOCH_DAYS * DAY_US) as f64) / 1_000_000.0,
             },
+            Self::ClockEpoch(micros, west_s) => micros as f64 / 1_000_000.0 + f64::from(west_s),
             Self::Julian(days, micros) => {
                 let seconds = (micros / SECOND_US) as f64;
                 let fraction = (micros % SECOND_US) as f64 / 1_000_000.0;
@@ -358,9 +364,7 @@ fn timetz_part(args: &[Value]) -> Result<Answer> {
         Meaning::Unit(unit) => of_zone(unit, value.zone_s)
             .or_else(|| of_clock(unit, &Fields::of_time(value.time_us)))
             .ok_or_else(|| part.not_supported()),
-        Meaning::Epoch => Ok(Answer::Epoch(
-            value.time_us + i64::from(value.zone_s) * SECOND_US + UNIX_EPOCH_DAYS * DAY_US,
-        )),
+        Meaning::Epoch => Ok(Answer::ClockEpoch(value.time_us, value.zone_s)),
         _ => Err(part.not_recognized()),
     }
 }
