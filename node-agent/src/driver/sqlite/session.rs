@@ -8,6 +8,7 @@ use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::StatementContext;
 use dataman_pg::Context;
 use dataman_pg::context::{ByteaOutput, DateOrder, DateOutput, DateStyle, IntervalStyle};
+use dataman_pg::timezone::TimeZone;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
@@ -249,7 +250,11 @@ pub(super) fn context_of(statement: &StatementContext) -> Context {
     };
     for (name, value) in statement.settings.iter() {
         match name.to_ascii_lowercase().as_str() {
-            "timezone" => set_time_zone(&mut context, value),
+            "timezone" => {
+                if let Ok(zone) = TimeZone::parse(value) {
+                    context.time_zone = zone;
+                }
+            }
             "datestyle" => context.date_style = date_style(value),
             "intervalstyle" => {
                 context.interval_style = match value.to_ascii_lowercase().as_str() {
@@ -272,8 +277,6 @@ pub(super) fn context_of(statement: &StatementContext) -> Context {
     }
     context
 }
-
-fn set_time_zone(_context: &mut Context, _value: &str) {}
 
 fn date_style(value: &str) -> DateStyle {
     let mut style = DateStyle::default();
