@@ -5,6 +5,7 @@ pub mod dialogue;
 pub mod engine;
 pub mod oracle;
 pub mod pushdown;
+pub mod random;
 pub mod semantics;
 pub mod slt;
 pub mod topology;
