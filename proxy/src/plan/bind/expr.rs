@@ -278,13 +278,14 @@ impl Binder<'_> {
             ExprKind::NullIf(left, right) => {
                 let left = self.expr(left, scope, clause)?;
                 let right = self.expr(right, scope, clause)?;
-                match self.resolver().binary("=", left.clone(), right)? {
+                match self.resolver().binary("=", left, right)? {
+                    // The value is the first operand as the comparison sees it, in type too.
                     Expr::Call(call) => {
-                        let value = if left.type_id() == TypeId::UNKNOWN {
-                            call.args.first().cloned().unwrap_or(left)
-                        } else {
-                            left
-                        };
+                        let value = call
+                            .args
+                            .first()
+                            .cloned()
+                            .unwrap_or_else(|| Expr::null(TypeId::UNKNOWN));
                         Ok(Expr::NullIf { call: Box::new(call), value: Box::new(value) })
                     }
                     _ => Err(PgError::internal("an equality operator is a call")),
