@@ -263,6 +263,16 @@ impl Generator {
         }
     }
 
+    /// An expression to group by or make distinct: of values that are equal and look different (`0` and `0.0`) either may stand
+    /// for the group, so numbers lose their trailing zeros.
+    fn key_expr(&mut self, tables: &[&'static Columns]) -> String {
+        match self.below(3) {
+            0 => self.int_expr(tables, 1),
+            1 => format!("trim_scale({})", self.number_expr(tables, 1)),
+            _ => self.text_expr(tables, 1),
+        }
+    }
+
     fn condition(&mut self, tables: &[&'static Columns], depth: usize) -> String {
         let operator = self.pick(&["=", "<>", "<", "<=", ">", ">="]).to_owned();
         match self.below(13) {
@@ -323,14 +333,16 @@ impl Generator {
             4 => format!("avg({int})"),
             5 => format!("avg({number})"),
             6 => format!("min({text})"),
-            7 => format!("max({number})"),
+            7 => format!("trim_scale(max({number}))"),
             8 => format!("count(DISTINCT {int})"),
             9 => format!("bool_or({int} > 3)"),
             10 => format!("string_agg({text}, ',' ORDER BY {text}, {int})"),
             _ => format!("max({int})"),
         };
         match self.below(6) {
-            0 => format!("{call} FILTER (WHERE {})", self.condition(tables, 0)),
+            0 if !call.starts_with("trim") => {
+                format!("{call} FILTER (WHERE {})", self.condition(tables, 0))
+            }
             1 => format!("coalesce({call}::text, 'none')"),
             _ => call,
         }
@@ -402,6 +414,7 @@ impl Generator {
         if self.chance(15) {
             statement.kind = "distinct";
             statement.frame = Frame::Select { distinct: true, from };
+            statement.items = (0..1 + self.below(3)).map(|_| self.key_expr(&tables)).collect();
             if self.chance(50) {
                 statement.order =
                     (1..=statement.items.len()).map(|place| place.to_string()).collect();
@@ -430,7 +443,7 @@ impl Generator {
     fn grouped(&mut self, mut statement: Statement, tables: &[&'static Columns]) -> Statement {
         statement.kind = if statement.kind == "join" { "join, grouped" } else { "grouped" };
         let keys = self.below(3);
-        statement.group = (0..keys).map(|_| self.any_expr(tables, 1)).collect();
+        statement.group = (0..keys).map(|_| self.key_expr(tables)).collect();
         // A key that is a bare number would be a place in the select list.
         statement.group.retain(|key| key.contains('.'));
         statement.items = statement.group.clone();
