@@ -175,6 +175,8 @@ pub(crate) struct Binder<'a> {
     /// Subqueries of the query being bound, innermost last.
     subqueries: Vec<Vec<query::Select>>,
     view_depth: usize,
+    /// The next query bound leaves its untyped literals as they are.
+    keep_unknown: bool,
     /// The windows that the query being bound names.
     named_windows: Vec<(String, crate::parse::syntax::WindowSpec)>,
 }
@@ -200,6 +202,7 @@ impl<'a> Binder<'a> {
             common_tables: Vec::new(),
             subqueries: vec![Vec::new()],
             view_depth: 0,
+            keep_unknown: false,
             named_windows: Vec::new(),
         })
     }

@@ -6,7 +6,7 @@ use dataman_node_protocol::query::{
 use dataman_pg::expr::{Field, SortKey};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
-use dataman_pg::{Expr, PgError, TypeId, Value};
+use dataman_pg::{Expr, PgError, TypeId};
 
 use super::expr::Clause;
 use super::scope::{Scope, ScopeColumn};
@@ -42,6 +42,19 @@ impl Binder<'_> {
         common.append(&mut bound.with);
         bound.with = common;
         Ok(bound)
+    }
+
+    /// Binds a select whose untyped literals take their type from where its rows go: a side of a set operation, the source
+    /// of an INSERT.
+    pub(crate) fn select_keeping_unknown(
+        &mut self,
+        select: &syntax::Select,
+        parent: Option<&Scope<'_>>,
+    ) -> Result<query::Select> {
+        self.keep_unknown = matches!(&select.body, SelectBody::Query(_)) && select.with.is_none();
+        let bound = self.select(select, parent);
+        self.keep_unknown = false;
+        bound
     }
 
     fn select_body(
@@ -191,6 +204,7 @@ impl Binder<'_> {
         around: &syntax::Select,
         scope: &mut Scope<'_>,
     ) -> Result<query::Select> {
+        let keep_unknown = std::mem::take(&mut self.keep_unknown);
         let source = self.from(&query.from, scope)?;
         let filter = match &query.filter {
             None => None,
@@ -258,7 +272,9 @@ impl Binder<'_> {
                 query::Distinct::On(on)
             }
         };
-        self.decide_unknown(&mut fields)?;
+        if !keep_unknown {
+            self.decide_unknown(&mut fields)?;
+        }
         for key in &mut sort {
             if key.expr.type_id() == TypeId::UNKNOWN {
                 let taken = std::mem::replace(&mut key.expr, Expr::null(TypeId::TEXT));
@@ -566,8 +582,8 @@ impl Binder<'_> {
             syntax::SetOperationKind::Intersect => (SetOperationKind::Intersect, "INTERSECT"),
             syntax::SetOperationKind::Except => (SetOperationKind::Except, "EXCEPT"),
         };
-        let left = self.select(left, parent)?;
-        let right = self.select(right, parent)?;
+        let left = self.select_keeping_unknown(left, parent)?;
+        let right = self.select_keeping_unknown(right, parent)?;
         let (left_columns, right_columns) = (output_columns(&left), output_columns(&right));
         if left_columns.len() != right_columns.len() {
             return Err(PgError::new(
@@ -734,20 +750,12 @@ fn plain_tail(select: &query::Select) -> bool {
         && select.lock.is_none()
 }
 
-/// An expression that stands for an output column where types are compared: literals count as unknown still.
+/// An expression that stands for an output column where types are compared.
 fn output_type_probe(select: &query::Select, place: usize, column: &NamedType) -> Expr {
-    if select.union.is_empty()
-        && let Some(OutputField::Bound { expr, .. }) = select.fields.get(place)
-    {
-        if let Expr::Const(constant) = expr
-            && constant.ty.id == TypeId::TEXT
-            && matches!(constant.value, Value::Text(_) | Value::Null)
-        {
-            return Expr::constant(constant.value.clone(), TypeId::UNKNOWN);
-        }
-        return expr.clone();
+    match select.fields.get(place) {
+        Some(OutputField::Bound { expr, .. }) if select.union.is_empty() => expr.clone(),
+        _ => Expr::Column { index: place, ty: column.ty },
     }
-    Expr::Column { index: place, ty: column.ty }
 }
 
 fn sort_key(expr: Expr, key: &OrderBy) -> SortKey {

@@ -112,23 +112,17 @@ impl Binder<'_> {
                 given = bound;
             }
             InsertSource::Query(select) => {
-                let mut select = self.select(select, None)?;
+                let mut select = self.select_keeping_unknown(select, None)?;
                 let outputs = form::output_columns(&select);
                 self.check_width(outputs.len(), &columns, insert.columns.is_some(), None)?;
                 // A literal in the select list takes the column's type, not text.
-                let simple = select.union.is_empty()
-                    && select.distinct.is_all()
-                    && select.sort.is_empty()
-                    && select.group.is_none();
                 let mut values = Vec::new();
                 for (place, (output, column)) in outputs.iter().zip(&columns).enumerate() {
                     self.check_identity(column, insert.overriding, false)?;
-                    if simple
-                        && let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place)
-                        && let Expr::Const(constant) = expr
-                        && constant.ty.id == TypeId::TEXT
+                    if let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place)
+                        && expr.type_id() == TypeId::UNKNOWN
                     {
-                        let literal = Expr::constant(constant.value.clone(), TypeId::UNKNOWN);
+                        let literal = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
                         *expr = self.assign(literal, column)?;
                         values.push(Expr::Column { index: place, ty: expr.type_ref() });
                         continue;
