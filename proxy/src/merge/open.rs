@@ -91,6 +91,9 @@ impl<'a> Run<'a> {
                 None => limit::Limits::default(),
                 Some((limit, offset)) => limit::Limits::of(self, limit, offset)?,
             };
+            if limits.limit == Some(0) {
+                return Ok(Box::new(Raw::nothing()));
+            }
             let formats = self.execution.formats.formats.clone();
             let raw = self.raw(scan, routed, limits, &formats).await?;
             return Ok(Box::new(raw));
@@ -275,6 +278,10 @@ impl<'a> Run<'a> {
                 }
                 Operator::Limit { input, limit, offset, ties } => {
                     let limits = limit::Limits::of(self, limit.as_ref(), offset.as_ref())?;
+                    if limits.limit == Some(0) {
+                        // As in PostgreSQL, nothing below runs, so nothing below fails.
+                        return Ok(Box::new(Held::new(Vec::new())) as Box<dyn ValueStream>);
+                    }
                     Box::new(limit::Limit::new(self.values(input).await?, limits, ties.clone()))
                 }
                 Operator::Distinct { input, keys } => {

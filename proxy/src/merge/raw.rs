@@ -149,6 +149,19 @@ impl ResultStream for Raw {
 }
 
 impl Raw {
+    /// No rows, from no shard.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            source: RawSource::Concat(Streams::new(Vec::new())),
+            visible: 0,
+            columns: 0,
+            offset: 0,
+            limit: None,
+            sent: 0,
+            reported: false,
+        }
+    }
+
     async fn drain(&mut self) {
         match &mut self.source {
             RawSource::Concat(streams) => streams.drain().await,
