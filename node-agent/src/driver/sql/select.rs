@@ -206,7 +206,7 @@ impl<'q> Lowering<'q> {
             let collated: Vec<String> = columns
                 .iter()
                 .zip(&types)
-                .map(|(column, ty)| match ty.and_then(super::stored::collation) {
+                .map(|(column, ty)| match ty.and_then(super::stored::named_collation) {
                     Some(collation) => format!("{column} COLLATE {collation}"),
                     None => column.clone(),
                 })
@@ -548,7 +548,7 @@ impl<'q> Lowering<'q> {
 
     pub(super) fn collate(&mut self, ty: TypeId) {
         if self.dialect == Dialect::Sqlite
-            && let Some(collation) = super::stored::collation(ty)
+            && let Some(collation) = super::stored::named_collation(ty)
         {
             self.push(" COLLATE ");
             self.push(collation);

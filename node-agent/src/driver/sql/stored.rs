@@ -105,6 +105,22 @@ pub fn collation(ty: TypeId) -> Option<&'static str> {
     }
 }
 
+/// The collation to name where a type's stored forms meet in an expression; `None` where none is ever asked.
+///
+/// SQLite lets a `COLLATE` deep inside an operand decide the comparison around it, so that what compares by bytes says so.
+pub fn named_collation(ty: TypeId) -> Option<&'static str> {
+    collation(ty).or(match ty {
+        TypeId::TEXT
+        | TypeId::VARCHAR
+        | TypeId::NAME
+        | TypeId::UNKNOWN
+        | TypeId::JSON
+        | TypeId::FLOAT4
+        | TypeId::FLOAT8 => Some("BINARY"),
+        _ => None,
+    })
+}
+
 /// Types that compare with each other natively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
