@@ -270,7 +270,7 @@ impl Generator {
         match self.below(3) {
             0 => self.int_expr(tables, 1),
             1 => format!("trim_scale({})", self.number_expr(tables, 1)),
-            _ => self.text_expr(tables, 1),
+            _ => format!("rtrim({})", self.text_expr(tables, 1)),
         }
     }
 
