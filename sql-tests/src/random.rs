@@ -481,7 +481,7 @@ impl Generator {
                 format!(" WHERE {}", conditions.join(" AND "))
             };
             format!(
-                "SELECT {}, {} FROM {from}{filter}",
+                "SELECT {}, rtrim({}) FROM {from}{filter}",
                 self.int_expr(&tables, 1),
                 self.text_expr(&tables, 1)
             )

@@ -221,10 +221,6 @@ impl<'a> Run<'a> {
     }
 
     /// Each row to its shard: the rows' places in the statement, and their parameters.
-    #[expect(
-        clippy::type_complexity,
-        reason = "for each shard the places of its rows, and the rows"
-    )]
     fn spread(
         &self,
         insert: &InsertPlan,

@@ -352,7 +352,6 @@ impl Binder<'_> {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "the three parts that follow the rows of an INSERT")]
     fn insert_tail(
         &mut self,
         insert: &syntax::Insert,
