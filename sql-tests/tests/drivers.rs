@@ -349,7 +349,9 @@ async fn a_client_that_leaves_cancels() {
 
 async fn open_postgres() -> Arc<dyn Datasource> {
     let url = Postgres::shared().url_of("postgres");
-    dataman_node_agent::open(Engine::Postgres, &url, Limits::default()).await.unwrap()
+    dataman_node_agent::open(Engine::Postgres, &url, Limits::default())
+        .await
+        .expect("the test's own set-up works")
 }
 
 /// An agent in front of one datasource; it ends with the value.
@@ -361,8 +363,8 @@ struct RunningAgent {
 impl RunningAgent {
     async fn start(name: &str, node: Arc<dyn Datasource>) -> Self {
         let agent = Agent::new([(name.to_owned(), node)].into_iter().collect(), None);
-        let config = AgentConfig::new("127.0.0.1:0".parse().unwrap());
-        let listening = listen(config, agent).await.unwrap();
+        let config = AgentConfig::new("127.0.0.1:0".parse().expect("the test's own set-up works"));
+        let listening = listen(config, agent).await.expect("the test's own set-up works");
         let address = listening.address().to_string();
         let mut tasks = JoinSet::new();
         tasks.spawn(listening.run(CancellationToken::new()));
@@ -371,13 +373,14 @@ impl RunningAgent {
 
     fn remote(&self, engine: Engine) -> Arc<dyn Node> {
         let limits = PoolLimits::default();
-        dataman_node_agent::open_remote(engine, &self.address, "main", limits).unwrap()
+        dataman_node_agent::open_remote(engine, &self.address, "main", limits)
+            .expect("the test's own set-up works")
     }
 
     async fn client(&self, database: &str) -> Session {
-        let (host, port) = self.address.split_once(':').unwrap();
+        let (host, port) = self.address.split_once(':').expect("the test's own set-up works");
         let dsn = format!("host={host} port={port} user=someone dbname={database}");
-        Session::connect(&dsn).await.unwrap()
+        Session::connect(&dsn).await.expect("the test's own set-up works")
     }
 }
 
@@ -387,10 +390,14 @@ async fn sqlite_claims_only_what_is_exact() {
     let effort = Effort::from_environment();
     let only = std::env::var("DATAMAN_TEST_ONLY").ok();
     let url = Postgres::shared().url_of("postgres");
-    let theirs = dataman_node_agent::open(Engine::Postgres, &url, Limits::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let url = folder.path().to_str().unwrap();
-    let ours = dataman_node_agent::open(Engine::Sqlite, url, Limits::default()).await.unwrap();
+    let theirs = dataman_node_agent::open(Engine::Postgres, &url, Limits::default())
+        .await
+        .expect("the test's own set-up works");
+    let folder = tempfile::tempdir().expect("the test's own set-up works");
+    let url = folder.path().to_str().expect("the test's own set-up works");
+    let ours = dataman_node_agent::open(Engine::Sqlite, url, Limits::default())
+        .await
+        .expect("the test's own set-up works");
     let mut pair = Pair::open(theirs, ours, effort).await;
     pair.compare_types().await;
     pair.compare_functions(effort, only.as_deref()).await;

@@ -47,7 +47,7 @@ async fn run_topology(topology: Topology) {
             dataman.log()
         );
     }
-    println!(
+    eprintln!(
         "{}: seeds {seed}..{}, {} statements, {alike} failed alike",
         topology.name(),
         seed + runs as u64,
@@ -55,7 +55,7 @@ async fn run_topology(topology: Topology) {
     );
     for (kind, count) in total {
         let refused = refused.get(kind).copied().unwrap_or(0);
-        println!("  {kind}: {count}, refused {refused}");
+        eprintln!("  {kind}: {count}, refused {refused}");
     }
 }
 

@@ -47,7 +47,7 @@ async fn run_topology(topology: Topology) {
                 .map(|failure| format!("[{} {}] {failure}", topology.name(), protocol.name())),
         );
     }
-    println!(
+    eprintln!(
         "{}: {records} records of {} files, {} failures",
         topology.name(),
         files.len(),

@@ -18,6 +18,7 @@ use crate::route::prune::KeyRule;
 
 /// What a plan does.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each plan, and it is never moved")]
 pub(crate) enum Root {
     /// Returns rows.
     Rows(Operator),
@@ -250,6 +251,7 @@ pub(crate) struct InsertPlan {
 
 /// Where an INSERT's rows come from.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each plan, and it is never moved")]
 pub(crate) enum InsertSource {
     /// Rows × fields of expressions.
     Values(Vec<Vec<Expr>>),

@@ -197,13 +197,8 @@ pub(crate) fn shards_of<E>(
     }
     let mut shards = BTreeSet::new();
     let mut key = Vec::new();
-    collect(&choices, &mut key, &mut |key| match shard_of(keyspace, datastore, key) {
-        Ok(shard) => {
-            shards.insert(shard);
-        }
-        // A key outside of every range or list is in no record.
-        Err(_) => {}
-    });
+    // A key outside of every range or list is in no record.
+    collect(&choices, &mut key, &mut |key| shards.extend(shard_of(keyspace, datastore, key)));
     Ok(shards)
 }
 

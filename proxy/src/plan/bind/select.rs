@@ -422,10 +422,10 @@ impl Binder<'_> {
                 return Ok(found.clone());
             }
         }
-        if let Some(place) = self.output_number(expr, fields.len(), word)? {
-            if let Some(OutputField::Bound { expr, .. }) = fields.get(place) {
-                return Ok(expr.clone());
-            }
+        if let Some(place) = self.output_number(expr, fields.len(), word)?
+            && let Some(OutputField::Bound { expr, .. }) = fields.get(place)
+        {
+            return Ok(expr.clone());
         }
         self.expr(expr, scope, clause)
     }
