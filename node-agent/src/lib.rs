@@ -37,7 +37,7 @@ use dataman_node_protocol::remote::RemoteNode;
 pub use driver::contract::{Datasource, Driver, Limits};
 
 /// Opens a datasource in this process: what `dataman up` hands to the proxy (a [`Datasource`] is a
-/// [`Node`](dataman_node_protocol::node::Node)), and what an agent serves.
+/// [`Node`]), and what an agent serves.
 ///
 /// # Errors
 /// `0A000` for an engine that this program was built without; else as [`Driver::open`].

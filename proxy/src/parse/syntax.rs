@@ -1074,7 +1074,7 @@ pub struct SequenceOptions {
     pub ty: Option<TypeName>,
     /// START.
     pub start: Option<i64>,
-    /// RESTART [WITH].
+    /// `RESTART` or `RESTART WITH`.
     pub restart: Option<Option<i64>>,
     /// INCREMENT.
     pub increment: Option<i64>,

@@ -1,6 +1,6 @@
 //! Query + Snapshot → Plan; pure.
 //!
-//! [`bind`] decides what a statement means. [`select`] and [`write`] then turn it into operators: [`distribution`] proves
+//! [`bind`] decides what a statement means. [`select`] and [`mod@write`] then turn it into operators: [`distribution`] proves
 //! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge, and
 //! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row.
 

@@ -1,6 +1,6 @@
 //! The internal query form → SQL text.
 //!
-//! One walk over the form serves every SQL dialect: [`select`] and [`write`] put statements together, [`expr`] writes
+//! One walk over the form serves every SQL dialect: [`select`] and [`mod@write`] put statements together, [`expr`] writes
 //! expressions for PostgreSQL, [`native`] for SQLite, [`define`] PostgreSQL's DDL. What a dialect cannot say with exactly
 //! the bound meaning is an error here, and its capability says so beforehand.
 //!

@@ -5,7 +5,7 @@
 //!            (pure, over one Snapshot)
 //! ```
 //! [`Draft`] decides everything over one snapshot, with PostgreSQL's checks, messages and notices: one file a noun. What comes out, a
-//! [`Work`], is carried out in an order that is safe when it is cut short: new things are made on the shards before the metadata
+//! `Work`, is carried out in an order that is safe when it is cut short: new things are made on the shards before the metadata
 //! knows them, old things leave the metadata before they leave the shards, and what changes a table is done in transactions on
 //! all its shards that commit right after the metadata. Definitions can be repeated, so sending the statement again finishes
 //! what was cut short.
