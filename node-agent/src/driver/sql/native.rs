@@ -284,8 +284,7 @@ fn is_one_form(ty: TypeId) -> bool {
 fn is_aggregate_exact(aggregate: &Aggregate) -> bool {
     if aggregate.args.iter().any(|arg| stored::check_stored(arg.type_id()).is_err())
         || stored::check_stored(aggregate.ty.id).is_err()
-        || aggregate.distinct
-            && (aggregate.args.len() != 1 || !is_distinct_exact(aggregate))
+        || aggregate.distinct && (aggregate.args.len() != 1 || !is_distinct_exact(aggregate))
         || aggregate.order_by.iter().any(|key| family(key.expr.type_id()).is_none())
     {
         return false;
@@ -305,8 +304,7 @@ fn is_aggregate_exact(aggregate: &Aggregate) -> bool {
 /// Which of several equal values (`1.0`, `1.00`) DISTINCT hands to the aggregate matters to all but `count`.
 fn is_distinct_exact(aggregate: &Aggregate) -> bool {
     let ty = aggregate.args[0].type_id();
-    let counts =
-        catalog::function(aggregate.function).is_some_and(|found| found.name == "count");
+    let counts = catalog::function(aggregate.function).is_some_and(|found| found.name == "count");
     if counts { family(ty).is_some() } else { is_one_form(ty) }
 }
 
