@@ -107,26 +107,24 @@ impl Running {
         let cluster = folder.path().join("cluster.toml");
         std::fs::write(&cluster, file)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let log = std::fs::File::create(folder.path().join("log"))?;
-        let child = Command::new(program())
-            .args(["up", "--listen", &format!("127.0.0.1:{port}")])
-            .arg("--data")
-            .arg(folder.path().join("data"))
-            .arg("--cluster")
-            .arg(&cluster)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|error| {
-                format!(
-                    "{}: {error}; build it with `cargo build -p dataman-proxy`",
-                    program().display()
-                )
-            })?;
+        let child = spawn(&folder, port)?;
         let mut running = Self { child, port, folder };
         running.wait_ready(databases).await?;
         Ok(running)
+    }
+
+    /// Kills the process as a lost machine would, and starts it again over the same data.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn kill_and_restart(
+        &mut self,
+        database: &str,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = spawn(&self.folder, self.port)?;
+        self.wait_ready(&[database.to_owned()]).await
     }
 
     async fn wait_ready(&mut self, databases: &[String]) -> Result<(), Box<dyn std::error::Error>> {
@@ -170,6 +168,27 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the program over what is in a folder.
+fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Child, Box<dyn std::error::Error>> {
+    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log"))?;
+    Ok(Command::new(program())
+        .args(["up", "--listen", &format!("127.0.0.1:{port}")])
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .arg("--cluster")
+        .arg(folder.path().join("cluster.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .map_err(|error| {
+            format!(
+                "{}: {error}; build it with `cargo build -p dataman-proxy`",
+                program().display()
+            )
+        })?)
 }
 
 /// The program under test: `DATAMAN_TEST_PROGRAM`, else the one built beside this test.

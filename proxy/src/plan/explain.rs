@@ -142,6 +142,74 @@ fn text_lines(node: &Node, depth: usize, lines: &mut Vec<String>) {
     }
 }
 
+/// A node query in short: sources without their fields, bound names and constants as one would write them.
+fn node_query(query: &NodeQuery) -> Json {
+    if let NodeQuery::Sql(sql) = query {
+        return json!({ "sql": sql.text });
+    }
+    shortened(serde_json::to_value(query).unwrap_or_default())
+}
+
+fn shortened(value: Json) -> Json {
+    match value {
+        Json::Array(items) => Json::Array(items.into_iter().map(shortened).collect()),
+        Json::Object(mut object) => {
+            if object.contains_key("alias") && object.contains_key("collection") {
+                object.shift_remove("fields");
+            }
+            if let (1, Some((word, Json::Object(inner)))) = (object.len(), object.iter().next()) {
+                let text = |key: &str| inner.get(key).and_then(Json::as_str).unwrap_or_default();
+                match word.as_str() {
+                    "field" => return json!(format!("{}.{}", text("source"), text("name"))),
+                    "const" => return inner.get("value").cloned().unwrap_or_default(),
+                    "param" => {
+                        return json!(format!(
+                            "${}",
+                            inner.get("index").cloned().unwrap_or_default()
+                        ));
+                    }
+                    "call" => {
+                        let number = |key: &str| {
+                            inner
+                                .get(key)
+                                .and_then(Json::as_u64)
+                                .and_then(|id| u32::try_from(id).ok())
+                        };
+                        let operator = number("operator")
+                            .and_then(|id| {
+                                dataman_pg::catalog::operator(dataman_pg::expr::OperatorId(id))
+                            })
+                            .map(|operator| operator.name);
+                        let function = number("function")
+                            .and_then(|id| {
+                                dataman_pg::catalog::function(dataman_pg::expr::FunctionId(id))
+                            })
+                            .map(|function| function.name);
+                        let name = operator.or(function).unwrap_or("?");
+                        let args = inner.get("args").cloned().map(shortened).unwrap_or_default();
+                        return json!({ name: args });
+                    }
+                    "aggregate" if inner.contains_key("function") => {
+                        let name = inner
+                            .get("function")
+                            .and_then(Json::as_u64)
+                            .and_then(|id| u32::try_from(id).ok())
+                            .and_then(|id| {
+                                dataman_pg::catalog::function(dataman_pg::expr::FunctionId(id))
+                            })
+                            .map_or("?", |function| function.name);
+                        let args = inner.get("args").cloned().map(shortened).unwrap_or_default();
+                        return json!({ name: args });
+                    }
+                    _ => {}
+                }
+            }
+            Json::Object(object.into_iter().map(|(key, value)| (key, shortened(value))).collect())
+        }
+        other => other,
+    }
+}
+
 fn plain(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -305,7 +373,7 @@ fn scan_node(name: &str, scan: &NodeScan) -> Node {
     if let Some(first) =
         scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next())
     {
-        facts.push(("Node query", json!(first.json().unwrap_or("?"))));
+        facts.push(("Node query", node_query(&first.query)));
     }
     Node { name: name.to_owned(), facts, inputs: Vec::new() }
 }
