@@ -37,6 +37,8 @@ const KNOWN: &[(&str, &str)] = &[
         "char_bpchar",
         "\"char\" holds any byte, and PostgreSQL makes text of it that is no UTF-8; here that is an error",
     ),
+    ("in_range_date_interval", "which of two errors comes first"),
+    ("interval_scale", "the text about a modifier that no type has"),
     ("length_in_encoding", "knows UTF8 only"),
     ("numeric_float4", "the text in the message of an underflow"),
     ("substring(text,text,text)", "an invalid escape with a NULL text: which of both comes first"),

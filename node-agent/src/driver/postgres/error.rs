@@ -23,7 +23,10 @@ pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeEr
     if let Some(physical) = &error.object.constraint {
         names.push((physical.clone(), user_name(physical).1));
     }
-    for physical in quoted_names(&error.message) {
+    // What stands in quotes is a name only where the error is about objects: in a data exception it is a value.
+    let about_objects =
+        ["23", "2B", "42", "55"].iter().any(|class| error.sqlstate.starts_with(class));
+    for physical in quoted_names(&error.message).into_iter().filter(|_| about_objects) {
         // The name of a relation may be given with its schema, in one pair of quotes.
         let bare = physical.strip_prefix(&format!("{instance}.")).unwrap_or(&physical);
         let (user_schema, name) = user_name(bare);
@@ -128,6 +131,12 @@ mod tests {
         };
         let query = NodeQuery::Define(Definition::DropCollection(target));
         assert_eq!(translate_error(&query, error), *expected);
+    }
+
+    #[test]
+    fn values_stay() {
+        let error = NodeError::statement("22P02", "invalid input syntax for type integer: \"1.5\"");
+        check("t", error.clone(), &error);
     }
 
     #[test]
