@@ -280,7 +280,12 @@ impl Place {
     /// # Errors
     /// `22023` for neither.
     pub(crate) fn find(name: &str) -> Result<Self> {
-        let unknown = || PgError::new("22023", format!("time zone \"{name}\" not recognized"));
+        let unknown = || match looks_posix(name) {
+            true => PgError::unsupported(format!(
+                "the time zone specification \"{name}\" is not supported"
+            )),
+            false => PgError::new("22023", format!("time zone \"{name}\" not recognized")),
+        };
         let lower = name.to_ascii_lowercase();
         Ok(match abbreviation::find(&lower) {
             Some(Abbreviation::Fixed { offset_s, .. }) => Self::Fixed(offset_s),
@@ -317,4 +322,13 @@ impl Place {
             Self::Abbreviated(zone, word) => zone.offset_of_abbreviation(word, fields.local_s()),
         }
     }
+}
+
+/// Whether PostgreSQL might take a text for a POSIX specification: some characters, then an offset.
+fn looks_posix(name: &str) -> bool {
+    let letters = name
+        .chars()
+        .take_while(|character| !character.is_ascii_digit() && !",+-".contains(*character))
+        .count();
+    letters >= 2 && name.chars().any(|character| character.is_ascii_digit())
 }
