@@ -33,7 +33,14 @@ async fn writer_process() {
     let watch = SnapshotWatch::start(store.clone()).await.unwrap();
     let mut out = std::io::stdout();
     for number in 0_u64.. {
-        let block = store.take_sequence_block(&sample::named("numbers"), 3).await.unwrap();
+        // Two writers without a pause can keep each other out for longer than a store waits: then nothing was done.
+        let block = loop {
+            match store.take_sequence_block(&sample::named("numbers"), 3).await {
+                Ok(block) => break block,
+                Err(StoreError::Unavailable { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
         writeln!(out, "block {} {}", block.first, block.count).unwrap();
         let table = format!("t_{name}_{number}");
         loop {
@@ -46,6 +53,7 @@ async fn writer_process() {
                     watch.wait_for(found).await.unwrap();
                     continue;
                 }
+                Err(StoreError::Unavailable { .. }) => continue,
                 Err(error) => panic!("{error}"),
             }
             break;
