@@ -467,6 +467,19 @@ impl Binder<'_> {
         let plain = call.over.is_none() && !call.star && !call.distinct;
         match name {
             "nextval" if plain && call.args.len() == 1 => {
+                // One number is taken for each row that the proxy itself computes: those of VALUES in an INSERT, its
+                // defaults, and the one of a SELECT without FROM. Anywhere else all rows would share it.
+                let depth = self.subqueries.len();
+                let one_row = match clause {
+                    Clause::Values if self.inserting => depth == 1,
+                    Clause::Definition => depth == 1 && scope.is_empty(),
+                    Clause::SelectList | Clause::Values => !self.inserting && depth == 2 && scope.is_empty(),
+                    _ => false,
+                };
+                if !one_row {
+                    return Err(PgError::unsupported("nextval over the rows of a query is not supported yet")
+                        .with_hint("Take the numbers first, or make the sequence the column's default."));
+                }
                 let arg = self.expr(&call.args[0].value, scope, clause)?;
                 let Expr::Const(constant) = &arg else {
                     return Err(PgError::unsupported("nextval of anything but a constant name is not supported"));

@@ -175,6 +175,8 @@ pub(crate) struct Binder<'a> {
     /// Subqueries of the query being bound, innermost last.
     subqueries: Vec<Vec<query::Select>>,
     view_depth: usize,
+    /// The statement is an INSERT.
+    inserting: bool,
     /// The next query bound leaves its untyped literals as they are.
     keep_unknown: bool,
     /// The windows that the query being bound names.
@@ -203,6 +205,7 @@ impl<'a> Binder<'a> {
             subqueries: vec![Vec::new()],
             view_depth: 0,
             keep_unknown: false,
+            inserting: false,
             named_windows: Vec::new(),
         })
     }

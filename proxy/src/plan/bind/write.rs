@@ -67,6 +67,7 @@ impl Binder<'_> {
     }
 
     pub(crate) fn insert(&mut self, insert: &syntax::Insert) -> Result<BoundInsert> {
+        self.inserting = true;
         let mut common = Vec::new();
         let before = self.enter_with(insert.with.as_ref(), &mut common)?;
         let bound = self.insert_inner(insert);
@@ -531,6 +532,12 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Expr> {
         if matches!(value.kind, ExprKind::Default) {
+            if matches!(column.default, FieldDefault::Serial(_) | FieldDefault::Identity { .. }) {
+                return Err(PgError::unsupported(format!(
+                    "setting column \"{}\" to the next number of its sequence is not supported",
+                    column.name
+                )));
+            }
             return self.default_of(column);
         }
         self.check_identity(column, None, true)?;
