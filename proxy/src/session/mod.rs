@@ -1,10 +1,14 @@
 //! What one client's connection remembers, and one statement through every stage.
 //!
 //! - [`dispatch`]: parse → plan → run → encode, for both protocols; read it first
-//! - [`settings`], [`parameters`]: SET, SHOW, RESET, and what parameters there are
-//! - [`prepared`], [`portal`]: named statements and their plans; bound ones and suspended row streams
+//! - [`describe`]: what a statement takes and gives; its plan
+//! - [`named`], [`prepared`], [`portal`]: Parse, Bind, Describe, Close; named statements and their plans; bound ones and
+//!   suspended row streams
+//! - [`execute`]: PREPARE and EXECUTE in SQL
+//! - [`change_setting`], [`settings`], [`setting_value`], [`parameters`]: SET, SHOW, RESET; a session's
+//!   parameters; how their values are read and shown; what parameters there are
 //! - [`define`]: CREATE, ALTER, DROP
-//! - [`transaction`], [`commit`]: which shards take part, and how it ends
+//! - [`block`], [`transaction`], [`commit`]: BEGIN to COMMIT, which shards take part, and how it ends
 //! - [`running`]: what cancels the statement that runs
 
 use std::sync::Arc;
@@ -12,13 +16,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
+mod block;
+mod change_setting;
 pub mod commit;
 pub mod define;
+mod describe;
 pub mod dispatch;
+mod execute;
+mod named;
 pub mod parameters;
 pub mod portal;
 pub mod prepared;
 pub mod running;
+mod setting_value;
 pub mod settings;
 pub mod transaction;
 

@@ -1,0 +1,158 @@
+//! What a statement takes and gives: its plan, if it has one, its parameters and its columns.
+
+use std::sync::Arc;
+
+use dataman_metadata::snapshot::Snapshot;
+use dataman_pg::{PgError, TypeId};
+
+use crate::error::Error;
+use crate::parse::syntax::{self, ParsedStatement, Setting, Statement};
+use crate::plan::{self, ExplainFormat, PlanContext};
+use crate::rows::describe::text_column;
+use crate::rows::encode::text_rows;
+use crate::session::Session;
+use crate::session::dispatch::Started;
+use crate::session::portal::Rows;
+use crate::session::prepared::{PlanKey, Planned, Prepared};
+
+impl Session {
+    /// Finds what a statement takes and gives. SELECT and DML are planned here, so that their errors come with Parse.
+    pub(super) fn describe(
+        &mut self,
+        statement: Option<Arc<ParsedStatement>>,
+        declared: &[TypeId],
+    ) -> Result<Prepared, Error> {
+        let mut prepared = Prepared {
+            statement: statement.clone(),
+            declared: declared.to_vec(),
+            params: declared.to_vec(),
+            columns: None,
+            plan: std::sync::Mutex::new(None),
+        };
+        let Some(statement) = statement else { return Ok(prepared) };
+        match &statement.statement {
+            Statement::Select(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_) => {
+                let planned = self.plan(&statement, declared, &self.cluster.snapshot())?;
+                prepared.params = planned.plan.params.clone();
+                prepared.columns = planned.plan.columns.clone();
+                prepared.keep(planned);
+            }
+            Statement::Setting(Setting::Show(name)) => {
+                prepared.columns = Some(if name == "all" {
+                    ["name", "setting", "description"].map(text_column).to_vec()
+                } else {
+                    vec![text_column(&self.show(name)?.0)]
+                });
+            }
+            Statement::Explain(explain) => {
+                let mut column = text_column("QUERY PLAN");
+                if explain.format == "json" {
+                    column.ty = TypeId::JSON.into();
+                }
+                prepared.columns = Some(vec![column]);
+            }
+            Statement::Execute { name, .. } => {
+                prepared.columns = self.prepared.get(name)?.columns.clone();
+            }
+            Statement::Empty
+            | Statement::Define(_)
+            | Statement::Transaction(_)
+            | Statement::Setting(_)
+            | Statement::Prepare { .. }
+            | Statement::Deallocate(_)
+            | Statement::Copy(_)
+            | Statement::Unsupported(_) => {}
+        }
+        Ok(prepared)
+    }
+
+    /// Plans a statement, or finds the plan that another session has made.
+    pub(super) fn plan(
+        &self,
+        statement: &ParsedStatement,
+        declared: &[TypeId],
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<Planned, Error> {
+        let key = Arc::new(PlanKey {
+            text: statement.text.clone(),
+            declared: declared.to_vec(),
+            database: Arc::clone(&self.identity.database),
+            user: Arc::clone(&self.identity.user),
+            schemas: self.schemas(),
+            settings: Arc::clone(&self.settings.typed().plan_key),
+        });
+        if let Some(plan) = self.plans.get(&key, snapshot.epoch) {
+            return Ok(Planned { key, plan });
+        }
+        let capabilities = self.cluster.capabilities(snapshot);
+        let plan = plan::plan(
+            statement,
+            declared,
+            &PlanContext {
+                snapshot,
+                database: &self.identity.database,
+                user: &self.identity.user,
+                search_path: &key.schemas,
+                context: &self.settings.typed().context,
+                capabilities: &capabilities,
+            },
+        )
+        // The client counts from the start of its whole string.
+        .map_err(|error| match error.position() {
+            Some(position) => error.at(position + statement.offset),
+            None => error,
+        })?;
+        self.plans.put(Arc::clone(&key), Arc::clone(&plan));
+        Ok(Planned { key, plan })
+    }
+
+    /// The plan of a prepared statement under the newest snapshot.
+    pub(super) fn current_plan(&self, prepared: &Prepared) -> Result<Planned, Error> {
+        let snapshot = self.cluster.snapshot();
+        let typed = self.settings.typed();
+        if let Some(planned) = prepared.planned()
+            && planned.plan.epoch == snapshot.epoch
+            && planned.key.settings == typed.plan_key
+            && planned.key.schemas == self.schemas()
+        {
+            return Ok(planned);
+        }
+        let Some(statement) = &prepared.statement else {
+            return Err(PgError::internal("the empty statement has no plan").into());
+        };
+        let planned = self.plan(statement, &prepared.declared, &snapshot)?;
+        if planned.plan.columns != prepared.columns {
+            return Err(PgError::new("0A000", "cached plan must not change result type").into());
+        }
+        prepared.keep(planned.clone());
+        Ok(planned)
+    }
+
+    /// EXPLAIN: the plan as rows.
+    pub(super) fn explain(&mut self, explain: &syntax::Explain) -> Result<Started, Error> {
+        if explain.analyze {
+            return Err(PgError::unsupported("EXPLAIN ANALYZE is not supported yet")
+                .with_hint("EXPLAIN shows the plan; \\timing in psql measures the statement.")
+                .into());
+        }
+        let format = match explain.format.as_str() {
+            "json" => ExplainFormat::Json,
+            "text" => ExplainFormat::Text,
+            other => {
+                return Err(PgError::unsupported(format!(
+                    "EXPLAIN (FORMAT {}) is not supported",
+                    other.to_uppercase()
+                ))
+                .with_hint("Use FORMAT TEXT or FORMAT JSON.")
+                .into());
+            }
+        };
+        let planned = self.plan(&explain.statement, &[], &self.cluster.snapshot())?;
+        let lines = planned.plan.explain(format);
+        let rows = lines.iter().map(|line| [Some(line.as_str())]);
+        Ok(Started::Rows(Rows::of_batch(text_rows(rows), "EXPLAIN")))
+    }
+}
