@@ -110,6 +110,8 @@ explain with a as (select 1) select * from a
 explain values (1)
 explain table t
 copy t from stdin
+copy t from stdin where a > 1
+copy (insert into t values (1) returning a) to stdout
 copy t to stdout
 copy s.t (a, b) from stdin with (format csv, header, delimiter ',', null 'x')
 copy t to stdout (format binary)

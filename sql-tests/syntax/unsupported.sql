@@ -145,8 +145,6 @@ drop extension x
 drop database d with (force)
 comment on function f() is 'x'
 comment on constraint c on t is 'x'
-copy (insert into t values (1) returning a) to stdout
-copy t from stdin where a > 1
 explain declare c cursor for select 1
 select * from current_date
 select * from coalesce(1, 2) as c

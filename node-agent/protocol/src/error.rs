@@ -19,6 +19,8 @@ pub struct NodeError {
     pub object: Box<ErrorObject>,
     /// CONTEXT (`where`).
     pub context: Option<String>,
+    /// Of an insert of parameter tuples: the place of the record that failed, from 1.
+    pub record: Option<u64>,
     /// Whether the database may already have carried out something of the statement.
     pub work_started: bool,
 }
@@ -80,6 +82,7 @@ impl NodeError {
             hint: None,
             object: Box::default(),
             context: None,
+            record: None,
             work_started: false,
         }
     }

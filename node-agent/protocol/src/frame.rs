@@ -157,6 +157,7 @@ pub(crate) fn parse_error(body: &[u8]) -> (NodeError, Severity) {
             b'D' => error.detail = Some(text),
             b'H' => error.hint = Some(text),
             b'W' => error.context = Some(text),
+            RECORD_FIELD => error.record = text.parse().ok(),
             b's' => error.object.schema = Some(text),
             b't' => error.object.table = Some(text),
             b'c' => error.object.column = Some(text),
@@ -170,6 +171,9 @@ pub(crate) fn parse_error(body: &[u8]) -> (NodeError, Severity) {
     }
     (error, severity)
 }
+
+/// The field of ErrorResponse that holds [`NodeError::record`]: none of PostgreSQL's.
+const RECORD_FIELD: u8 = b'r';
 
 /// Whether the server ends the connection with its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +189,7 @@ pub fn encode_error(error: &NodeError, severity: &str, tag: u8, out: &mut BytesM
     let start = out.len() + 1;
     out.extend_from_slice(&[tag, 0, 0, 0, 0]);
     let ErrorObject { schema, table, column, data_type, constraint } = &*error.object;
+    let record = error.record.map(|record| record.to_string());
     let fields = [
         (b'S', Some(severity)),
         (b'V', Some(severity)),
@@ -198,6 +203,7 @@ pub fn encode_error(error: &NodeError, severity: &str, tag: u8, out: &mut BytesM
         (b'c', column.as_deref()),
         (b'd', data_type.as_deref()),
         (b'n', constraint.as_deref()),
+        (RECORD_FIELD, record.as_deref()),
     ];
     for (code, text) in fields {
         if let Some(text) = text {

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod capability;
 pub mod connection;
 pub mod context;
+pub mod copy;
 pub mod definition;
 pub mod error;
 pub mod frame;

@@ -187,9 +187,10 @@ pub trait NodeConnection: Send {
     /// `RELEASE SAVEPOINT name`.
     async fn release(&mut self, name: &str) -> Result<(), NodeError>;
 
-    /// Copies rows in or out; only `{"sql": …}` with a COPY statement. The default refuses.
+    /// Begins to copy rows in: `{"copy": …}`, or `{"sql": …}` with a COPY statement. The default refuses.
     async fn copy_in(
         &mut self,
+        _context: &StatementContext,
         _statement: &Arc<NodeStatement>,
     ) -> Result<Box<dyn CopySink + '_>, NodeError> {
         Err(NodeError::unsupported("this datasource does not take COPY"))

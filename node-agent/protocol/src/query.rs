@@ -19,6 +19,7 @@ pub use dataman_pg::Expr;
 pub use dataman_pg::expr::SortKey;
 use dataman_pg::types::TypeRef;
 
+pub use crate::copy::{CopyFormat, CopyIn};
 use crate::definition::Definition;
 
 /// One query for one shard instance.
@@ -41,6 +42,8 @@ pub enum NodeQuery {
     Filter(Select),
     /// Reads groups of the records that match.
     Aggregate(Select),
+    /// Inserts the records that follow as COPY data. Only for PostgreSQL datasources.
+    Copy(CopyIn),
     /// Statement text in the database's own language, with `$1` parameters. Only for PostgreSQL datasources.
     Sql(SqlText),
     /// Creates, changes or drops a collection and what belongs to it.
@@ -59,6 +62,7 @@ impl NodeQuery {
             | Self::InsertMany(_)
             | Self::Update(_)
             | Self::Delete(_)
+            | Self::Copy(_)
             | Self::Define(_) => true,
         }
     }

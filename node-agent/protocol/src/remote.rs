@@ -340,9 +340,17 @@ impl<H: Hop> NodeConnection for WireConnection<H> {
 
     async fn copy_in(
         &mut self,
+        context: &StatementContext,
         statement: &Arc<NodeStatement>,
     ) -> Result<Box<dyn CopySink + '_>, NodeError> {
-        let lowered = self.hop.lower(statement, None)?;
+        let changes = self.changes(context);
+        let lowered = match self.hop.lower(statement, None) {
+            Ok(lowered) => lowered,
+            Err(error) => {
+                self.connection.sent.rolled_back();
+                return Err(error);
+            }
+        };
         let wire = WireStatement {
             key: lowered.key,
             keep: false,
@@ -350,7 +358,8 @@ impl<H: Hop> NodeConnection for WireConnection<H> {
             params: &lowered.params,
         };
         let (parameters, formats) = (Parameters::default(), ResultFormats::default());
-        self.connection.send(&[], &wire, &parameters, &formats).await?;
+        let sent = self.connection.send(&changes, &wire, &parameters, &formats).await;
+        sent.inspect_err(|_| self.connection.sent.rolled_back())?;
         let hop = &self.hop;
         match self.connection.answer().await {
             Ok(Answer::CopyIn) => {}

@@ -84,7 +84,7 @@ fn is_bound(query: &NodeQuery) -> bool {
                 && delete.filter.as_ref().is_none_or(is_bound_condition)
                 && are_bound(&delete.returning)
         }
-        NodeQuery::Sql(_) | NodeQuery::Define(_) => true,
+        NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) => true,
     }
 }
 
@@ -147,6 +147,7 @@ fn instance_of(query: &NodeQuery) -> Option<&str> {
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => &insert.target,
         NodeQuery::Update(update) => &update.target,
         NodeQuery::Delete(delete) => &delete.target,
+        NodeQuery::Copy(copy) => &copy.target,
         NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
             select.source.iter().find_map(of_source)?
         }

@@ -13,6 +13,7 @@ pub fn command_tag(query: &NodeQuery, affected: u64) -> String {
         }
         NodeQuery::Update(_) => format!("UPDATE {affected}"),
         NodeQuery::Delete(_) => format!("DELETE {affected}"),
+        NodeQuery::Copy(_) => format!("COPY {affected}"),
         NodeQuery::Define(_) => "DEFINE".to_owned(),
         NodeQuery::Sql(sql) => sql_tag(&sql.text, affected),
     }

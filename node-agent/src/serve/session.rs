@@ -733,7 +733,8 @@ impl Session {
     async fn copy_in(&mut self, wire: &mut Wire, bound: &BoundStatement) -> Result<(), Failure> {
         self.agent.fence.check(&bound.statement.query, self.settings.context().epoch)?;
         let mut connection = self.take(&bound.datasource).await?;
-        let copied = match connection.copy_in(&bound.statement).await {
+        let context = self.settings.context();
+        let copied = match connection.copy_in(&context, &bound.statement).await {
             Ok(mut sink) => copy(wire, &mut *sink).await,
             Err(error) => Err(error.into()),
         };
@@ -884,13 +885,17 @@ fn may_return_rows(query: &NodeQuery) -> bool {
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => !insert.returning.is_empty(),
         NodeQuery::Update(update) => !update.returning.is_empty(),
         NodeQuery::Delete(delete) => !delete.returning.is_empty(),
-        NodeQuery::Set(_) | NodeQuery::Define(_) => false,
+        NodeQuery::Set(_) | NodeQuery::Copy(_) | NodeQuery::Define(_) => false,
     }
 }
 
 /// Whether a statement is `COPY … FROM STDIN`.
 fn is_copy_in(query: &NodeQuery) -> bool {
-    let NodeQuery::Sql(sql) = query else { return false };
+    let sql = match query {
+        NodeQuery::Copy(_) => return true,
+        NodeQuery::Sql(sql) => sql,
+        _ => return false,
+    };
     let text = sql.text.trim_start();
     text.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("copy"))
         && text

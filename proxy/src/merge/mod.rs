@@ -11,6 +11,7 @@
 //! first, within the statement's memory.
 
 mod aggregate;
+mod copy;
 mod distinct;
 mod filter;
 mod insert;
@@ -29,13 +30,14 @@ mod write;
 use std::sync::Arc;
 
 use dataman_node_protocol::node::{Parameters, ResultFormats, StatementContext};
-use dataman_pg::Context;
+use dataman_pg::{Context, PgError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::plan::{Plan, Root};
 use crate::scatter::contract::{Participants, ResultStream};
 
+pub use copy::copy_in;
 pub use memory::STATEMENT_BYTES_MAX;
 
 /// What one execution of a plan needs.
@@ -80,5 +82,6 @@ pub async fn run<'a>(
         Root::Rows(operator) => run.open(operator).await,
         Root::Insert(insert) => run.insert(insert).await,
         Root::Write(write) => run.write(write).await,
+        Root::Copy(_) => Err(PgError::internal("a COPY takes data").into()),
     }
 }

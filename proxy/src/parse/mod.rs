@@ -7,11 +7,12 @@
 //!
 //! In reading order: [`lexer`] cuts the text into tokens, [`keyword`] knows which words are names, [`cursor`] walks the
 //! tokens; [`statement`] decides which statement it is; [`select`], [`from`], [`expr`], [`call`], [`type_name`] read queries,
-//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`setting`] and [`utility`] the
-//! rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
+//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`setting`] and
+//! [`utility`] the rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
 
 mod call;
 mod change;
+mod copy;
 mod cursor;
 mod define;
 mod define_table;

@@ -1177,8 +1177,36 @@ pub struct Copy {
     pub from: bool,
     /// `STDIN`/`STDOUT`; else the file or program, which is refused.
     pub standard: bool,
-    /// Options by lower-case name, values as text.
-    pub options: Vec<(String, Vec<String>)>,
+    /// `PROGRAM`.
+    pub program: bool,
+    /// The options as they were written.
+    pub options: Vec<CopyOption>,
+    /// WHERE.
+    pub filter: Option<Expr>,
+}
+
+/// An option of COPY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOption {
+    /// Its name, in lower case unless it was quoted.
+    pub name: String,
+    /// Its value.
+    pub value: CopyOptionValue,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The value of an option of COPY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyOptionValue {
+    /// None was given.
+    None,
+    /// A word, a string or a number.
+    Text(String),
+    /// Names in parentheses.
+    List(Vec<String>),
+    /// `*`.
+    All,
 }
 
 /// What is copied.
@@ -1191,6 +1219,6 @@ pub enum CopyWhat {
         /// Its columns; empty for all.
         columns: Vec<String>,
     },
-    /// A query.
-    Query(Box<Select>),
+    /// A query, with its own text.
+    Query(Box<ParsedStatement>),
 }

@@ -1,8 +1,8 @@
-//! PREPARE, EXECUTE, DEALLOCATE, EXPLAIN and COPY.
+//! PREPARE, EXECUTE, DEALLOCATE and EXPLAIN.
 
 use super::cursor::{Parser, Result};
 use super::lexer::TokenKind;
-use super::syntax::{Copy, CopyWhat, Explain, Statement};
+use super::syntax::{Explain, Statement};
 
 impl Parser<'_> {
     /// Takes PREPARE.
@@ -155,141 +155,6 @@ impl Parser<'_> {
 
     fn fail_plainly_owned<T>(&self, sqlstate: &'static str, message: String) -> Result<T> {
         Err(dataman_pg::PgError::new(sqlstate, message))
-    }
-
-    /// Takes COPY.
-    pub(super) fn copy(&mut self) -> Result<Statement> {
-        self.expect("copy")?;
-        let mut options = Vec::new();
-        let what = if self.is_symbol('(') {
-            self.advance();
-            let statement = self.preparable()?;
-            self.expect_symbol(')')?;
-            match statement {
-                Statement::Select(select) => CopyWhat::Query(select),
-                _ => {
-                    return self
-                        .refuse("COPY of a statement that changes rows", "Run it with RETURNING.");
-                }
-            }
-        } else {
-            if self.is("binary") && self.is_name_at(1) {
-                self.advance();
-                options.push(("format".to_owned(), vec!["binary".to_owned()]));
-            }
-            let name = self.object_name()?;
-            let columns = if self.is_symbol('(') { self.names()? } else { vec![] };
-            CopyWhat::Table { name, columns }
-        };
-        let from = match self.word() {
-            "to" => false,
-            "from" if matches!(what, CopyWhat::Table { .. }) => true,
-            _ => return Err(self.error()),
-        };
-        self.advance();
-        let program = self.accept("program");
-        let standard = match self.word() {
-            "stdin" | "stdout" if !program => {
-                self.advance();
-                true
-            }
-            _ => {
-                self.string()?;
-                false
-            }
-        };
-        if matches!(what, CopyWhat::Table { .. }) {
-            let using = self.accept("using");
-            if using || self.is("delimiters") {
-                self.expect("delimiters")?;
-                options.push(("delimiter".to_owned(), vec![self.string()?]));
-            }
-        }
-        let with = self.accept("with");
-        if self.is_symbol('(') {
-            options.extend(self.parenthesized(Self::copy_option)?);
-        } else {
-            self.old_copy_options(&mut options)?;
-        }
-        let _ = with;
-        if self.is("where") {
-            let place = self.at;
-            self.advance();
-            self.expr()?;
-            if !from {
-                return self.fail(place, "42601", "WHERE clause not allowed with COPY TO");
-            }
-            return self.refuse(
-                "COPY FROM … WHERE",
-                "Copy into a table of its own, then INSERT … SELECT … WHERE.",
-            );
-        }
-        Ok(Statement::Copy(Box::new(Copy { what, from, standard, options })))
-    }
-
-    /// Takes one option in parentheses.
-    fn copy_option(&mut self) -> Result<(String, Vec<String>)> {
-        let name = self.label()?;
-        let values = match self.peek() {
-            TokenKind::Symbol(',' | ')') => vec![],
-            TokenKind::Symbol('*') => {
-                self.advance();
-                vec!["*".to_owned()]
-            }
-            TokenKind::Symbol('(') => self.parenthesized(Self::boolean_word_or_string)?,
-            _ => vec![self.setting_value()?],
-        };
-        Ok((name, values))
-    }
-
-    /// Takes the options as they were written before PostgreSQL 9.0.
-    fn old_copy_options(&mut self, options: &mut Vec<(String, Vec<String>)>) -> Result<()> {
-        loop {
-            let word = self.word();
-            let option = match word {
-                "binary" | "csv" => {
-                    self.advance();
-                    ("format", vec![word.to_owned()])
-                }
-                "freeze" | "header" => {
-                    self.advance();
-                    (word, vec!["true".to_owned()])
-                }
-                "delimiter" | "null" | "quote" | "escape" => {
-                    self.advance();
-                    self.accept("as");
-                    (word, vec![self.string()?])
-                }
-                "encoding" => {
-                    self.advance();
-                    (word, vec![self.string()?])
-                }
-                "force" => {
-                    self.advance();
-                    let name = match self.word() {
-                        "quote" => "force_quote",
-                        "not" => {
-                            self.advance();
-                            "force_not_null"
-                        }
-                        "null" => "force_null",
-                        _ => return Err(self.error()),
-                    };
-                    if name == "force_not_null" {
-                        self.expect("null")?;
-                    } else {
-                        self.advance();
-                    }
-                    if name == "force_quote" && self.accept_symbol('*') {
-                        (name, vec!["*".to_owned()])
-                    } else {
-                        (name, self.list(Self::name)?)
-                    }
-                }
-                _ => return Ok(()),
-            };
-            options.push((option.0.to_owned(), option.1));
-        }
     }
 }
 

@@ -48,6 +48,14 @@ impl Plan {
                 }
                 node
             }
+            Root::Copy(copy) => Node {
+                name: "Copy".to_owned(),
+                facts: vec![
+                    ("Collection", json!(copy.form.target.collection)),
+                    ("Data passes", json!(copy.passes)),
+                ],
+                inputs: Vec::new(),
+            },
             Root::Insert(insert) => {
                 let shards = match &insert.placement {
                     dataman_metadata::schema::Placement::Sharded(keyspace) => {

@@ -343,6 +343,7 @@ pub(crate) fn set_instance(query: &mut NodeQuery, database: &str, instance: &str
         }
         NodeQuery::Get(get) => set(&mut get.target),
         NodeQuery::Set(one) => set(&mut one.target),
+        NodeQuery::Copy(copy) => set(&mut copy.target),
         NodeQuery::Sql(_) | NodeQuery::Define(_) => {}
     }
 }

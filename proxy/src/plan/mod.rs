@@ -6,6 +6,7 @@
 
 mod above;
 pub mod bind;
+pub(crate) mod copy;
 mod distribution;
 mod explain;
 mod fold;
@@ -108,6 +109,7 @@ pub fn plan(
             let columns = returning(&delete.returning);
             (planner.delete(*delete)?, columns, "DELETE", true)
         }
+        bind::BoundKind::Copy(copy) => (planner.copy_in(*copy)?, None, "COPY", true),
     };
     let mut plan = Plan {
         epoch: context.snapshot.epoch,

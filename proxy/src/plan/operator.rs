@@ -26,6 +26,8 @@ pub(crate) enum Root {
     Insert(Box<InsertPlan>),
     /// Updates or deletes.
     Write(Box<WritePlan>),
+    /// Inserts rows that come as COPY data.
+    Copy(Box<super::copy::CopyPlan>),
 }
 
 /// One step above the shards. Rows flow from the inputs upward.
@@ -505,6 +507,7 @@ pub(crate) fn each_query_expr_mut(query: &mut NodeQuery, visit: &mut dyn FnMut(&
             form::output_exprs_mut(&mut delete.returning, visit);
             delete.subqueries.iter_mut().for_each(|select| form::each_expr_mut(select, visit));
         }
+        NodeQuery::Copy(copy) => copy.filter.iter_mut().for_each(&mut *visit),
         NodeQuery::Get(_) | NodeQuery::Set(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) => {}
     }
 }
@@ -544,6 +547,7 @@ pub(super) fn number_parameters(plan: &mut Plan) {
                 rules.iter_mut().for_each(|rule| rule.each_expr_mut(&mut number));
             }
         }
+        Root::Copy(copy) => copy.number_parameters(&mut number),
     }
     plan.parameters.number_internal(&mut number);
 }
@@ -573,6 +577,7 @@ pub(super) fn make_statements(plan: &mut Plan) {
     match &mut plan.root {
         Root::Rows(operator) => operator.each_scan_mut(&mut make),
         Root::Write(write) => make(&mut write.scan),
+        Root::Copy(copy) => copy.make_statements(),
         Root::Insert(insert) => {
             if let InsertSource::Query { operator, .. } = &mut insert.rows {
                 operator.each_scan_mut(&mut make);

@@ -50,6 +50,42 @@ pub trait Participants: Send {
     fn give(&mut self, shard: &ShardRef, connection: Option<Box<dyn NodeConnection>>);
 }
 
+/// The client's side of a COPY.
+#[async_trait]
+pub trait CopyClient: Send {
+    /// Tells the client that data is awaited, in so many columns: CopyInResponse.
+    ///
+    /// # Errors
+    /// The client is gone.
+    async fn begin(&mut self, binary: bool, columns: usize) -> Result<(), Error>;
+
+    /// Appends data to `out` as it comes, some at least unless it has ended. Safe to drop: nothing is lost.
+    ///
+    /// # Errors
+    /// The client is gone, or says what has no place in a COPY.
+    async fn next(&mut self, out: &mut Vec<u8>) -> Result<CopyEvent, Error>;
+
+    /// Waits until the client is gone. Safe to drop.
+    async fn gone(&mut self);
+
+    /// Takes messages of a COPY … TO; waits when the client is slower.
+    ///
+    /// # Errors
+    /// The client is gone.
+    async fn send(&mut self, batch: Batch) -> Result<(), Error>;
+}
+
+/// What the client did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyEvent {
+    /// It sent data.
+    Data,
+    /// It has sent all.
+    Done,
+    /// It gives up, for this reason.
+    Failed(String),
+}
+
 /// What a datastore's shards can do, for the planner.
 pub trait Capabilities: Send + Sync {
     /// The capability of a shard's datasource; none when its node is not known.

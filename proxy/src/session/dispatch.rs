@@ -276,9 +276,10 @@ impl Session {
                 Ok(Started::Done("DEALLOCATE".to_owned()))
             }
             Statement::Explain(explain) => self.explain(explain),
-            Statement::Copy(_) => Err(PgError::unsupported("COPY is not supported yet")
-                .with_hint("Use INSERT with many rows, or SELECT.")
-                .into()),
+            Statement::Copy(_) => {
+                Err(PgError::internal("a COPY is run by itself, since it talks to the client")
+                    .into())
+            }
             Statement::Unsupported(refusal) => Err(PgError::unsupported(refusal.message.clone())
                 .with_hint(refusal.hint.clone())
                 .into()),
@@ -390,7 +391,7 @@ impl Session {
     }
 
     /// What values' input and output and functions depend on, for a statement that begins now.
-    fn context(&self, schemas: &[String]) -> Context {
+    pub(super) fn context(&self, schemas: &[String]) -> Context {
         let now = now_us();
         Context {
             transaction_time_us: self.transaction.started_us,

@@ -7,6 +7,7 @@
 //! - [`execute`]: PREPARE and EXECUTE in SQL
 //! - [`change_setting`], [`settings`], [`setting_value`], [`parameters`]: SET, SHOW, RESET; a session's
 //!   parameters; how their values are read and shown; what parameters there are
+//! - [`copy`]: COPY, both ways
 //! - [`define`]: CREATE, ALTER, DROP
 //! - [`block`], [`transaction`], [`commit`]: BEGIN to COMMIT, which shards take part, and how it ends
 //! - [`running`]: what cancels the statement that runs
@@ -19,6 +20,7 @@ use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 mod block;
 mod change_setting;
 pub mod commit;
+pub mod copy;
 pub mod define;
 mod describe;
 pub mod dispatch;

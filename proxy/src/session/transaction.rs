@@ -117,6 +117,8 @@ pub struct Transaction {
     pub(crate) settings: Layers,
     /// Whether a statement has looked at data: the level cannot change any more.
     pub(crate) queried: bool,
+    /// Collections that have been emptied in it since its last savepoint, by physical name.
+    fresh: Vec<String>,
     /// `now()`, in microseconds since 2000.
     pub(crate) started_us: i64,
 }
@@ -177,6 +179,7 @@ impl Transaction {
         self.state = State::Idle;
         self.participants.clear();
         self.savepoints.clear();
+        self.fresh.clear();
         self.queried = false;
     }
 
@@ -243,6 +246,7 @@ impl Transaction {
         for participant in self.participants.values_mut() {
             participant.connection()?.savepoint(&on_shards).await?;
         }
+        self.fresh.clear();
         self.savepoints.push(Savepoint {
             name: name.to_owned(),
             on_shards,
@@ -278,6 +282,7 @@ impl Transaction {
             participant.connection()?.rollback_to(&on_shards).await?;
         }
         self.savepoints.truncate(at + 1);
+        self.fresh.clear();
         let savepoint = &self.savepoints[at];
         self.modes.read_only = savepoint.read_only;
         for (shard, participant) in &mut self.participants {
@@ -290,6 +295,16 @@ impl Transaction {
     /// What the settings go back to after an error: those of the newest savepoint, or of the start.
     pub(crate) fn innermost_settings(&self) -> &Layers {
         self.savepoints.last().map_or(&self.settings, |savepoint| &savepoint.settings)
+    }
+
+    /// Notes that a collection has been emptied.
+    pub(crate) fn note_fresh(&mut self, collection: &str) {
+        self.fresh.push(collection.to_owned());
+    }
+
+    /// Whether a collection has been emptied in this transaction, and in the subtransaction that is open now.
+    pub(crate) fn is_fresh(&self, collection: &str) -> bool {
+        self.fresh.iter().any(|known| known == collection)
     }
 
     fn find_savepoint(&self, name: &str) -> Result<usize, PgError> {

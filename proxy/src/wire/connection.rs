@@ -2,13 +2,13 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::rows::describe::encode_row_description;
 use crate::sqlstate::Report;
-use crate::wire::message::{Frame, FrameError, take_frame};
+use crate::wire::message::{FRAME_BYTES_MAX, Frame, FrameError, take_frame};
 
 /// How much of the client's next messages is read while a statement runs. When it is full the client waits, and its going
 /// away is only noticed when the statement is done or writes to it.
@@ -16,6 +16,9 @@ pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// How much is read at a time.
 const READ_BYTES: usize = 16 * 1024;
+
+/// How much is read at a time while a COPY comes in.
+const COPY_READ_BYTES: usize = 128 * 1024;
 
 /// How much output is gathered before it is written even though the pipeline has not ended.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -25,6 +28,8 @@ pub struct Reader {
     half: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) input: BytesMut,
     ended: bool,
+    /// Bytes of a CopyData message that are still to come, when its beginning has been taken.
+    copy_left: usize,
 }
 
 /// Why there is no next frame.
@@ -41,7 +46,7 @@ pub enum ReadError {
 impl Reader {
     /// Reads from `half`, after what is in `input` already.
     pub fn new(half: Box<dyn AsyncRead + Send + Unpin>, input: BytesMut) -> Self {
-        Self { half, input, ended: false }
+        Self { half, input, ended: false, copy_left: 0 }
     }
 
     /// The next frame; none when the client has closed its side. Safe to drop: nothing that was read is lost.
@@ -50,7 +55,7 @@ impl Reader {
     /// See [`ReadError`].
     pub async fn frame(&mut self) -> Result<Option<Frame>, ReadError> {
         loop {
-            if let Some(frame) = take_frame(&mut self.input)? {
+            if let Some(frame) = self.ready_frame()? {
                 return Ok(Some(frame));
             }
             if !self.fill().await? {
@@ -64,11 +69,71 @@ impl Reader {
     /// # Errors
     /// It cannot be framed.
     pub fn ready_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.copy_left > 0 {
+            // What is left of a message whose COPY is over.
+            let skipped = self.copy_left.min(self.input.len());
+            self.input.advance(skipped);
+            self.copy_left -= skipped;
+            if self.copy_left > 0 {
+                return Ok(None);
+            }
+        }
         take_frame(&mut self.input)
+    }
+
+    /// Appends the bodies of CopyData messages that have come, also of one that has come in part, until `bytes_max` is passed.
+    ///
+    /// # Errors
+    /// A message that cannot be framed.
+    pub fn take_copy_data(
+        &mut self,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(), dataman_pg::PgError> {
+        let mut at = 0;
+        let limit = out.len() + bytes_max;
+        while out.len() < limit {
+            if self.copy_left > 0 {
+                let rest = &self.input[at..];
+                let taken = self.copy_left.min(rest.len());
+                out.extend_from_slice(&rest[..taken]);
+                self.copy_left -= taken;
+                at += taken;
+                if self.copy_left > 0 {
+                    break;
+                }
+            }
+            let Some(&[b'd', a, b, c, d]) =
+                self.input.get(at..at + 5).and_then(|head| head.first_chunk())
+            else {
+                break;
+            };
+            let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(0);
+            if !(4..=FRAME_BYTES_MAX).contains(&length) {
+                // The frame's own decoder says so.
+                break;
+            }
+            at += 5;
+            self.copy_left = length - 4;
+        }
+        self.input.advance(at);
+        Ok(())
+    }
+
+    /// Waits for more bytes, a good deal of them if they are there; false when the client has closed its side.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read_more(&mut self) -> Result<bool, ReadError> {
+        self.input.reserve(COPY_READ_BYTES);
+        Ok(self.fill().await?)
     }
 
     /// The type of the next message, if it has come already.
     pub fn next_kind(&self) -> Option<u8> {
+        if self.copy_left > 0 {
+            return None;
+        }
         self.input.first().copied()
     }
 
@@ -121,12 +186,14 @@ pub struct Writer {
     output: BytesMut,
     /// A large run of rows that goes out after `output`, as it is.
     rows: Bytes,
+    /// The client's next message cannot be found.
+    lost: bool,
 }
 
 impl Writer {
     /// Writes to `half`.
     pub fn new(half: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Self { half, output: BytesMut::with_capacity(READ_BYTES), rows: Bytes::new() }
+        Self { half, output: BytesMut::with_capacity(READ_BYTES), rows: Bytes::new(), lost: false }
     }
 
     /// Writes what is gathered. Safe to drop: what was written is not written again, and the rest is kept.
@@ -325,26 +392,27 @@ impl Writer {
         self.message(b's', |_| {});
     }
 
-    /// CopyInResponse or CopyOutResponse, in text.
-    pub fn copy_response(&mut self, kind: u8, columns: usize) {
-        self.message(kind, |out| {
-            out.put_u8(0);
+    /// CopyInResponse.
+    pub fn copy_in_response(&mut self, binary: bool, columns: usize) {
+        self.message(b'G', |out| {
+            let code = u8::from(binary);
+            out.put_u8(code);
             let columns = u16::try_from(columns).unwrap_or(u16::MAX);
             out.put_u16(columns);
             for _ in 0..columns {
-                out.put_i16(0);
+                out.put_i16(i16::from(code));
             }
         });
     }
 
-    /// CopyData.
-    pub fn copy_data(&mut self, data: &Bytes) {
-        self.message(b'd', |out| out.put_slice(data));
+    /// Notes that the client's next message cannot be found: the connection ends after what is to be said.
+    pub(crate) fn lose_synchronization(&mut self) {
+        self.lost = true;
     }
 
-    /// CopyDone.
-    pub fn copy_done(&mut self) {
-        self.message(b'c', |_| {});
+    /// Whether the client's next message cannot be found.
+    pub(crate) fn has_lost_synchronization(&self) -> bool {
+        self.lost
     }
 }
 

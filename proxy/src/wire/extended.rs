@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::session::RowSink;
 use crate::session::dispatch::{Place, Progress};
 use crate::wire::connection::Writer;
+use crate::wire::copy::Copying;
 use crate::wire::message::{Message, Target};
 use crate::wire::serve::{Client, Next, watched};
 
@@ -85,6 +86,16 @@ pub(crate) async fn message(client: &mut Client, message: Message) -> Result<(),
 
 async fn execute(client: &mut Client, portal: &str, max_rows: usize) -> Result<(), Error> {
     let place = if client.reader.next_kind() == Some(b'S') { Place::Only } else { Place::Middle };
+    if client.session.is_copy(portal) {
+        let (session, reader, writer, _) = client.split();
+        let mut copying = Copying { reader, writer };
+        let progress = session.run_copy_portal(portal, place, &mut copying).await?;
+        client.tell_notices();
+        if let Progress::Complete(tag) = progress {
+            client.writer.command_complete(&tag);
+        }
+        return Ok(());
+    }
     let (session, reader, writer, running) = client.split();
     let mut sink = Bare(writer);
     let work = session.run_portal(portal, max_rows, place, &mut sink);

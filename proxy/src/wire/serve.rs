@@ -164,6 +164,13 @@ impl Client {
         if report.severity == Severity::Fatal {
             return Ok(Next::Close);
         }
+        if self.writer.has_lost_synchronization() {
+            self.writer.report(&Report::fatal(
+                "08P01",
+                "terminating connection because protocol synchronization was lost",
+            ));
+            return Ok(Next::Close);
+        }
         if extended {
             self.skipping = true;
             // A client that waits for the error before it sends Sync would wait for ever.

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
 use crate::error::Error;
+use crate::parse::syntax::Statement;
 use crate::session::RowSink;
 use crate::session::dispatch::Place;
 use crate::wire::connection::Writer;
+use crate::wire::copy::Copying;
 use crate::wire::serve::{Client, Next, watched};
 
 /// Rows with their description ahead of them.
@@ -47,10 +49,7 @@ pub(crate) async fn query(client: &mut Client, sql: &str) -> Result<Next, Error>
 
 async fn run(client: &mut Client, sql: &str) -> Result<(), Error> {
     let statements = client.session.parse(sql).await?;
-    let real: Vec<_> = statements
-        .iter()
-        .filter(|one| one.statement != crate::parse::syntax::Statement::Empty)
-        .collect();
+    let real: Vec<_> = statements.iter().filter(|one| one.statement != Statement::Empty).collect();
     if real.is_empty() {
         client.writer.empty_query();
         return Ok(());
@@ -61,6 +60,14 @@ async fn run(client: &mut Client, sql: &str) -> Result<(), Error> {
             (_, false) => Place::Middle,
             (_, true) => Place::Last,
         };
+        if let Statement::Copy(_) = &statement.statement {
+            let (session, reader, writer, _) = client.split();
+            let mut copying = Copying { reader, writer };
+            let tag = session.run_copy(statement, place, &mut copying).await?;
+            client.tell_notices();
+            client.writer.command_complete(&tag);
+            continue;
+        }
         let (session, reader, writer, running) = client.split();
         let mut sink = Described(writer);
         let work = session.run_statement(statement, place, &mut sink);

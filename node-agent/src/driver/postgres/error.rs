@@ -87,6 +87,7 @@ fn shard_instance(query: &NodeQuery) -> Option<&str> {
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => &insert.target,
         NodeQuery::Update(update) => &update.target,
         NodeQuery::Delete(delete) => &delete.target,
+        NodeQuery::Copy(copy) => &copy.target,
         NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => select_target(select)?,
         NodeQuery::Sql(_) => return None,
         NodeQuery::Define(definition) => match definition {

@@ -7,6 +7,7 @@
 //! Every value's type is written out (`$1::pg_catalog.int4`, `'a'::pg_catalog.text`), operators and functions by their
 //! schema (`OPERATOR(pg_catalog.+)`), so that the database resolves them to what the binder bound, whatever its search path.
 
+mod copy;
 pub mod define;
 mod expr;
 pub mod native;
@@ -74,6 +75,12 @@ pub fn lower_with_expressions(
         }
         NodeQuery::Get(_) | NodeQuery::Set(_) => {
             return Err(NodeError::unsupported("a short-form query has to be bound first"));
+        }
+        NodeQuery::Copy(copy) if dialect == Dialect::Postgres => {
+            return copy::copy_in(copy).map(|text| Lowered { text, expressions: Vec::new() });
+        }
+        NodeQuery::Copy(_) => {
+            return Err(NodeError::unsupported("this datasource does not take COPY data"));
         }
         NodeQuery::Define(_) => {
             return Err(NodeError::unsupported("a definition is not one statement"));

@@ -131,7 +131,7 @@ impl Prepared {
                 instances.insert(definition_instance(definition)?);
                 (None, Work::Define)
             }
-            NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
+            NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
                 return Err(lower(query)
                     .err()
                     .unwrap_or_else(|| NodeError::unsupported("not a query for SQLite")));
@@ -369,7 +369,11 @@ impl Execution {
             Ok(count)
         };
         match by_rows {
-            Some(_) if width > 0 => parameters.chunks(width).map(&mut run).sum(),
+            Some(_) if width > 0 => parameters
+                .chunks(width)
+                .enumerate()
+                .map(|(place, record)| run(record).map_err(|error| of_record(error, place)))
+                .sum(),
             _ => run(parameters),
         }
     }
@@ -463,7 +467,12 @@ impl Execution {
                     each => each.get(place).copied().unwrap_or_default(),
                 };
                 let ty = types[place % types.len()];
-                read_parameter(value.as_deref(), format, ty, &context, &catalogue)
+                read_parameter(value.as_deref(), format, ty, &context, &catalogue).map_err(
+                    |error| match self.takes_rows() {
+                        true => of_record(error, place / types.len()),
+                        false => error,
+                    },
+                )
             })
             .collect()
     }
@@ -475,6 +484,12 @@ impl Execution {
                 | NodeQuery::InsertMany(Insert { records: Records::Parameters, .. })
         )
     }
+}
+
+/// The failure of one of several records.
+fn of_record(mut error: NodeError, place: usize) -> NodeError {
+    error.record = u64::try_from(place + 1).ok();
+    error
 }
 
 /// Notes each record that an upsert inserts or updates, and whether one comes up twice.

@@ -47,6 +47,8 @@ pub(crate) enum Clause {
     FromFunction,
     /// CHECK, DEFAULT, index expressions.
     Definition,
+    /// COPY … FROM … WHERE.
+    CopyWhere,
 }
 
 impl Clause {
@@ -69,6 +71,7 @@ impl Clause {
             Self::Window => None,
             Self::FromFunction => Some("functions in FROM"),
             Self::Definition => Some("DEFAULT expressions"),
+            Self::CopyWhere => Some("COPY FROM WHERE conditions"),
         }
     }
 

@@ -4,6 +4,7 @@
 //! rules and PostgreSQL's errors. Views and common tables are put in place where they are read, so that the rest of the
 //! planner sees collections, subqueries and expressions only.
 
+mod copy;
 mod expr;
 mod from;
 mod function;
@@ -25,6 +26,8 @@ use dataman_pg::{Expr, PgError, TypeId};
 use crate::parse::syntax::{ParsedStatement, Span, Statement};
 use crate::plan::PlanContext;
 
+pub use copy::{BoundCopy, CopyColumn};
+pub(crate) use copy::{copy_out_of_query, copy_out_of_table};
 pub use parameter::{Internal, Parameters};
 pub use types::SnapshotTypes;
 pub(crate) use types::type_by_name;
@@ -58,6 +61,8 @@ pub enum BoundKind {
     Update(Box<Update>),
     /// A delete.
     Delete(Box<Delete>),
+    /// A COPY … FROM.
+    Copy(Box<BoundCopy>),
 }
 
 /// An insert and where its rows come from.
@@ -125,7 +130,10 @@ pub fn bind(
         Statement::Insert(insert) => BoundKind::Insert(Box::new(binder.insert(insert)?)),
         Statement::Update(update) => BoundKind::Update(Box::new(binder.update(update)?)),
         Statement::Delete(delete) => BoundKind::Delete(Box::new(binder.delete(delete)?)),
-        _ => return Err(PgError::internal("only SELECT, INSERT, UPDATE and DELETE are bound")),
+        Statement::Copy(copy) => BoundKind::Copy(Box::new(binder.copy_in(copy)?)),
+        _ => {
+            return Err(PgError::internal("only SELECT, INSERT, UPDATE, DELETE and COPY are bound"));
+        }
     };
     binder.parameters.check_decided()?;
     Ok(Bound { kind, tables: binder.tables, parameters: binder.parameters, facts: binder.facts })

@@ -309,7 +309,7 @@ impl Binder<'_> {
     }
 
     /// Adds the stored generated columns, each computed from the row's other values.
-    fn generated_columns(
+    pub(super) fn generated_columns(
         &mut self,
         table: &Table,
         fields: &mut Vec<Column>,
