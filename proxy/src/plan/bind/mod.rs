@@ -132,7 +132,9 @@ pub fn bind(
         Statement::Delete(delete) => BoundKind::Delete(Box::new(binder.delete(delete)?)),
         Statement::Copy(copy) => BoundKind::Copy(Box::new(binder.copy_in(copy)?)),
         _ => {
-            return Err(PgError::internal("only SELECT, INSERT, UPDATE, DELETE and COPY are bound"));
+            return Err(PgError::internal(
+                "only SELECT, INSERT, UPDATE, DELETE and COPY are bound",
+            ));
         }
     };
     binder.parameters.check_decided()?;
