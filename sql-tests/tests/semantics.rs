@@ -31,6 +31,18 @@ async fn functions() {
     report.finish("functions", effort.seed);
 }
 
+/// What depends on the session's zone, in a zone with summer time.
+#[tokio::test]
+async fn functions_in_new_york() {
+    let zone = "America/New_York";
+    let oracle = Oracle::open(Postgres::shared(), zone).await;
+    let effort = Effort::from_environment();
+    let time_zone = dataman_pg::timezone::TimeZone::parse(zone).expect("the zone exists");
+    let context = Context { time_zone, ..Context::default() };
+    let report = function::compare(&oracle, &context, effort, Some("timestamp")).await;
+    report.finish("functions in New York", effort.seed);
+}
+
 #[tokio::test]
 async fn casts() {
     let oracle = Oracle::open_utc(Postgres::shared()).await;

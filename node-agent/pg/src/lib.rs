@@ -29,6 +29,7 @@ pub mod error;
 pub mod eval;
 pub mod expr;
 pub mod float;
+mod formatting;
 mod hashing;
 pub mod integer;
 pub(crate) mod interval;

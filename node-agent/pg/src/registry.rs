@@ -47,6 +47,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::string::unicode::FUNCTIONS,
     crate::bytea::FUNCTIONS,
     crate::hashing::FUNCTIONS,
+    crate::formatting::FUNCTIONS,
     crate::uuid::FUNCTIONS,
     crate::system::FUNCTIONS,
     crate::numeric::FUNCTIONS,

@@ -56,6 +56,11 @@ fn show(value: &Value, context: &Context) -> String {
         Value::Bool(value) => return value.to_string(),
         Value::Int4(value) => return value.to_string(),
         Value::Int8(value) => return value.to_string(),
+        Value::Numeric(value) => return value.to_string(),
+        Value::Date(days) => return crate::datetime::io::output_date(*days, context.date_style),
+        Value::TimestampTz(instant) => {
+            return crate::datetime::io::output_timestamptz(*instant, context);
+        }
         other => return format!("{other:?}"),
     }
     String::from_utf8(out).expect("text")

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::oracle::{Answer, Oracle, our_answer, quote};
 use super::report::Report;
-use super::{Effort, exceptions, pool};
+use super::{Effort, exceptions, pool, template};
 
 /// One call: how the server is asked, and our answer.
 struct Case {
@@ -64,11 +64,11 @@ fn cases_of(
     let mut cases = Vec::new();
     for round in 0..count {
         let Some(types) = concrete_types(function, rng) else { return cases };
-        let args: Vec<Option<String>> = types
-            .iter()
-            .enumerate()
-            .map(|(place, ty)| argument(function, place, *ty, round, rng))
-            .collect();
+        let args: Vec<Option<String>> =
+            template::arguments(function.source, rng).unwrap_or_else(|| {
+                let places = types.iter().enumerate();
+                places.map(|(place, ty)| argument(function, place, *ty, round, rng)).collect()
+            });
         let Some(exprs) = constants(&args, &types, context) else { continue };
         let literals: Vec<String> = args
             .iter()

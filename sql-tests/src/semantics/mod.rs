@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod pool;
 pub mod report;
 pub mod resolution;
+pub mod template;
 pub mod value;
 
 /// How much is tried, and the seed that it is drawn with.

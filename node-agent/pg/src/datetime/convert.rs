@@ -324,11 +324,7 @@ impl Place {
     }
 }
 
-/// Whether PostgreSQL might take a text for a POSIX specification: some characters, then an offset.
+/// Whether PostgreSQL might take a text for a POSIX specification: it has an offset somewhere.
 fn looks_posix(name: &str) -> bool {
-    let letters = name
-        .chars()
-        .take_while(|character| !character.is_ascii_digit() && !",+-".contains(*character))
-        .count();
-    letters >= 2 && name.chars().any(|character| character.is_ascii_digit())
+    name.contains(|character: char| character.is_ascii_digit())
 }

@@ -64,7 +64,15 @@ impl Answer {
             Self::None => Ok(Value::Null),
             Self::Whole(value) => fixed(value.into(), 0),
             Self::Fraction(value, scale) => fixed(value.into(), scale),
-            Self::Epoch(micros) => fixed(since_1970(micros), 6),
+            Self::Epoch(micros) => match i64::try_from(since_1970(micros)) {
+                Ok(since) => fixed(since.into(), 6),
+                // At the end of time PostgreSQL divides, by the digits that a quotient has, and so rounds.
+                Err(_) => {
+                    let since = Numeric::checked(since_1970(micros), 0)?;
+                    let seconds = since.divide(&Numeric::from(SECOND_US))?;
+                    seconds.round(6).map(Value::Numeric)
+                }
+            },
             Self::ClockEpoch(micros, west_s) => {
                 fixed((micros + i64::from(west_s) * SECOND_US).into(), 6)
             }

@@ -116,8 +116,9 @@ impl TimeZone {
     pub fn offset_at(&self, instant_s: i64) -> i32 {
         match &self.rules {
             Rules::Fixed { offset_s, .. } => *offset_s,
-            Rules::Changing(zone) | Rules::Specified { rules: zone, .. } => {
-                zone.to_offset(timestamp(instant_s)).seconds()
+            Rules::Changing(zone) => zone.to_offset(timestamp(instant_s)).seconds(),
+            Rules::Specified { rules: zone, .. } => {
+                zone.to_offset(timestamp(recurring(instant_s))).seconds()
             }
         }
     }
@@ -128,6 +129,8 @@ impl TimeZone {
         match &self.rules {
             Rules::Fixed { offset_s, .. } => *offset_s,
             Rules::Changing(zone) | Rules::Specified { rules: zone, .. } => {
+                let is_specified = matches!(self.rules, Rules::Specified { .. });
+                let local_s = if is_specified { recurring(local_s) } else { local_s };
                 let local = Offset::UTC.to_datetime(timestamp(local_s));
                 match zone.to_ambiguous_timestamp(local).offset() {
                     AmbiguousOffset::Unambiguous { offset } => offset,
@@ -147,7 +150,8 @@ impl TimeZone {
                 zone.to_offset_info(timestamp(instant_s)).abbreviation().to_owned()
             }
             Rules::Specified { rules, standard, daylight } => {
-                let is_daylight = rules.to_offset_info(timestamp(instant_s)).dst().is_dst();
+                let instant = timestamp(recurring(instant_s));
+                let is_daylight = rules.to_offset_info(instant).dst().is_dst();
                 if is_daylight { daylight.to_string() } else { standard.to_string() }
             }
         }
@@ -201,6 +205,14 @@ fn timestamp(epoch_s: i64) -> Timestamp {
         epoch_s.max(FIRST_S)
     };
     Timestamp::from_second(seconds + EPOCH_S).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The same moment of the calendar for a specification, whose rules hold for all the past too.
+fn recurring(epoch_s: i64) -> i64 {
+    if epoch_s >= FIRST_S {
+        return epoch_s;
+    }
+    FIRST_S + epoch_s.saturating_sub(FIRST_S).rem_euclid(CYCLE_S)
 }
 
 /// A zone by its name in any case, or by a POSIX specification; `None` for neither.
