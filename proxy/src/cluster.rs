@@ -20,6 +20,7 @@ use dataman_pg::PgError;
 use crate::error::Error;
 use crate::merge::Sequences;
 use crate::scatter::contract::{Capabilities, ShardRef};
+use crate::scatter::shard::name_shard;
 
 /// How many numbers of a sequence are taken from the store at least: so many inserts share one write to it. What a proxy has
 /// not used when it stops is lost, as the numbers are that PostgreSQL has logged ahead when it crashes.
@@ -117,7 +118,7 @@ impl Cluster {
         };
         node.connect().await.map_err(|error| {
             if error.kind != NodeErrorKind::Unreachable {
-                return error.into();
+                return name_shard(shard, error).into();
             }
             tracing::warn!(datastore = %shard.datastore, shard = %shard.shard, %error, "cannot reach a shard");
             unreachable_shard(shard).into()

@@ -65,13 +65,7 @@ impl Postgres {
 
     fn start_on(port: u16) -> std::io::Result<Self> {
         let programs = programs()?;
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
+        let mut command = as_server_user("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(programs).arg(port.to_string());
         let mut shell = command
             .current_dir("/")
@@ -186,12 +180,22 @@ impl std::ops::Deref for Session {
     }
 }
 
+/// A command that runs as a user whom database servers accept: root they refuse.
+pub(crate) fn as_server_user(program: &str) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", program]);
+    command
+}
+
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// The folder of PostgreSQL's programs: `DATAMAN_TEST_POSTGRES_BIN`, else Debian's for version 15, else `pg_config`'s.
-fn programs() -> std::io::Result<PathBuf> {
+pub(crate) fn programs() -> std::io::Result<PathBuf> {
     let configured = || {
         let output = Command::new("pg_config").arg("--bindir").output().ok()?;
         Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))

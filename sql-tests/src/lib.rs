@@ -3,9 +3,11 @@
 pub mod client;
 pub mod dialogue;
 pub mod engine;
+pub mod failing;
 pub mod oracle;
 pub mod pushdown;
 pub mod random;
+pub mod raw;
 pub mod semantics;
 pub mod slt;
 pub mod topology;

@@ -1,7 +1,7 @@
 //! Topologies: a running dataman over one or four shards of one engine.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -59,12 +59,115 @@ impl Topology {
     }
 }
 
+/// What to start: the cluster and how the program is called.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The cluster file; `{folder}` in it stands for the folder of the process.
+    pub cluster: String,
+    /// The databases of the cluster; that it is ready is asked of the first.
+    pub databases: Vec<String>,
+    /// What the program is called with; `{folder}` and `{listen}` are replaced.
+    pub arguments: Vec<String>,
+    /// A command that the program is run by, such as `prlimit`; empty for none.
+    pub wrapper: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// `dataman up` with a cluster.
+    pub fn up(cluster: impl Into<String>, databases: &[String]) -> Self {
+        let arguments = ["up", "--listen", "{listen}", "--data", "{folder}/data", "--cluster"];
+        Self {
+            cluster: cluster.into(),
+            databases: databases.to_vec(),
+            arguments: arguments
+                .into_iter()
+                .chain(["{folder}/cluster.toml"])
+                .map(str::to_owned)
+                .collect(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    fn spawn(
+        &self,
+        folder: &tempfile::TempDir,
+        port: u16,
+    ) -> Result<Child, Box<dyn std::error::Error>> {
+        let log =
+            std::fs::File::options().create(true).append(true).open(folder.path().join("log"))?;
+        let mut words = self.wrapper.clone();
+        words.push(program().display().to_string());
+        let replaced = |argument: &String| {
+            argument
+                .replace("{folder}", &folder.path().display().to_string())
+                .replace("{listen}", &format!("127.0.0.1:{port}"))
+        };
+        words.extend(self.arguments.iter().map(replaced));
+        Ok(Command::new(&words[0])
+            .args(&words[1..])
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| {
+                format!("{}: {error}; build it with `cargo build -p dataman-proxy`", words[0])
+            })?)
+    }
+}
+
+/// A cluster file of one node `a` with one datastore of one shard for each datasource, `(engine, URL)`.
+pub fn cluster_file(datasources: &[(&str, String)], databases: &[String]) -> String {
+    let mut file = String::from("[[node]]\nname = \"a\"\n");
+    for (shard, (engine, url)) in datasources.iter().enumerate() {
+        file.push_str(&format!(
+            "[[node.datasource]]\nname = \"s{shard}\"\nengine = \"{engine}\"\nurl = \"{url}\"\n"
+        ));
+    }
+    file.push_str("[[datastore]]\nname = \"main\"\n");
+    for shard in 0..datasources.len() {
+        file.push_str(&format!("[[datastore.shard]]\nprimary = \"a/s{shard}\"\n"));
+    }
+    for database in databases {
+        file.push_str(&format!("[[database]]\nname = \"{database}\"\ndatastore = \"main\"\n"));
+    }
+    file
+}
+
+/// Makes a database of its own for each of so many shards on the shared server; gives their URLs.
+///
+/// # Errors
+/// What the server says.
+pub async fn postgres_shards(count: usize) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let server = Postgres::shared();
+    // A port is a number that nobody else has for now.
+    let prefix = format!("d{}_", TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
+    let mut urls = Vec::new();
+    for shard in 0..count {
+        let name = format!("{prefix}{shard}");
+        server.create_database(&name).await?;
+        urls.push(server.url_of(&name));
+    }
+    Ok(urls)
+}
+
 /// A dataman in a process of its own, with its data in a folder that goes with it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
+    launch: Launch,
 }
 
 impl Running {
@@ -76,40 +179,29 @@ impl Running {
         topology: Topology,
         databases: &[String],
     ) -> Result<Self, Box<dyn std::error::Error>> {
+        let datasources: Vec<(&str, String)> = if topology.is_postgres() {
+            let urls = postgres_shards(topology.shards()).await?;
+            urls.into_iter().map(|url| ("postgres", url)).collect()
+        } else {
+            let url = |shard| ("sqlite", format!("{{folder}}/shard{shard}"));
+            (0..topology.shards()).map(url).collect()
+        };
+        Self::launch(Launch::up(cluster_file(&datasources, databases), databases)).await
+    }
+
+    /// Starts dataman as told, and waits until it answers.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn launch(launch: Launch) -> Result<Self, Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let mut file = String::from("[[node]]\nname = \"a\"\n");
-        let prefix = format!("d{}_", TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
-        for shard in 0..topology.shards() {
-            file.push_str("[[node.datasource]]\n");
-            if topology.is_postgres() {
-                let server = Postgres::shared();
-                let name = format!("{prefix}{shard}");
-                server.create_database(&name).await?;
-                file.push_str(&format!(
-                    "name = \"s{shard}\"\nengine = \"postgres\"\nurl = \"{}\"\n",
-                    server.url_of(&name)
-                ));
-            } else {
-                let path = folder.path().join(format!("shard{shard}"));
-                file.push_str(&format!(
-                    "name = \"s{shard}\"\nengine = \"sqlite\"\nurl = \"{}\"\n",
-                    path.display()
-                ));
-            }
-        }
-        file.push_str("[[datastore]]\nname = \"main\"\n");
-        for shard in 0..topology.shards() {
-            file.push_str(&format!("[[datastore.shard]]\nprimary = \"a/s{shard}\"\n"));
-        }
-        for database in databases {
-            file.push_str(&format!("[[database]]\nname = \"{database}\"\ndatastore = \"main\"\n"));
-        }
-        let cluster = folder.path().join("cluster.toml");
-        std::fs::write(&cluster, file)?;
+        let cluster = launch.cluster.replace("{folder}", &folder.path().display().to_string());
+        std::fs::write(folder.path().join("cluster.toml"), cluster)?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let child = spawn(&folder, port)?;
-        let mut running = Self { child, port, folder };
-        running.wait_ready(databases).await?;
+        let child = launch.spawn(&folder, port)?;
+        let databases = launch.databases.clone();
+        let mut running = Self { child, port, folder, launch };
+        running.wait_ready(&databases).await?;
         Ok(running)
     }
 
@@ -121,10 +213,41 @@ impl Running {
         &mut self,
         database: &str,
     ) -> Result<(), Box<dyn std::error::Error>> {
+        self.kill()?;
+        self.restart(database).await
+    }
+
+    /// Kills the process as a lost machine would.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&mut self) -> std::io::Result<()> {
         self.child.kill()?;
-        self.child.wait()?;
-        self.child = spawn(&self.folder, self.port)?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Starts it again after [`Running::kill`], over the same data.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn restart(&mut self, database: &str) -> Result<(), Box<dyn std::error::Error>> {
+        self.child = self.launch.spawn(&self.folder, self.port)?;
         self.wait_ready(&[database.to_owned()]).await
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How the next start is done.
+    pub fn launch_mut(&mut self) -> &mut Launch {
+        &mut self.launch
+    }
+
+    /// Where its data, its cluster file and its log are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     async fn wait_ready(&mut self, databases: &[String]) -> Result<(), Box<dyn std::error::Error>> {
@@ -168,27 +291,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Starts the program over what is in a folder.
-fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Child, Box<dyn std::error::Error>> {
-    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log"))?;
-    Ok(Command::new(program())
-        .args(["up", "--listen", &format!("127.0.0.1:{port}")])
-        .arg("--data")
-        .arg(folder.path().join("data"))
-        .arg("--cluster")
-        .arg(folder.path().join("cluster.toml"))
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .map_err(|error| {
-            format!(
-                "{}: {error}; build it with `cargo build -p dataman-proxy`",
-                program().display()
-            )
-        })?)
 }
 
 /// The program under test: `DATAMAN_TEST_PROGRAM`, else the one built beside this test.

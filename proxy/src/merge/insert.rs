@@ -28,6 +28,7 @@ use crate::plan::operator::{InsertPlan, InsertSource};
 use crate::plan::{Internal, Plan};
 use crate::route::key::key_part;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
+use crate::scatter::shard::name_shard;
 
 /// Rows that one node query carries at most: enough to spare round trips, few enough for a bounded message.
 const NODE_ROWS_MAX: usize = 1_000;
@@ -67,7 +68,7 @@ impl<'a> Run<'a> {
         let mut work = Vec::new();
         for (shard, (places, rows)) in by_shard {
             let shard = ShardRef { datastore: insert.datastore.clone(), shard };
-            let connection = self.execution.participants.take(&shard).await?;
+            let connection = self.execution.take(&shard).await?;
             let statement = self.insert_statement(insert, shard.shard)?;
             work.push(ShardInsert { shard, connection, statement, places, rows });
         }
@@ -356,7 +357,8 @@ impl ShardInsert {
                     Ok(Some(batch)) => outcome.batches.push(batch),
                     Ok(None) => break,
                     Err(error) => {
-                        outcome.failure = Some(error);
+                        // The other shards go on: which of several failures is told is not to depend on their speed.
+                        outcome.failure = Some(name_shard(&outcome.shard, error));
                         break;
                     }
                 }
@@ -366,11 +368,12 @@ impl ShardInsert {
                 Some(back) => connection = back,
                 None => {
                     if outcome.failure.is_none() {
-                        outcome.failure = Some(NodeError::new(
+                        let lost = NodeError::new(
                             dataman_node_protocol::NodeErrorKind::Lost,
                             "08006",
-                            "the connection to a shard was lost",
-                        ));
+                            "the connection to a node broke",
+                        );
+                        outcome.failure = Some(name_shard(&outcome.shard, lost));
                     }
                     return outcome;
                 }

@@ -29,13 +29,13 @@ mod write;
 
 use std::sync::Arc;
 
-use dataman_node_protocol::node::{Parameters, ResultFormats, StatementContext};
+use dataman_node_protocol::node::{NodeConnection, Parameters, ResultFormats, StatementContext};
 use dataman_pg::{Context, PgError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::plan::{Plan, Root};
-use crate::scatter::contract::{Participants, ResultStream};
+use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
 pub use memory::STATEMENT_BYTES_MAX;
@@ -56,6 +56,18 @@ pub struct Execution<'a> {
     pub participants: &'a mut dyn Participants,
     /// Sequences, for INSERT.
     pub sequences: &'a dyn Sequences,
+}
+
+impl Execution<'_> {
+    /// Takes the connection to a shard. A shard that does not answer holds up neither a cancel nor a timeout.
+    async fn take(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        tokio::select! {
+            // One that is there already is taken, so that the statement itself says what became of it.
+            biased;
+            taken = self.participants.take(shard) => taken,
+            () = self.cancel.cancelled() => Err(Error::Cancelled),
+        }
+    }
 }
 
 /// Where numbers of sequences come from.

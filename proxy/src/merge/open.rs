@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
 use crate::route::prune;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
+use crate::scatter::shard::ShardStream;
 
 /// One execution of a plan while its streams are opened.
 pub(crate) struct Run<'a> {
@@ -175,21 +176,18 @@ impl<'a> Run<'a> {
         self.execution.participants.enlist(&shards, access).await?;
         let formats = ResultFormats { formats: formats.to_vec() };
         let mut streams = Vec::with_capacity(shards.len());
+        // The first part that fails cancels the others, and only them.
+        let cancel = self.execution.cancel.child_token();
         for shard in shards {
             let statement = scan
                 .statements
                 .get(&shard.shard)
                 .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
-            let connection = self.execution.participants.take(&shard).await?;
+            let connection = self.execution.take(&shard).await?;
             let stream = connection
-                .execute(
-                    self.execution.context,
-                    statement,
-                    &self.parameters,
-                    &formats,
-                    self.execution.cancel,
-                )
+                .execute(self.execution.context, statement, &self.parameters, &formats, &cancel)
                 .await;
+            let stream = ShardStream::boxed(&shard, stream, &cancel);
             streams.push((shard, stream));
         }
         Ok(streams)

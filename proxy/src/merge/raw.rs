@@ -9,6 +9,7 @@ use dataman_node_protocol::node::RowStream;
 use dataman_node_protocol::record::{BATCH_BYTES, Batch, Format, Row as WireRow};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Context, Value, order};
+use futures_util::future::{join_all, try_join_all};
 
 use super::rows::{Connections, Row, ValueStream, decode, decode_row};
 use crate::error::Error;
@@ -58,8 +59,8 @@ impl Streams {
 
     /// Reads what is left, so that the connections can be used again; what fails then has no one to tell.
     pub(crate) async fn drain(&mut self) {
-        while let Some((_, stream)) = self.open.first_mut() {
-            while let Ok(Some(_)) = stream.next().await {}
+        join_all(self.open.iter_mut().map(|(_, stream)| read_to_end(stream))).await;
+        while !self.open.is_empty() {
             self.close(0);
         }
     }
@@ -71,6 +72,10 @@ impl Streams {
         }
         self.closed
     }
+}
+
+async fn read_to_end(stream: &mut Box<dyn RowStream>) {
+    while let Ok(Some(_)) = stream.next().await {}
 }
 
 /// Rows of several shards in any order, or merged; with a limit.
@@ -224,6 +229,36 @@ struct Head {
     first: Option<(Vec<Value>, WireRow)>,
 }
 
+impl Head {
+    /// Moves to the next row; false at the end.
+    async fn advance(
+        &mut self,
+        keys: &[MergeKey],
+        formats: &[Format],
+        context: &Context,
+    ) -> Result<bool, Error> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                let values: Vec<Option<&[u8]>> = row.columns().collect();
+                let mut key = Vec::with_capacity(keys.len());
+                for (merge_key, format) in keys.iter().zip(formats) {
+                    let bytes = values.get(merge_key.column).copied().flatten();
+                    key.push(decode(bytes, merge_key.ty, *format, context)?);
+                }
+                self.first = Some((key, row));
+                return Ok(true);
+            }
+            match self.stream.next().await? {
+                Some(batch) => self.rows = batch.iter().collect::<Vec<_>>().into_iter(),
+                None => {
+                    self.first = None;
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
 impl Sorted {
     pub(crate) fn new(
         streams: Vec<(ShardRef, Box<dyn RowStream>)>,
@@ -245,26 +280,7 @@ impl Sorted {
 
     /// Moves a stream to its next row; false at its end.
     async fn advance(&mut self, place: usize) -> Result<bool, Error> {
-        let head = &mut self.heads[place];
-        loop {
-            if let Some(row) = head.rows.next() {
-                let values: Vec<Option<&[u8]>> = row.columns().collect();
-                let mut key = Vec::with_capacity(self.keys.len());
-                for (merge_key, format) in self.keys.iter().zip(&self.formats) {
-                    let bytes = values.get(merge_key.column).copied().flatten();
-                    key.push(decode(bytes, merge_key.ty, *format, &self.context)?);
-                }
-                head.first = Some((key, row));
-                return Ok(true);
-            }
-            match head.stream.next().await? {
-                Some(batch) => head.rows = batch.iter().collect::<Vec<_>>().into_iter(),
-                None => {
-                    head.first = None;
-                    return Ok(false);
-                }
-            }
-        }
+        self.heads[place].advance(&self.keys, &self.formats, &self.context).await
     }
 
     fn close(&mut self, place: usize) {
@@ -286,10 +302,12 @@ impl Sorted {
     async fn next_inner(&mut self, visible: usize, columns: usize) -> Result<Option<Batch>, Error> {
         if !self.started {
             self.started = true;
-            for place in (0..self.heads.len()).rev() {
-                if !self.advance(place).await? {
-                    self.close(place);
-                }
+            // All at once: a shard that fails is not noticed only after one that takes long.
+            let (keys, formats, context) = (&self.keys, &self.formats, &self.context);
+            let first = self.heads.iter_mut().map(|head| head.advance(keys, formats, context));
+            let has_rows = try_join_all(first).await?;
+            for place in (0..has_rows.len()).rev().filter(|place| !has_rows[*place]) {
+                self.close(place);
             }
         }
         let mut frames = BytesMut::new();
@@ -328,8 +346,8 @@ impl Sorted {
     }
 
     async fn drain(&mut self) {
-        while let Some(head) = self.heads.first_mut() {
-            while let Ok(Some(_)) = head.stream.next().await {}
+        join_all(self.heads.iter_mut().map(|head| read_to_end(&mut head.stream))).await;
+        while !self.heads.is_empty() {
             self.close(0);
         }
     }

@@ -22,6 +22,7 @@ use super::{Facts, Outcome};
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::scatter::contract::ShardRef;
+use crate::scatter::shard::name_shard;
 use crate::sqlstate::{Report, Severity};
 
 /// The name of the lease that lets one schema change run at a time.
@@ -184,10 +185,12 @@ impl Run<'_> {
     /// Carries definitions out one by one, in no transaction; the shards beside each other.
     async fn alone(&self, work: Vec<(ShardRef, Vec<Definition>)>) -> Result<(), Error> {
         try_join_all(work.into_iter().map(|(shard, definitions)| async move {
-            let mut connection = self.cluster.connect(&shard).await?;
+            let mut connection = self.connect(&shard).await?;
             for definition in definitions {
-                connection =
-                    self.define(connection, definition).await.map_err(|(error, _)| error)?;
+                connection = self
+                    .define(&shard, connection, definition)
+                    .await
+                    .map_err(|(error, _)| error)?;
             }
             Ok::<(), Error>(())
         }))
@@ -202,10 +205,10 @@ impl Run<'_> {
     ) -> Result<Connections, Error> {
         let outcomes = futures_util::future::join_all(work.into_iter().map(
             |(shard, definitions)| async move {
-                let mut connection = self.cluster.connect(&shard).await?;
+                let mut connection = self.connect(&shard).await?;
                 connection.begin(&self.context, TransactionOptions::default()).await?;
                 for definition in definitions {
-                    connection = match self.define(connection, definition).await {
+                    connection = match self.define(&shard, connection, definition).await {
                         Ok(connection) => connection,
                         Err((error, connection)) => {
                             if let Some(mut connection) = connection {
@@ -236,8 +239,17 @@ impl Run<'_> {
         Err(error)
     }
 
+    async fn connect(&self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        tokio::select! {
+            biased;
+            connected = self.cluster.connect(shard) => connected,
+            () = self.facts.cancel.cancelled() => Err(Error::Cancelled),
+        }
+    }
+
     async fn define(
         &self,
+        shard: &ShardRef,
         connection: Box<dyn NodeConnection>,
         definition: Definition,
     ) -> Result<Box<dyn NodeConnection>, (Error, Option<Box<dyn NodeConnection>>)> {
@@ -255,7 +267,9 @@ impl Run<'_> {
             match stream.next().await {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) => return Err((error.into(), stream.into_connection())),
+                Err(error) => {
+                    return Err((name_shard(shard, error).into(), stream.into_connection()));
+                }
             }
         }
         let lost = || PgError::new("08006", "the connection to a shard was lost");

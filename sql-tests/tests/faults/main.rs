@@ -1,0 +1,7 @@
+//! What dataman does when something fails: databases, processes, disks, clients, and the files that people write.
+//!
+//! Every server here is real, and is killed, frozen, filled or lied to. What must hold: a failure is told, with its SQLSTATE,
+//! what failed and what to do; an answer is whole or an error; what was acknowledged stays; and everything else goes on.
+
+mod setup;
+mod shard;
