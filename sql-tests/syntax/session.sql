@@ -109,6 +109,14 @@ explain create table t as select 1
 explain with a as (select 1) select * from a
 explain values (1)
 explain table t
+vacuum
+vacuum t
+vacuum full freeze analyze s.t, u
+vacuum (analyze, full false) t (a, b)
+analyze
+analyze t (a), u
+analyse verbose t
+analyze (skip_locked) t
 copy t from stdin
 copy t from stdin where a > 1
 copy (insert into t values (1) returning a) to stdout

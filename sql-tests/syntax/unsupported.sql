@@ -42,10 +42,6 @@ grant select on t to x
 revoke all on t from x
 lock table t
 lock t in access exclusive mode
-vacuum
-vacuum full t
-analyze
-analyze t (a)
 cluster
 checkpoint
 reindex table t

@@ -68,6 +68,33 @@ pub enum Definition {
     },
     /// Empties collections, all in one go (they may refer to each other).
     Truncate(Vec<Target>),
+    /// Cleans up collections and gathers statistics: not within a transaction, if it is a vacuum.
+    Maintain(Maintenance),
+}
+
+/// What is done to keep collections in shape.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Clean up.
+    pub vacuum: bool,
+    /// Gather statistics.
+    pub analyze: bool,
+    /// PostgreSQL's options besides, each as it stands in parentheses; other engines have nothing of the sort.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The collections.
+    pub targets: Vec<MaintenanceTarget>,
+}
+
+/// A collection to be kept in shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaintenanceTarget {
+    /// The collection.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The fields to gather statistics of; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
 }
 
 /// One step of ALTER TABLE.

@@ -164,6 +164,7 @@ fn instance_of(query: &NodeQuery) -> Option<&str> {
             | Definition::CreateIndex { target, .. }
             | Definition::DropIndex { target, .. } => target,
             Definition::Truncate(targets) => targets.first()?,
+            Definition::Maintain(maintenance) => &maintenance.targets.first()?.target,
         },
     };
     Some(&target.shard_instance)

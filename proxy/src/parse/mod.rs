@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`lexer`] cuts the text into tokens, [`keyword`] knows which words are names, [`cursor`] walks the
 //! tokens; [`statement`] decides which statement it is; [`select`], [`from`], [`expr`], [`call`], [`type_name`] read queries,
-//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`setting`] and
+//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`maintain`] VACUUM and ANALYZE, [`setting`] and
 //! [`utility`] the rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
 
 mod call;
@@ -20,6 +20,7 @@ mod expr;
 mod from;
 mod keyword;
 mod lexer;
+mod maintain;
 mod select;
 mod setting;
 mod statement;

@@ -93,6 +93,8 @@ impl Parser<'_> {
             "deallocate" => self.deallocate(),
             "explain" => self.explain(),
             "copy" => self.copy(),
+            "vacuum" => self.vacuum(),
+            "analyze" | "analyse" => self.analyze(),
             "create" => self.create(),
             "alter" => self.alter(),
             "drop" => self.drop_statement(),

@@ -825,6 +825,15 @@ pub enum Define {
         /// CASCADE.
         cascade: bool,
     },
+    /// VACUUM and ANALYZE.
+    Maintain {
+        /// VACUUM, else ANALYZE.
+        vacuum: bool,
+        /// The options as they were written.
+        options: Vec<MaintainOption>,
+        /// The tables; empty for all.
+        tables: Vec<MaintainTable>,
+    },
     /// COMMENT ON.
     Comment {
         /// Which kind.
@@ -1221,4 +1230,24 @@ pub enum CopyWhat {
     },
     /// A query, with its own text.
     Query(Box<ParsedStatement>),
+}
+
+/// An option of VACUUM or ANALYZE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaintainOption {
+    /// Its name.
+    pub name: String,
+    /// Its value, when one was given.
+    pub value: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A table of VACUUM or ANALYZE.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaintainTable {
+    /// Its name.
+    pub name: ObjectName,
+    /// The columns to analyze; empty for all.
+    pub columns: Vec<String>,
 }

@@ -9,8 +9,6 @@ use super::syntax::Statement;
 
 /// Statements by their first words; the longest match wins, so longer ones stand first.
 const STATEMENTS: &[(&[&str], &str)] = &[
-    (&["analyse"], "The databases keep their own statistics: run it there."),
-    (&["analyze"], "The databases keep their own statistics: run it there."),
     (&["call"], "Procedures do not exist here: send their statements."),
     (&["checkpoint"], "Run it on the databases themselves."),
     (&["close"], "Read with LIMIT, or with a portal of the extended protocol."),
@@ -32,7 +30,6 @@ const STATEMENTS: &[(&[&str], &str)] = &[
     (&["revoke"], "Privileges are not kept yet: a role may do everything or is a superuser."),
     (&["security", "label"], "Labels are not kept."),
     (&["unlisten"], "Notifications do not cross shards: poll a table."),
-    (&["vacuum"], "The databases clean up by themselves: run it there."),
 ];
 
 /// What CREATE, ALTER and DROP may be followed by, beside what they do.
@@ -92,7 +89,7 @@ impl Parser<'_> {
 
     /// Statements that are nothing without what follows.
     fn must_have_more(&self, words: &[&str]) -> Result<()> {
-        let alone = matches!(words, ["analyze" | "analyse" | "checkpoint" | "cluster" | "vacuum"]);
+        let alone = matches!(words, ["checkpoint" | "cluster"]);
         let next_is_name = !matches!(words, ["listen" | "notify" | "close" | "declare"])
             || self.is_name_at(0)
             || self.is("all");

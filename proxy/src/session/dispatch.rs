@@ -241,7 +241,9 @@ impl Session {
                 self.start_plan(prepared, parameters, formats, token).await.map(Started::Rows)
             }
             Statement::Define(define) => {
-                self.check_read_write(define_command(define))?;
+                if !matches!(**define, syntax::Define::Maintain { .. }) {
+                    self.check_read_write(define_command(define))?;
+                }
                 self.transaction.queried = true;
                 let (tag, fill) = self.define(statement, define, token).await?;
                 match fill {
@@ -455,6 +457,7 @@ fn define_command(define: &syntax::Define) -> &'static str {
         Define::CreateView { .. } => "CREATE VIEW",
         Define::CreateEnum { .. } => "CREATE TYPE",
         Define::Truncate { .. } => "TRUNCATE TABLE",
+        Define::Maintain { .. } => "VACUUM",
         Define::Comment { .. } => "COMMENT",
         Define::CreateDatabase { .. } => "CREATE DATABASE",
         Define::DropDatabase { .. } => "DROP DATABASE",

@@ -102,6 +102,7 @@ fn shard_instance(query: &NodeQuery) -> Option<&str> {
             | Definition::CreateIndex { target, .. }
             | Definition::DropIndex { target, .. } => target,
             Definition::Truncate(targets) => targets.first()?,
+            Definition::Maintain(maintenance) => &maintenance.targets.first()?.target,
         },
     };
     Some(&target.shard_instance)

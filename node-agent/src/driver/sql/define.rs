@@ -3,7 +3,7 @@
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::{
     AlterStep, CollectionShape, ConstraintKind, ConstraintShape, Definition, FieldShape,
-    ForeignKeyAction, IndexShape,
+    ForeignKeyAction, IndexShape, Maintenance,
 };
 use dataman_node_protocol::query::Target;
 use dataman_pg::Expr;
@@ -56,11 +56,36 @@ pub fn lower_definition(definition: &Definition) -> Result<Vec<String>, NodeErro
             let tables: Vec<String> = targets.iter().map(table).collect();
             vec![format!("TRUNCATE {}", tables.join(", "))]
         }
+        Definition::Maintain(maintenance) => vec![maintain(maintenance)],
     })
 }
 
 fn table(target: &Target) -> String {
     format!("{}.{}", quoted(&target.shard_instance), quoted(&target.collection))
+}
+
+fn maintain(maintenance: &Maintenance) -> String {
+    let mut options = maintenance.options.clone();
+    if maintenance.vacuum && maintenance.analyze {
+        options.push("ANALYZE".to_owned());
+    }
+    let options = match options.as_slice() {
+        [] => String::new(),
+        options => format!(" ({})", options.join(", ")),
+    };
+    let tables: Vec<String> = maintenance
+        .targets
+        .iter()
+        .map(|one| {
+            let fields: Vec<String> = one.fields.iter().map(|field| quoted(field)).collect();
+            match fields.as_slice() {
+                [] => table(&one.target),
+                fields => format!("{} ({})", table(&one.target), fields.join(", ")),
+            }
+        })
+        .collect();
+    let verb = if maintenance.vacuum { "VACUUM" } else { "ANALYZE" };
+    format!("{verb}{options} {}", tables.join(", "))
 }
 
 /// Runs a statement and takes the named failure for "it is there already".

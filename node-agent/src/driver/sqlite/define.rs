@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::{
     AlterStep, CollectionShape, ConstraintKind, Definition, FieldShape, ForeignKeyAction,
-    IndexShape,
+    IndexShape, Maintenance,
 };
 use dataman_node_protocol::query::Target;
 use dataman_pg::Expr;
@@ -36,6 +36,7 @@ pub(super) fn define(session: &mut Session, definition: &Definition) -> Result<(
         }
         Definition::DropIndex { target, name } => change_indexes(session, target, name, None),
         Definition::Truncate(targets) => truncate(session, targets),
+        Definition::Maintain(maintenance) => maintain(session, maintenance),
         // The labels of an enum come with each field that bears it.
         Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
         Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
@@ -690,6 +691,21 @@ fn check_foreign_keys(session: &Session, child: &Collection) -> Result<(), NodeE
                 ),
             )
             .with_detail(format!("{key} is not present in table \"{references_label}\".")));
+        }
+    }
+    Ok(())
+}
+
+/// Gathers statistics. There is nothing to clean up: pages that were freed are used again.
+fn maintain(session: &mut Session, maintenance: &Maintenance) -> Result<(), NodeError> {
+    let catalogue = session.catalogue();
+    for one in &maintenance.targets {
+        let found = catalogue.find(&one.target.collection).ok_or_else(|| missing(&one.target))?;
+        if maintenance.analyze {
+            session
+                .connection
+                .execute(&format!("ANALYZE {}", table(found)), params_from_iter([0; 0]))
+                .map_err(|error| session.failure(error))?;
         }
     }
     Ok(())

@@ -202,6 +202,11 @@ fn definition_instance(definition: &Definition) -> Result<String, NodeError> {
         Definition::DropCollection(target)
         | Definition::CreateIndex { target, .. }
         | Definition::DropIndex { target, .. } => target.shard_instance.clone(),
+        Definition::Maintain(maintenance) => maintenance
+            .targets
+            .first()
+            .map(|one| one.target.shard_instance.clone())
+            .ok_or_else(|| NodeError::unsupported("maintenance of nothing"))?,
         Definition::Truncate(targets) => targets
             .first()
             .map(|target| target.shard_instance.clone())

@@ -122,6 +122,7 @@ impl<'a> Draft<'a> {
             Define::Truncate { names, restart_identity, cascade } => {
                 self.truncate(names, *restart_identity, *cascade)
             }
+            Define::Maintain { vacuum, options, tables } => self.maintain(*vacuum, options, tables),
             Define::Comment { kind, name, text } => self.comment(*kind, name, text.as_deref()),
             Define::CreateDatabase { name, options } => self.create_database(name, options),
             Define::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists),

@@ -21,7 +21,9 @@ mod database;
 mod draft;
 mod drop;
 mod expression;
+mod in_block;
 mod index;
+mod maintain;
 mod name;
 mod options;
 mod rename;
@@ -92,6 +94,10 @@ impl Session {
         define: &Define,
         cancel: &CancellationToken,
     ) -> Result<(String, Option<String>), Error> {
+        if self.is_transactional(define) {
+            let outcome = self.define_in_transaction(statement, define, cancel).await;
+            return outcome.map(|tag| (tag, None)).map_err(|error| at_string(error, statement));
+        }
         let schemas = self.schemas();
         let typed = self.settings.typed();
         let facts = Facts {
@@ -105,14 +111,7 @@ impl Session {
             cancel,
         };
         let outcome = run(define, &statement.text, &self.cluster, &facts).await;
-        let outcome = outcome.map_err(|error| match error {
-            // The client counts from the start of its whole string.
-            Error::Statement(error) => Error::Statement(match error.position() {
-                Some(position) => error.at(position + statement.offset),
-                None => error,
-            }),
-            other => other,
-        })?;
+        let outcome = outcome.map_err(|error| at_string(error, statement))?;
         for notice in outcome.notices {
             self.notice(notice);
         }
@@ -130,6 +129,17 @@ impl Session {
     }
 }
 
+/// Gives an error its place in the client's whole string.
+fn at_string(error: Error, statement: &ParsedStatement) -> Error {
+    match error {
+        Error::Statement(error) => Error::Statement(match error.position() {
+            Some(position) => error.at(position + statement.offset),
+            None => error,
+        }),
+        other => other,
+    }
+}
+
 /// Carries out a definition. `text` is the statement's own text.
 ///
 /// # Errors
@@ -140,7 +150,7 @@ pub(crate) async fn run(
     cluster: &Arc<Cluster>,
     facts: &Facts<'_>,
 ) -> Result<Outcome, Error> {
-    if facts.in_transaction {
+    if facts.in_transaction && !matches!(define, Define::Maintain { .. }) {
         return Err(PgError::unsupported("schema changes inside a transaction are not supported")
             .with_hint("Metadata cannot be rolled back: send the statement by itself, outside BEGIN and COMMIT.")
             .into());

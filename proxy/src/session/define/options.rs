@@ -86,6 +86,8 @@ impl Options {
                     read.hash.replace(method).is_some()
                 }
                 "datastore" => read.datastore.replace(value.clone()).is_some(),
+                // PostgreSQL's own default, which the shards' tables have.
+                "fillfactor" if value == "100" => continue,
                 _ if is_storage_parameter(name) => {
                     return Err(PgError::unsupported(format!(
                         "the storage parameter \"{name}\" is not supported"
