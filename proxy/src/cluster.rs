@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use dataman_metadata::change::{Change, ObjectName};
-use dataman_metadata::id::{DatabaseId, DatasourceId, Epoch, ObjectId};
+use dataman_metadata::id::{DatasourceId, Epoch, ObjectId};
 use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
@@ -18,7 +17,6 @@ use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::PgError;
 
 use crate::error::Error;
-use crate::merge::Sequences;
 use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
 
@@ -130,9 +128,72 @@ impl Cluster {
         ClusterCapabilities { nodes: self.nodes.load_full(), snapshot: Arc::clone(snapshot) }
     }
 
-    /// The sequences of a database.
-    pub fn sequences(self: &Arc<Self>, database: &str) -> DatabaseSequences {
-        DatabaseSequences { cluster: Arc::clone(self), database: DatabaseId::from(database) }
+    /// The next number of a sequence, when this proxy has fetched it already.
+    pub(crate) fn take_fetched(&self, name: &ObjectName, oid: ObjectId) -> Option<i64> {
+        let block = self.block(name, oid);
+        // While somebody fetches the next block, others wait for it.
+        let mut block = block.try_lock().ok()?;
+        block.as_mut().and_then(SequenceBlock::take)
+    }
+
+    /// The next number of a sequence; so many are fetched at least when none is left.
+    pub(crate) async fn take_number(&self, name: &ObjectName, wanted: usize) -> Result<i64, Error> {
+        let numbers = self.take(name, 1, wanted).await?;
+        numbers
+            .first()
+            .copied()
+            .ok_or_else(|| PgError::internal("a sequence gave no number").into())
+    }
+
+    /// The next numbers of a sequence, which nobody else gets.
+    ///
+    /// # Errors
+    /// `2200H` when it is exhausted; `42P01`; metadata errors.
+    pub(crate) async fn take_numbers(
+        &self,
+        name: &ObjectName,
+        count: usize,
+    ) -> Result<Vec<i64>, Error> {
+        self.take(name, count, 0).await
+    }
+
+    async fn take(
+        &self,
+        name: &ObjectName,
+        count: usize,
+        fetched: usize,
+    ) -> Result<Vec<i64>, Error> {
+        let snapshot = self.snapshot();
+        let sequence = crate::session::sequence::find(&snapshot, name)?;
+        let block = self.block(name, sequence.oid);
+        let mut block = block.lock().await;
+        let mut numbers = Vec::with_capacity(count.min(1024));
+        while numbers.len() < count {
+            match block.as_mut().and_then(SequenceBlock::take) {
+                Some(number) => numbers.push(number),
+                None => {
+                    let missing = (count - numbers.len()).max(fetched);
+                    let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+                    let cache = u64::try_from(sequence.cache).unwrap_or(1);
+                    let wanted = missing.max(cache).max(SEQUENCE_BLOCK);
+                    *block = Some(self.store.take_sequence_block(name, wanted).await?);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// `setval`: sets a sequence. Numbers that this proxy has fetched ahead are forgotten; those of other proxies are used up first,
+    /// as with PostgreSQL's CACHE.
+    pub(crate) async fn set_sequence(
+        &self,
+        name: &ObjectName,
+        value: i64,
+        is_called: bool,
+    ) -> Result<(), Error> {
+        self.store.set_sequence(name, value, is_called).await?;
+        self.forget_sequence(name);
+        Ok(())
     }
 
     /// Forgets numbers of a sequence that were fetched ahead: it has been set or restarted.
@@ -171,42 +232,5 @@ impl Capabilities for ClusterCapabilities {
     fn of(&self, shard: &ShardRef) -> Option<&dyn Capability> {
         let datasource = primary(&self.snapshot, shard)?;
         self.nodes.get(datasource).map(|node| node.capability())
-    }
-}
-
-/// The sequences of one database.
-pub struct DatabaseSequences {
-    cluster: Arc<Cluster>,
-    database: DatabaseId,
-}
-
-#[async_trait]
-impl Sequences for DatabaseSequences {
-    async fn next(&self, schema: &str, name: &str, count: usize) -> Result<Vec<i64>, Error> {
-        let object = ObjectName::new(&self.database, schema, name);
-        let snapshot = self.cluster.snapshot();
-        let sequence = snapshot
-            .databases
-            .get(&self.database)
-            .and_then(|database| database.schemas.get(schema))
-            .and_then(|schema| schema.sequences.get(name))
-            .ok_or_else(|| {
-                PgError::new("42P01", format!("relation \"{schema}.{name}\" does not exist"))
-            })?;
-        let block = self.cluster.block(&object, sequence.oid);
-        let mut block = block.lock().await;
-        let mut numbers = Vec::with_capacity(count.min(1024));
-        while numbers.len() < count {
-            match block.as_mut().and_then(SequenceBlock::take) {
-                Some(number) => numbers.push(number),
-                None => {
-                    let missing = u64::try_from(count - numbers.len()).unwrap_or(u64::MAX);
-                    let cache = u64::try_from(sequence.cache).unwrap_or(1);
-                    let wanted = missing.max(cache).max(SEQUENCE_BLOCK);
-                    *block = Some(self.cluster.store.take_sequence_block(&object, wanted).await?);
-                }
-            }
-        }
-        Ok(numbers)
     }
 }

@@ -1,5 +1,8 @@
 //! What a function may know besides its arguments: the session's settings and the statement's clock.
 
+use std::sync::Arc;
+
+use crate::sequence::SequenceNumbers;
 use crate::types::TypeId;
 
 /// The settings and instants that values' input, output and functions depend on.
@@ -26,6 +29,8 @@ pub struct Context {
     pub clock_time_us: i64,
     /// Session facts that functions answer with: user, database, schemas, server version, settings.
     pub session: SessionFacts,
+    /// The session's sequences, where they are known.
+    pub sequences: Option<Arc<dyn SequenceNumbers>>,
 }
 
 /// What `current_user`, `current_database()` and their like answer with.
@@ -113,6 +118,7 @@ impl Default for Context {
             statement_time_us: 0,
             clock_time_us: 0,
             session: SessionFacts::default(),
+            sequences: None,
         }
     }
 }

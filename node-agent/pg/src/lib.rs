@@ -40,6 +40,7 @@ pub mod order;
 mod pattern;
 pub mod registry;
 pub mod resolve;
+pub mod sequence;
 pub mod string;
 pub mod system;
 #[cfg(test)]

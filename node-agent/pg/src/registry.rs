@@ -50,6 +50,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::formatting::FUNCTIONS,
     crate::uuid::FUNCTIONS,
     crate::system::FUNCTIONS,
+    crate::sequence::FUNCTIONS,
     crate::numeric::FUNCTIONS,
     crate::integer::FUNCTIONS,
     crate::float::FUNCTIONS,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::{Compiled, Run};
 use super::parameters::encode;
 use super::rows::{Connections, Row};
+use super::taking_numbers;
 use crate::error::Error;
 use crate::plan::operator::{InsertPlan, InsertSource};
 use crate::plan::{Internal, Plan};
@@ -143,10 +144,10 @@ impl<'a> Run<'a> {
             InsertSource::Values(rows) => {
                 let mut computed = Vec::with_capacity(rows.len());
                 let compiled = self.sequence_numbers(rows.len()).await?;
+                self.execution.sequences.expect(rows.len());
                 for (place, row) in rows.iter().enumerate() {
                     compiled.put(self, place);
-                    let row =
-                        row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
+                    let row = self.row(row).await?;
                     self.memory.take_row(&row, "INSERT")?;
                     computed.push(row);
                 }
@@ -156,6 +157,8 @@ impl<'a> Run<'a> {
                 let rows = self.gather(operator, "INSERT … SELECT").await?;
                 let numbers = self.sequence_numbers(rows.len()).await?;
                 let mut computed = Vec::with_capacity(rows.len());
+                let sequences = self.numbers();
+                self.execution.sequences.expect(rows.len());
                 let mut exprs: Option<Vec<Compiled>> = None;
                 for (place, row) in rows.iter().enumerate() {
                     if numbers.is_empty() && exprs.is_some() {
@@ -169,11 +172,17 @@ impl<'a> Run<'a> {
                                 .collect::<Result<_, _>>()?,
                         );
                     }
-                    let values = exprs
-                        .iter()
-                        .flatten()
-                        .map(|expr| expr.eval(row))
-                        .collect::<Result<Row, _>>()?;
+                    let compute = || {
+                        exprs
+                            .iter()
+                            .flatten()
+                            .map(|expr| expr.eval(row))
+                            .collect::<Result<Row, _>>()
+                    };
+                    let values = match &sequences {
+                        None => compute()?,
+                        Some(sequences) => taking_numbers(sequences.as_ref(), compute).await?,
+                    };
                     self.memory.take_row(&values, "INSERT … SELECT")?;
                     computed.push(values);
                 }

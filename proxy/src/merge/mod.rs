@@ -54,8 +54,8 @@ pub struct Execution<'a> {
     pub cancel: &'a CancellationToken,
     /// Connections.
     pub participants: &'a mut dyn Participants,
-    /// Sequences, for INSERT.
-    pub sequences: &'a dyn Sequences,
+    /// The session's sequences.
+    pub sequences: &'a Arc<dyn Sequences>,
 }
 
 impl Execution<'_> {
@@ -78,6 +78,41 @@ pub trait Sequences: Send + Sync {
     /// # Errors
     /// `2200H` when the sequence is exhausted; metadata errors.
     async fn next(&self, schema: &str, name: &str, count: usize) -> Result<Vec<i64>, Error>;
+
+    /// So many rows take numbers soon: at least so many are fetched at once.
+    fn expect(&self, rows: usize);
+
+    /// Another row is computed: what the row before took is done with.
+    fn begin(&self);
+
+    /// The row is computed from its start: what it has taken so far is given again.
+    fn repeat(&self);
+
+    /// Does what the row waits for; says whether there was anything.
+    ///
+    /// # Errors
+    /// As of [`Sequences::next`].
+    async fn perform(&self) -> Result<bool, Error>;
+}
+
+/// Computes something that takes numbers of sequences. The library that computes cannot wait, so that what has to be waited for
+/// ends the attempt, is done, and the attempt made again; what it had taken before stays its own.
+async fn taking_numbers<T>(
+    sequences: &dyn Sequences,
+    mut compute: impl FnMut() -> Result<T, dataman_pg::PgError>,
+) -> Result<T, Error> {
+    sequences.begin();
+    loop {
+        sequences.repeat();
+        match compute() {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                if !sequences.perform().await? {
+                    return Err(error.into());
+                }
+            }
+        }
+    }
 }
 
 /// Starts a plan and returns its rows.

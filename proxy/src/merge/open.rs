@@ -16,7 +16,9 @@ use super::Execution;
 use super::memory::{Memory, STATEMENT_BYTES_MAX};
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
-use super::{aggregate, distinct, filter, join, limit, project, setop, sort};
+use super::{
+    Sequences, aggregate, distinct, filter, join, limit, project, setop, sort, taking_numbers,
+};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
@@ -64,6 +66,23 @@ impl<'a> Run<'a> {
                 .unwrap_or(Value::Null)),
             _ => Evaluator::compile(expr, &|_| None)?.eval(&[], &self.values, self.context()),
         }
+    }
+
+    /// Where the plan's expressions take numbers of sequences, if they do.
+    pub(super) fn numbers(&self) -> Option<Arc<dyn Sequences>> {
+        self.plan.numbers.then(|| Arc::clone(self.execution.sequences))
+    }
+
+    /// Computes a row of expressions without columns.
+    pub(super) async fn row(&mut self, exprs: &[Expr]) -> Result<Row, Error> {
+        if !self.plan.numbers {
+            return Ok(exprs.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?);
+        }
+        let compiled =
+            exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<Vec<_>, _>>()?;
+        let sequences = Arc::clone(self.execution.sequences);
+        taking_numbers(sequences.as_ref(), || compiled.iter().map(|expr| expr.eval(&[])).collect())
+            .await
     }
 
     /// Compiles an expression over the columns of a row.
@@ -250,9 +269,7 @@ impl<'a> Run<'a> {
                 Operator::Rows { rows, .. } => {
                     let mut held = Vec::with_capacity(rows.len());
                     for row in rows {
-                        let row =
-                            row.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?;
-                        held.push(row);
+                        held.push(self.row(row).await?);
                     }
                     Box::new(Held::new(held)) as Box<dyn ValueStream>
                 }
@@ -272,7 +289,9 @@ impl<'a> Run<'a> {
                 Operator::Project { input, exprs } => {
                     let exprs =
                         exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?;
-                    Box::new(project::Project { input: self.values(input).await?, exprs })
+                    let sequences = self.numbers();
+                    let input = self.values(input).await?;
+                    Box::new(project::Project { input, exprs, sequences })
                 }
                 Operator::Limit { input, limit, offset, ties } => {
                     let limits = limit::Limits::of(self, limit.as_ref(), offset.as_ref())?;

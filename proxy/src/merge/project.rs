@@ -1,15 +1,20 @@
 //! Computed columns.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::open::Compiled;
 use super::rows::{Connections, Row, ValueStream};
+use super::{Sequences, taking_numbers};
 use crate::error::Error;
 
 /// Computes each row's columns anew; keeps the order.
 pub(crate) struct Project {
     pub(crate) input: Box<dyn ValueStream>,
     pub(crate) exprs: Vec<Compiled>,
+    /// Where the columns take numbers of sequences, if they do.
+    pub(crate) sequences: Option<Arc<dyn Sequences>>,
 }
 
 #[async_trait]
@@ -19,8 +24,16 @@ impl ValueStream for Project {
             return Ok(None);
         };
         let mut rows = Vec::with_capacity(batch.len());
+        if let Some(sequences) = &self.sequences {
+            sequences.expect(batch.len());
+        }
         for row in batch {
-            rows.push(self.exprs.iter().map(|expr| expr.eval(&row)).collect::<Result<Row, _>>()?);
+            let exprs = &self.exprs;
+            let compute = || exprs.iter().map(|expr| expr.eval(&row)).collect::<Result<Row, _>>();
+            rows.push(match &self.sequences {
+                None => compute()?,
+                Some(sequences) => taking_numbers(sequences.as_ref(), compute).await?,
+            });
         }
         Ok(Some(rows))
     }

@@ -11,6 +11,7 @@ mod distribution;
 mod explain;
 mod fold;
 pub(crate) mod form;
+mod number;
 pub(crate) mod operator;
 mod safety;
 mod select;
@@ -44,6 +45,8 @@ pub struct Plan {
     pub tag: &'static str,
     /// Whether it may write, or lock rows.
     pub writes: bool,
+    /// Whether an expression calls a sequence function.
+    pub(crate) numbers: bool,
     /// The client's and the internal parameters.
     pub(crate) parameters: Parameters,
     /// Queries run first, whose results are internal parameters.
@@ -117,6 +120,7 @@ pub fn plan(
         columns,
         tag,
         writes,
+        numbers: planner.facts.numbers,
         parameters: planner.parameters,
         subplans: planner.subplans,
         root,

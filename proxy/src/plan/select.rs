@@ -37,6 +37,9 @@ impl Planner<'_> {
         select: Select,
         text: Option<TextTemplate>,
     ) -> Result<Operator> {
+        if self.numbers_rows(&select) {
+            return self.numbered(select);
+        }
         let aliases = collection_aliases(&select);
         if aliases.is_empty() {
             return self.above(select);
@@ -370,7 +373,10 @@ impl Planner<'_> {
                 if let Expr::Subquery { index, kind, .. } = node
                     && let Some(subquery) = subqueries.get(*index)
                 {
+                    let numbers =
+                        self.facts.numbers && super::number::select_takes_numbers(subquery);
                     let stays = match &distribution {
+                        Ok(_) if numbers => false,
                         Ok(distribution) => Prover { tables: &self.tables }
                             .subquery_stays(subquery, kind, distribution, &[])
                             .is_ok(),

@@ -262,16 +262,6 @@ fn writes() {
 }
 
 #[test]
-fn one_number_is_not_shared_by_many_rows() {
-    let refused = "0A000: nextval over the rows of a query is not supported yet";
-    check("select nextval('s') from orders", refused);
-    check("insert into single select nextval('s'), 'x'", refused);
-    check("update single set id = nextval('s')", refused);
-    check("select nextval('s')", "42P01: relation \"s\" does not exist");
-    check("insert into single values (nextval('s'), 'x')", "42P01: relation \"s\" does not exist");
-}
-
-#[test]
 fn refusals() {
     check(
         "select row_number() over (order by id) from orders",

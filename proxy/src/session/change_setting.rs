@@ -8,6 +8,7 @@ use crate::rows::encode::text_rows;
 use crate::session::Session;
 use crate::session::dispatch::Started;
 use crate::session::portal::Rows;
+use crate::session::sequence::SharedTaken;
 use crate::session::setting_value::parse_bool;
 use crate::session::settings::Scope;
 use crate::session::transaction::{Level, Modes, State};
@@ -96,6 +97,9 @@ impl Session {
                     self.portals.clear();
                     self.prepared.clear();
                     self.settings.reset_all();
+                }
+                if matches!(&**what, "ALL" | "SEQUENCES") {
+                    self.sequences = SharedTaken::default();
                 }
                 Ok(Started::Done(format!("DISCARD {what}")))
             }

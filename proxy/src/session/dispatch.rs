@@ -27,6 +27,7 @@ use crate::parse::syntax::{self, ParsedStatement, Statement};
 use crate::rows::tag;
 use crate::session::portal::{Portal, PortalState, Rows};
 use crate::session::prepared::{Planned, Prepared};
+use crate::session::sequence::StatementSequences;
 use crate::session::transaction::{Enlistment, State};
 use crate::session::{RowSink, Session};
 
@@ -360,8 +361,18 @@ impl Session {
                 .statement_timeout
                 .and_then(|time| u64::try_from(time.as_millis()).ok()),
         };
-        let evaluation = Arc::new(self.context(&planned.key.schemas));
-        let sequences = self.cluster.sequences(&self.identity.database);
+        let sequences = Arc::new(StatementSequences::new(
+            &self.cluster,
+            &self.identity.database,
+            self.transaction.modes.read_only,
+            &self.sequences,
+        ));
+        let mut evaluation = self.context(&planned.key.schemas);
+        if plan.numbers {
+            evaluation.sequences = Some(Arc::clone(&sequences) as _);
+        }
+        let evaluation = Arc::new(evaluation);
+        let sequences: Arc<dyn merge::Sequences> = sequences;
         let formats = ResultFormats { formats: formats.to_vec() };
         self.transaction.queried = true;
         let mut enlistment = Enlistment {

@@ -10,6 +10,7 @@
 //! - [`copy`]: COPY, both ways
 //! - [`define`]: CREATE, ALTER, DROP
 //! - [`block`], [`transaction`], [`commit`]: BEGIN to COMMIT, which shards take part, and how it ends
+//! - [`sequence`]: numbers taken, for `currval` and `lastval`
 //! - [`running`]: what cancels the statement that runs
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub mod parameters;
 pub mod portal;
 pub mod prepared;
 pub mod running;
+pub(crate) mod sequence;
 mod setting_value;
 pub mod settings;
 pub mod transaction;
@@ -39,6 +41,7 @@ use crate::error::Error;
 use crate::session::portal::Portals;
 use crate::session::prepared::{PlanCache, PreparedStatements};
 use crate::session::running::Running;
+use crate::session::sequence::SharedTaken;
 use crate::session::settings::Settings;
 use crate::session::transaction::Transaction;
 use crate::sqlstate::{Report, Severity};
@@ -69,6 +72,7 @@ pub struct Session {
     pub(crate) prepared: PreparedStatements,
     pub(crate) portals: Portals,
     pub(crate) running: Arc<Running>,
+    pub(crate) sequences: SharedTaken,
     notices: Vec<Report>,
 }
 
@@ -103,6 +107,7 @@ impl Session {
             prepared: PreparedStatements::default(),
             portals: Portals::default(),
             running,
+            sequences: SharedTaken::default(),
             notices: Vec::new(),
         }
     }

@@ -60,6 +60,10 @@ const SESSION_FUNCTIONS: &[&str] = &[
     "statement_timestamp",
     "clock_timestamp",
     "timeofday",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
 ];
 
 /// Functions on stored forms that change the type and not the stored form.

@@ -7,7 +7,6 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
 
 use super::expr::Clause;
-use super::parameter::Internal;
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, FrameBound, FunctionCall, OrderBy, Over, Span, WindowSpec};
@@ -111,7 +110,12 @@ impl Binder<'_> {
         }
     }
 
-    fn no_function(&mut self, call: &FunctionCall, scope: &Scope<'_>, clause: Clause) -> PgError {
+    pub(super) fn no_function(
+        &mut self,
+        call: &FunctionCall,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> PgError {
         let types: Vec<String> = call
             .args
             .iter()
@@ -466,34 +470,15 @@ impl Binder<'_> {
         let text = |value: &str, ty: TypeId| Some(Expr::constant(Value::text(value), ty));
         let plain = call.over.is_none() && !call.star && !call.distinct;
         match name {
-            "nextval" if plain && call.args.len() == 1 => {
-                // One number is taken for each row that the proxy itself computes: those of VALUES in an INSERT, its
-                // defaults, and the one of a SELECT without FROM. Anywhere else all rows would share it.
-                let depth = self.subqueries.len();
-                let one_row = match clause {
-                    Clause::Values if self.inserting => depth == 1,
-                    Clause::Definition => depth == 1 && scope.is_empty(),
-                    Clause::SelectList | Clause::Values => !self.inserting && depth == 2 && scope.is_empty(),
-                    _ => false,
-                };
-                if !one_row {
-                    return Err(PgError::unsupported("nextval over the rows of a query is not supported yet")
-                        .with_hint("Take the numbers first, or make the sequence the column's default."));
-                }
-                let arg = self.expr(&call.args[0].value, scope, clause)?;
-                let Expr::Const(constant) = &arg else {
-                    return Err(PgError::unsupported("nextval of anything but a constant name is not supported"));
-                };
-                let Value::Text(sequence) = &constant.value else {
-                    return Err(PgError::unsupported("nextval of anything but a constant name is not supported"));
-                };
-                let (schema, name) = self.sequence(sequence)?;
-                self.facts.internal = true;
-                Ok(Some(self.parameters.add_internal(Internal::NextValue(schema, name))))
-            }
             "nextval" | "currval" | "lastval" | "setval" if plain => {
-                Err(PgError::unsupported(format!("{name} is not supported"))
-                    .with_hint("Take numbers with nextval('sequence'), and set a sequence by ALTER SEQUENCE … RESTART."))
+                self.sequence_function(name, call, scope, clause).map(Some)
+            }
+            "pg_get_serial_sequence" if plain && call.args.len() == 2 => {
+                self.facts.internal = true;
+                Ok(Some(match self.serial_sequence(call, scope, clause)? {
+                    Some(sequence) => Expr::constant(Value::text(sequence), TypeId::TEXT),
+                    None => Expr::null(TypeId::TEXT),
+                }))
             }
             "current_database" if plain && call.args.is_empty() => {
                 self.facts.internal = true;

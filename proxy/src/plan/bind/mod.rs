@@ -13,6 +13,7 @@ mod name;
 mod parameter;
 mod scope;
 mod select;
+mod sequence;
 mod types;
 mod write;
 
@@ -29,6 +30,7 @@ use crate::plan::PlanContext;
 pub use copy::{BoundCopy, CopyColumn};
 pub(crate) use copy::{copy_out_of_query, copy_out_of_table};
 pub use parameter::{Internal, Parameters};
+pub(crate) use sequence::split_qualified;
 pub use types::SnapshotTypes;
 pub(crate) use types::type_by_name;
 pub use write::InsertRows;
@@ -98,6 +100,8 @@ pub struct Facts {
     pub view: bool,
     /// Something in the statement is answered by the proxy itself, so its own text cannot go to a database.
     pub internal: bool,
+    /// A sequence function was called.
+    pub numbers: bool,
     /// A common table was put in place more than once.
     pub repeated: bool,
     /// Where each collection's name stands in the text, with the alias to keep.

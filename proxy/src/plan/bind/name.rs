@@ -102,57 +102,9 @@ impl<'a> Binder<'a> {
                     .with_detail("This operation is not supported for indexes.")
             })
     }
-
-    /// The schema and name of a sequence given as text, as `regclass` reads it.
-    pub(crate) fn sequence(&self, text: &str) -> Result<(String, String)> {
-        let parts = split_qualified(text);
-        let missing = || PgError::new("42P01", format!("relation \"{text}\" does not exist"));
-        let in_schema = |schema: &String, name: &String| {
-            self.database
-                .schemas
-                .get(schema)
-                .is_some_and(|found| found.sequences.contains_key(name))
-        };
-        match parts.as_slice() {
-            [name] => self
-                .context
-                .search_path
-                .iter()
-                .find(|schema| in_schema(schema, name))
-                .map(|schema| (schema.clone(), name.clone()))
-                .ok_or_else(missing),
-            [schema, name] if in_schema(schema, name) => Ok((schema.clone(), name.clone())),
-            _ => Err(missing()),
-        }
-    }
 }
 
 fn catalog_refused(name: &str) -> PgError {
     PgError::unsupported(format!("the system catalog \"{name}\" is not answered by dataman yet"))
         .with_hint("Use `dataman ctl inspect` to see databases and tables.")
-}
-
-/// Splits `schema.name` with quotes as identifiers are read.
-fn split_qualified(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    let mut characters = text.trim().chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                if let Some(part) = parts.last_mut() {
-                    part.push('"');
-                }
-            }
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(String::new()),
-            other => {
-                if let Some(part) = parts.last_mut() {
-                    if quoted { part.push(other) } else { part.push(other.to_ascii_lowercase()) }
-                }
-            }
-        }
-    }
-    parts
 }

@@ -10,7 +10,6 @@ use dataman_pg::{Expr, PgError, TypeId};
 use super::expr::Clause;
 use super::from::{collection_item, target_of};
 use super::name::Relation;
-use super::parameter::Internal;
 use super::scope::Scope;
 use super::{Binder, BoundInsert, NamePlace, Result, Table};
 use crate::parse::syntax::{self, Assignment, ExprKind, InsertSource, ObjectName, Statement};
@@ -279,10 +278,7 @@ impl Binder<'_> {
             }
             FieldDefault::Serial(sequence) | FieldDefault::Identity { sequence, .. } => {
                 let (schema, name) = sequence.split_once('.').unwrap_or(("public", sequence));
-                self.facts.internal = true;
-                let next = self
-                    .parameters
-                    .add_internal(Internal::NextValue(schema.to_owned(), name.to_owned()));
+                let next = self.next_number(schema, name)?;
                 self.assign(next, column)
             }
         }
