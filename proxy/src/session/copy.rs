@@ -146,7 +146,7 @@ impl Session {
             time_left_ms: None,
         };
         let evaluation = Arc::new(self.context(&planned.key.schemas));
-        let sequences = self.cluster.sequences(&self.identity.database);
+        let sequences: Arc<dyn merge::Sequences> = Arc::new(self.statement_sequences());
         self.transaction.queried = true;
         let mut enlistment = Enlistment {
             cluster: &self.cluster,

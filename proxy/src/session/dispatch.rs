@@ -361,12 +361,7 @@ impl Session {
                 .statement_timeout
                 .and_then(|time| u64::try_from(time.as_millis()).ok()),
         };
-        let sequences = Arc::new(StatementSequences::new(
-            &self.cluster,
-            &self.identity.database,
-            self.transaction.modes.read_only,
-            &self.sequences,
-        ));
+        let sequences = Arc::new(self.statement_sequences());
         let mut evaluation = self.context(&planned.key.schemas);
         if plan.numbers {
             evaluation.sequences = Some(Arc::clone(&sequences) as _);
@@ -401,6 +396,12 @@ impl Session {
         // A SELECT that locks rows counts what it returns.
         let changes = plan.writes && plan.tag != "SELECT";
         Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()))
+    }
+
+    /// The sequence functions of a statement that begins now.
+    pub(super) fn statement_sequences(&self) -> StatementSequences {
+        let read_only = self.transaction.modes.read_only;
+        StatementSequences::new(&self.cluster, &self.identity.database, read_only, &self.sequences)
     }
 
     /// What values' input and output and functions depend on, for a statement that begins now.
