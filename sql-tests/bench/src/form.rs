@@ -35,6 +35,16 @@ impl Form {
     pub(crate) const ALL: [Self; 6] =
         [Self::Direct, Self::Pgbouncer, Self::Pg2, Self::Pg4, Self::Agents2, Self::Sqlite];
 
+    /// All of them whose programs are there.
+    pub(crate) fn installed() -> Vec<Self> {
+        let mut forms = Self::ALL.to_vec();
+        if Command::new("pgbouncer").arg("--version").output().is_err() {
+            eprintln!("PgBouncer is not installed: nothing is measured through it");
+            forms.retain(|form| *form != Self::Pgbouncer);
+        }
+        forms
+    }
+
     /// What it is called in tables and files.
     pub(crate) fn name(self) -> &'static str {
         match self {

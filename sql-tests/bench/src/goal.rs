@@ -61,11 +61,11 @@ const GOALS: &[Goal] = &[
         show: number,
     },
     Goal {
-        name: "prepared point select, 1 client: added latency ÷ PgBouncer's",
+        name: "prepared point select, 1 client: added latency (p50) ÷ PgBouncer's",
         bound: Bound::AtMost(1.2),
         then: Some(1.0),
         figure: |record| {
-            let latency = |form| record.row("select-prepared-1", form)?.latency_us;
+            let latency = |form| record.row("select-prepared-1", form)?.latency_p50_us;
             let direct = latency(Form::Direct)?;
             Some((latency(Form::Pg2)? - direct) / (latency(Form::Pgbouncer)? - direct))
         },

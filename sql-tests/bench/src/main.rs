@@ -60,7 +60,7 @@ struct Measure {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long a sample takes
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// How long the soak takes; ten minutes show a leak
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..))]
@@ -119,10 +119,12 @@ fn compare(earlier: &Path, later: &Path) -> Result<(), Error> {
 fn measure(config: &Measure) -> Result<(), Error> {
     let effort = effort(config);
     let rounds = if config.smoke || config.quick { 1 } else { config.rounds };
-    let forms = if config.form.is_empty() { Form::ALL.to_vec() } else { config.form.clone() };
+    let forms = if config.form.is_empty() { Form::installed() } else { config.form.clone() };
     let chosen = |workload: &Workload| {
         config.only.is_empty() || config.only.iter().any(|part| workload.name.contains(part))
     };
+    let chosen =
+        |workload: &Workload| chosen(workload) && (!config.smoke || workload.is_in_smoke());
     let workloads: Vec<Workload> = Workload::all().into_iter().filter(chosen).collect();
     if workloads.is_empty() {
         return Err(Error::Failed("no workload has such a name: see `list`".to_owned()));
@@ -163,13 +165,13 @@ fn effort(config: &Measure) -> Effort {
     let Measure { seconds, soak_seconds, smoke, .. } = *config;
     if smoke {
         let sizes = Sizes {
-            accounts: 1000,
-            branches: 16,
+            accounts: 500,
+            branches: 8,
             branch_accounts: 20,
             facts: 3000,
             bulk_insert: 2500,
             bulk_copy: 2500,
-            idle: 30,
+            idle: 10,
         };
         return Effort { seconds, soak_seconds, sizes, smoke };
     }
@@ -295,13 +297,21 @@ fn describe(site: &Site, effort: &Effort, rounds: u32) -> Result<Record, Error> 
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let owned = |(name, value): (&str, String)| (name.to_owned(), value);
     Ok(Record {
-        commit: std::env::var("DATAMAN_BENCH_COMMIT").unwrap_or_else(|_| "unknown".to_owned()),
+        commit: commit(),
         time,
         machine: machine.map(owned).into(),
         versions: versions.map(owned).into(),
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
         results: Vec::new(),
     })
+}
+
+/// The commit of the working folder; `+changes` when files differ from it.
+fn commit() -> String {
+    let git = |arguments: &[&str]| server::run(Command::new("git").args(arguments));
+    let Ok(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
+    let changes = if git(&["diff", "--quiet", "HEAD"]).is_ok() { "" } else { "+changes" };
+    format!("{}{changes}", commit.trim())
 }
 
 fn write_record(config: &Measure, record: &Record) -> Result<(), Error> {

@@ -27,6 +27,28 @@ pub(crate) struct Report {
     pub(crate) per_second: f64,
     /// How long one took, on average.
     pub(crate) latency: Duration,
+    /// How long one took at most, of half of them and of 99 in a hundred; where each is written down.
+    pub(crate) percentiles: Option<Percentiles>,
+}
+
+/// Latencies that so many do not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Percentiles {
+    /// Half of them.
+    pub(crate) half: Duration,
+    /// 99 in a hundred.
+    pub(crate) most: Duration,
+}
+
+impl Percentiles {
+    /// Reads pgbench's log: a line a transaction, its microseconds in the third column.
+    fn parse(log: &str) -> Option<Self> {
+        let third = |line: &str| line.split(' ').nth(2)?.parse::<u64>().ok();
+        let mut all: Vec<u64> = log.lines().filter_map(third).collect();
+        all.sort_unstable();
+        let at = |percent: usize| all.get(all.len() * percent / 100).copied();
+        Some(Self { half: Duration::from_micros(at(50)?), most: Duration::from_micros(at(99)?) })
+    }
 }
 
 impl Report {
@@ -45,6 +67,7 @@ impl Report {
             transactions: after("number of transactions actually processed: ")?.parse().ok()?,
             per_second: after("tps = ")?.parse().ok()?,
             latency: Duration::from_secs_f64(latency / 1000.0),
+            percentiles: None,
         };
         (report.per_second > 0.0 && report.transactions > 0).then_some(report)
     }
@@ -66,6 +89,11 @@ pub(crate) fn run(
         Length::Seconds(seconds) => format!("-T{seconds}"),
         Length::Transactions(transactions) => format!("-t{transactions}"),
     });
+    // One client alone is asked for each latency: writing them down costs many clients more than it tells.
+    let folder = tempfile::tempdir().map_err(Error::system("no temporary folder"))?;
+    if clients == 1 {
+        command.args(["-l", "--log-prefix"]).arg(folder.path().join("log"));
+    }
     let mut files = Vec::new();
     for (script, weight) in scripts {
         let mut file =
@@ -75,7 +103,11 @@ pub(crate) fn run(
         files.push(file);
     }
     let text = run_program(command.arg(&endpoint.database)).map_err(refusal)?;
-    Report::parse(&text).ok_or_else(|| Error::Failed(format!("pgbench said: {text}")))
+    let report = Report::parse(&text);
+    let report = report.ok_or_else(|| Error::Failed(format!("pgbench said: {text}")))?;
+    let logs = std::fs::read_dir(folder.path()).map_err(Error::system("no log of pgbench"))?;
+    let log = logs.flatten().find_map(|log| std::fs::read_to_string(log.path()).ok());
+    Ok(Report { percentiles: log.and_then(|log| Percentiles::parse(&log)), ..report })
 }
 
 /// What the server said, without what pgbench says around it.
@@ -103,5 +135,14 @@ mod tests {
         assert_eq!(report.transactions, 20);
         assert_eq!(report.latency, Duration::from_micros(125));
         assert!(Report::parse("nothing").is_none());
+    }
+
+    #[test]
+    fn a_log_is_read() {
+        let log: String = (1..=200).map(|us| format!("0 {us} {us} 0 1606100000 5\n")).collect();
+        let percentiles = Percentiles::parse(&log).expect("has lines");
+        assert_eq!(percentiles.half, Duration::from_micros(101));
+        assert_eq!(percentiles.most, Duration::from_micros(199));
+        assert_eq!(Percentiles::parse(""), None);
     }
 }

@@ -77,6 +77,17 @@ impl Processes {
     }
 }
 
+/// How long all cores of the machine have been busy so far, whatever with.
+pub(crate) fn machine_busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let fields = line.split_ascii_whitespace().skip(1).map(|field| field.parse().unwrap_or(0));
+    // User, nice, system; then idle and waiting, which do not count; then interrupts, and what other machines took.
+    let busy = fields.enumerate().filter(|(place, _)| matches!(place, 0..=2 | 5..=7));
+    let ticks: u64 = busy.map(|(_, ticks): (usize, u64)| ticks).sum();
+    Duration::from_millis(ticks * 1000 / u64::from(TICKS_PER_SECOND))
+}
+
 /// All processes of the machine at one moment.
 struct Table(BTreeMap<u32, Line>);
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::form::Form;
+use crate::pgbench::Percentiles;
 use crate::process::Role;
 use crate::workload::Sample;
 
@@ -26,7 +28,7 @@ pub(crate) struct Record {
     pub(crate) results: Vec<Row>,
 }
 
-/// The figures of one workload on one form: medians over the rounds.
+/// The figures of one workload on one form: medians over the rounds unless a field says otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// The workload.
@@ -41,12 +43,21 @@ pub(crate) struct Row {
     /// How long one statement took, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<f64>,
-    /// CPU microseconds a unit of each role.
+    /// The same, of half of the statements, where each is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_p50_us: Option<f64>,
+    /// The same, of 99 in a hundred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency_p99_us: Option<f64>,
+    /// CPU microseconds a unit of each role: of the round with the least.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) cpu_us: BTreeMap<String, f64>,
     /// Bytes: of a connection, or gained by the soak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) memory_bytes: Option<f64>,
+    /// How much of the machine's CPU time everything else took, of 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) others: Option<f64>,
     /// Units a second of each round, so that the noise shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) rounds: Vec<f64>,
@@ -62,21 +73,32 @@ impl Row {
             let figures = samples.iter().filter_map(|sample| {
                 Some(sample.cpu.get(&role)?.as_secs_f64() * 1e6 / sample.units as f64)
             });
-            median(figures)
+            // What others do on the machine makes it more, never less.
+            figures.reduce(f64::min)
         };
         let cpu = Role::ALL.iter().filter_map(|role| {
             let used = samples.iter().any(|sample| sample.cpu.contains_key(role));
             if used { Some((role.name().to_owned(), per_unit(*role)?)) } else { None }
         });
         let rate = |sample: &Sample| sample.units as f64 / sample.elapsed.as_secs_f64();
+        let percentile = |of: fn(&Percentiles) -> Duration| {
+            let all = samples.iter().filter_map(|sample| sample.percentiles.as_ref());
+            all.map(move |percentiles| of(percentiles).as_secs_f64() * 1e6)
+        };
         Self {
             workload: workload.to_owned(),
             unit: unit.to_owned(),
             form: form.name().to_owned(),
             per_second: median(samples.iter().map(rate)),
             latency_us: median(samples.iter().map(|sample| sample.latency.as_secs_f64() * 1e6)),
+            latency_p50_us: median(percentile(|percentiles| percentiles.half)),
+            latency_p99_us: median(percentile(|percentiles| percentiles.most)),
             cpu_us: cpu.collect(),
             memory_bytes: median(samples.iter().filter_map(|sample| sample.memory)),
+            others: median(samples.iter().map(|sample| {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                sample.others.as_secs_f64() / sample.elapsed.as_secs_f64() / cores as f64
+            })),
             rounds: samples.iter().map(rate).collect(),
             refused: None,
         }
@@ -85,6 +107,16 @@ impl Row {
     /// Says why there are no figures.
     pub(crate) fn refused(workload: &str, unit: &str, form: Form, why: String) -> Self {
         Self { refused: Some(why), ..Self::of(workload, unit, form, &[]) }
+    }
+}
+
+impl Row {
+    fn latency(&self) -> String {
+        let average = self.latency_us.map(time).unwrap_or_default();
+        let percentiles = self.latency_p50_us.zip(self.latency_p99_us);
+        let percentiles =
+            percentiles.map(|(half, most)| format!(" (p50 {}, p99 {})", time(half), time(most)));
+        average + &percentiles.unwrap_or_default()
     }
 }
 
@@ -113,8 +145,8 @@ impl Record {
     pub(crate) fn table(&self) -> String {
         let mut text = self.heading();
         text.push_str(
-            "| workload | form | per second | × direct | latency | × direct | CPU µs: proxy | agent | postgres | client | memory |\n\
-             | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+            "| workload | form | per second | × direct | latency | × direct | CPU µs: proxy | agent | postgres | client | memory | others |\n\
+             | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         );
         let mut last = "";
         for row in &self.results {
@@ -127,7 +159,7 @@ impl Record {
             last = &row.workload;
             if let Some(why) = &row.refused {
                 let why = why.replace('|', "\\|");
-                let _ = writeln!(text, "| {name} | {} | {why} | | | | | | | | |", row.form);
+                let _ = writeln!(text, "| {name} | {} | {why} | | | | | | | | | |", row.form);
                 continue;
             }
             let ratio = |of: Option<f64>, to: Option<f64>| -> String {
@@ -137,17 +169,18 @@ impl Record {
             let cpu = |role: Role| row.cpu_us.get(role.name()).map(|us| number(*us));
             let _ = writeln!(
                 text,
-                "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.form,
                 row.per_second.map(number).unwrap_or_default(),
                 ratio(row.per_second, direct.and_then(|row| row.per_second)),
-                row.latency_us.map(time).unwrap_or_default(),
+                row.latency(),
                 ratio(row.latency_us, direct.and_then(|row| row.latency_us)),
                 cpu(Role::Proxy).unwrap_or_default(),
                 cpu(Role::Agent).unwrap_or_default(),
                 cpu(Role::Postgres).unwrap_or_default(),
                 cpu(Role::Client).unwrap_or_default(),
                 row.memory_bytes.map(bytes).unwrap_or_default(),
+                row.others.map(|others| format!("{:.0} %", others * 100.0)).unwrap_or_default(),
             );
         }
         text

@@ -87,13 +87,34 @@ impl Client {
     pub(crate) fn rows(
         &mut self,
         sql: &str,
-        mut row: impl FnMut(&[u8]) -> Result<(), Error>,
+        row: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.messages(sql, b'D', row)
+    }
+
+    /// Runs a text by the simple protocol and hands the body of each message of one kind on.
+    fn messages(
+        &mut self,
+        sql: &str,
+        kind: u8,
+        mut message: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut body = sql.as_bytes().to_vec();
         body.push(0);
         self.message(b'Q', &body);
         self.flush()?;
-        self.until_ready(|tag, body| if tag == b'D' { row(body) } else { Ok(()) })
+        self.until_ready(|tag, body| if tag == kind { message(body) } else { Ok(()) })
+    }
+
+    /// Runs `COPY … TO STDOUT` in text format; rows are counted by their line ends and forgotten.
+    pub(crate) fn copy_out(&mut self, sql: &str) -> Result<Answer, Error> {
+        let mut answer = Answer::default();
+        self.messages(sql, b'd', |data| {
+            answer.rows += data.iter().filter(|byte| **byte == b'\n').count() as u64;
+            answer.bytes += data.len() as u64;
+            Ok(())
+        })?;
+        Ok(answer)
     }
 
     /// Sends pieces of rows to `COPY … FROM STDIN`.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::form::{Form, Target};
-use crate::pgbench;
-use crate::process::Role;
+use crate::pgbench::{self, Percentiles};
+use crate::process::{Role, machine_busy};
 use crate::table::{GROUPS, Sizes, TELLERS, Table, balance};
 use crate::wire::{Client, fields};
 
@@ -84,6 +84,13 @@ pub(crate) struct Effort {
     pub(crate) smoke: bool,
 }
 
+impl Effort {
+    /// How many clients work, instead of so many: a smoke run needs more than one, and no more than two.
+    fn clients(&self, clients: u32) -> u32 {
+        if self.smoke { clients.min(2) } else { clients }
+    }
+}
+
 /// What one run of a workload on one form came to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
@@ -93,8 +100,12 @@ pub(crate) struct Sample {
     pub(crate) elapsed: Duration,
     /// How long one statement took, on average.
     pub(crate) latency: Duration,
+    /// The same, of half of the statements and of 99 in a hundred.
+    pub(crate) percentiles: Option<Percentiles>,
     /// The CPU time of each role.
     pub(crate) cpu: BTreeMap<Role, Duration>,
+    /// The CPU time that everything else on the machine took meanwhile: noise.
+    pub(crate) others: Duration,
     /// Memory in bytes: a connection's, or what was gained by a soak.
     pub(crate) memory: Option<f64>,
 }
@@ -202,6 +213,11 @@ impl Workload {
         }
     }
 
+    /// Whether a smoke run does it: of the same work with more clients, one is enough.
+    pub(crate) fn is_in_smoke(&self) -> bool {
+        !matches!(self.kind, Kind::Script { clients: 8.., script: Script::PointSelect, .. })
+    }
+
     /// Whether more than one round tells more.
     pub(crate) fn is_repeated(&self) -> bool {
         !matches!(self.kind, Kind::Idle | Kind::Soak)
@@ -216,7 +232,8 @@ impl Workload {
                 }
                 let text = script.text(&effort.sizes);
                 let length = pgbench::Length::Transactions(if effort.smoke { 5 } else { 200 });
-                pgbench::run(&target.endpoint, &[(&text, 1)], *protocol, *clients, length)?;
+                let clients = effort.clients(*clients);
+                pgbench::run(&target.endpoint, &[(&text, 1)], *protocol, clients, length)?;
             }
             Kind::Query { sql, order } => check_facts(target, sql, *order, &effort.sizes)?,
             Kind::CopyOut | Kind::BulkInsert | Kind::CopyIn => {}
@@ -231,7 +248,8 @@ impl Workload {
         match &self.kind {
             Kind::Script { script, protocol, clients } => {
                 let text = script.text(sizes);
-                script_sample(target, &[(&text, 1)], *protocol, *clients, effort)
+                let clients = effort.clients(*clients);
+                script_sample(target, &[(&text, 1)], *protocol, clients, effort)
             }
             Kind::Query { sql, .. } => {
                 let mut client = Client::connect(&target.endpoint)?;
@@ -244,7 +262,7 @@ impl Workload {
             Kind::CopyOut => {
                 let mut client = Client::connect(&target.endpoint)?;
                 repeat(target, effort, || {
-                    let answer = client.execute("COPY facts TO STDOUT")?;
+                    let answer = client.copy_out("COPY facts TO STDOUT")?;
                     expect("rows of COPY TO", answer.rows, sizes.facts)?;
                     Ok(answer.rows)
                 })
@@ -292,16 +310,10 @@ fn script_sample(
     } else {
         pgbench::Length::Seconds(effort.seconds)
     };
-    let before = target.processes.cpu();
+    let meter = Meter::start(target);
     let report = pgbench::run(&target.endpoint, scripts, protocol, clients, length)?;
-    let cpu = used(&before, target);
-    Ok(Sample {
-        units: report.transactions,
-        elapsed: report.elapsed(),
-        latency: report.latency,
-        cpu,
-        memory: None,
-    })
+    let sample = meter.read(report.transactions, |_| report.latency);
+    Ok(Sample { elapsed: report.elapsed(), percentiles: report.percentiles, ..sample })
 }
 
 /// Repeats an operation for the length of a sample; each says how many units it did.
@@ -312,52 +324,66 @@ fn repeat(
 ) -> Result<Sample, Error> {
     let length = if effort.smoke { 0 } else { effort.seconds };
     let length = Duration::from_secs(u64::from(length));
-    let before = target.processes.cpu();
-    let started = Instant::now();
+    let meter = Meter::start(target);
     let (mut units, mut operations) = (0, 0_u32);
     loop {
         units += operation()?;
         operations += 1;
-        if started.elapsed() >= length {
+        if meter.started.elapsed() >= length {
             break;
         }
     }
-    let elapsed = started.elapsed();
-    let cpu = used(&before, target);
-    Ok(Sample { units, elapsed, latency: elapsed / operations, cpu, memory: None })
+    Ok(meter.read(units, |elapsed| elapsed / operations))
 }
 
 /// Does something once.
 fn once(target: &Target, operation: impl FnOnce() -> Result<u64, Error>) -> Result<Sample, Error> {
-    let before = target.processes.cpu();
-    let started = Instant::now();
+    let meter = Meter::start(target);
     let units = operation()?;
-    let elapsed = started.elapsed();
-    let cpu = used(&before, target);
-    Ok(Sample { units, elapsed, latency: elapsed, cpu, memory: None })
+    Ok(meter.read(units, |elapsed| elapsed))
 }
 
-fn used(before: &BTreeMap<Role, Duration>, target: &Target) -> BTreeMap<Role, Duration> {
-    let after = target.processes.cpu();
-    let spent = |(role, after): (Role, Duration)| {
-        (role, after.saturating_sub(before.get(&role).copied().unwrap_or_default()))
-    };
-    after.into_iter().map(spent).collect()
+/// Watches whose CPU time is used, from its making to its reading.
+struct Meter<'a> {
+    target: &'a Target,
+    cpu: BTreeMap<Role, Duration>,
+    busy: Duration,
+    started: Instant,
+}
+
+impl<'a> Meter<'a> {
+    fn start(target: &'a Target) -> Self {
+        let cpu = target.processes.cpu();
+        Self { target, cpu, busy: machine_busy(), started: Instant::now() }
+    }
+
+    /// What was used so far by those units of work, each statement having taken `latency`.
+    fn read(&self, units: u64, latency: impl FnOnce(Duration) -> Duration) -> Sample {
+        let elapsed = self.started.elapsed();
+        let busy = machine_busy().saturating_sub(self.busy);
+        let spent = |(role, after): (Role, Duration)| {
+            (role, after.saturating_sub(self.cpu.get(&role).copied().unwrap_or_default()))
+        };
+        let cpu: BTreeMap<Role, Duration> =
+            self.target.processes.cpu().into_iter().map(spent).collect();
+        let others = busy.saturating_sub(cpu.values().sum());
+        let latency = latency(elapsed);
+        Sample { units, elapsed, latency, percentiles: None, cpu, others, memory: None }
+    }
 }
 
 /// Opens and closes connections, a few clients side by side.
 fn connect_sample(target: &Target, clients: u32, effort: &Effort) -> Result<Sample, Error> {
     let length = if effort.smoke { 0 } else { effort.seconds };
     let length = Duration::from_secs(u64::from(length));
-    let before = target.processes.cpu();
-    let started = Instant::now();
+    let meter = Meter::start(target);
     let done: u64 = std::thread::scope(|scope| {
         let work = || -> Result<u64, Error> {
             let mut done = 0;
             loop {
                 Client::connect(&target.endpoint)?.close()?;
                 done += 1;
-                if started.elapsed() >= length {
+                if meter.started.elapsed() >= length {
                     return Ok(done);
                 }
             }
@@ -368,10 +394,7 @@ fn connect_sample(target: &Target, clients: u32, effort: &Effort) -> Result<Samp
         });
         outcomes.sum::<Result<u64, Error>>()
     })?;
-    let elapsed = started.elapsed();
-    let cpu = used(&before, target);
-    let latency = elapsed.mul_f64(f64::from(clients) / done as f64);
-    Ok(Sample { units: done, elapsed, latency, cpu, memory: None })
+    Ok(meter.read(done, |elapsed| elapsed.mul_f64(f64::from(clients) / done as f64)))
 }
 
 /// Opens connections and lets them lie. A few are opened before memory is looked at, so that what the first connection
