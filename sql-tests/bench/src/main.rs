@@ -233,7 +233,7 @@ fn run(
                     Error::Server { .. } => format!("refused: {error}"),
                     _ => format!("failed: {error}"),
                 };
-                if !matches!(error, Error::Server { .. }) {
+                if effort.smoke || !matches!(error, Error::Server { .. }) {
                     wrong.push(format!("{name} on {}: {error}", form.name()));
                 }
                 Row::refused(name, unit, form, why)
