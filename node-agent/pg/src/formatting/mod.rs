@@ -19,6 +19,7 @@ use crate::error::{PgError, Result};
 use crate::registry::{Entry, entry};
 use crate::value::{Numeric, Value};
 use template::Letters;
+pub(crate) use template::is_space;
 
 pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("timestamp_to_char", |_, args| {

@@ -135,7 +135,7 @@ pub(super) fn is_separator(character: char) -> bool {
 }
 
 /// White space as the C locale has it.
-pub(super) fn is_space(character: char) -> bool {
+pub(crate) fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }
 

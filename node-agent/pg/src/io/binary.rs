@@ -118,11 +118,14 @@ pub(crate) fn insufficient() -> PgError {
 /// # Errors
 /// `22021`.
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| invalid_utf8(&bytes[error.valid_up_to()..]))?;
-    match memchr::memchr(0, bytes) {
-        None => Ok(text),
-        Some(at) => Err(invalid_utf8(&bytes[at..])),
+    let (text, valid) = match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text), bytes.len()),
+        Err(error) => (None, error.valid_up_to()),
+    };
+    let first_wrong = memchr::memchr(0, &bytes[..valid]).unwrap_or(valid);
+    match text {
+        Some(text) if first_wrong == bytes.len() => Ok(text),
+        _ => Err(invalid_utf8(&bytes[first_wrong..])),
     }
 }
 

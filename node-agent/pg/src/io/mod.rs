@@ -3,4 +3,5 @@
 pub mod binary;
 pub mod plain;
 pub mod record;
+pub(crate) mod send;
 pub mod text;

@@ -8,11 +8,15 @@ use crate::registry::{Entry, entry};
 use crate::value::Value;
 
 pub(crate) mod cast;
+pub(crate) mod encoding;
 pub(crate) mod format;
+pub(crate) mod identifier;
+pub(crate) mod size;
 pub(crate) mod split;
 pub(crate) mod unicode;
 
-pub use format::{quote_identifier, quote_literal};
+pub use crate::catalog::quote_identifier;
+pub use format::quote_literal;
 
 /// The largest value that PostgreSQL allocates (`MaxAllocSize`).
 const VALUE_BYTES_MAX: usize = 0x3fff_ffff;
@@ -64,6 +68,10 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
         let length = i32::try_from(replacement.chars().count()).unwrap_or(i32::MAX);
         overlay(text(args, 0)?, replacement, int4(args, 2)?, length)
     }),
+    entry("text_pattern_lt", |_, args| Ok(Value::Bool(text(args, 0)? < text(args, 1)?))),
+    entry("text_pattern_le", |_, args| Ok(Value::Bool(text(args, 0)? <= text(args, 1)?))),
+    entry("text_pattern_ge", |_, args| Ok(Value::Bool(text(args, 0)? >= text(args, 1)?))),
+    entry("text_pattern_gt", |_, args| Ok(Value::Bool(text(args, 0)? > text(args, 1)?))),
     entry("to_hex32", |_, args| Ok(Value::text(format!("{:x}", int4(args, 0)?)))),
     entry("to_hex64", |_, args| Ok(Value::text(format!("{:x}", crate::arguments::int8(args, 0)?)))),
 ];
