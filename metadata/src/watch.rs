@@ -69,6 +69,12 @@ impl SnapshotWatch {
         self.shared.newest.load_full()
     }
 
+    /// The epoch of the newest snapshot.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.shared.newest.load().epoch
+    }
+
     /// Takes a snapshot that a commit of this process has given, so that it need not be read again.
     pub fn offer(&self, snapshot: &Arc<Snapshot>) {
         self.shared.offer(snapshot);

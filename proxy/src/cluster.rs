@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dataman_metadata::change::{Change, ObjectName};
-use dataman_metadata::id::{DatasourceId, Epoch, ObjectId};
+use dataman_metadata::id::{DatasourceId, DatastoreId, Epoch, ObjectId, ShardId};
 use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
@@ -55,6 +55,11 @@ impl Cluster {
     /// The newest metadata.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.watch.snapshot()
+    }
+
+    /// The epoch of the newest metadata.
+    pub fn epoch(&self) -> Epoch {
+        self.watch.epoch()
     }
 
     /// The store, for what changes the metadata.
@@ -121,6 +126,17 @@ impl Cluster {
             tracing::warn!(datastore = %shard.datastore, shard = %shard.shard, %error, "cannot reach a shard");
             unreachable_shard(shard).into()
         })
+    }
+
+    /// Takes a connection to a shard's primary if one is at hand.
+    pub fn connect_now(
+        &self,
+        snapshot: &Snapshot,
+        datastore: &DatastoreId,
+        shard: ShardId,
+    ) -> Option<Box<dyn NodeConnection>> {
+        let primary = &snapshot.datastores.get(datastore)?.shard(shard)?.primary;
+        self.nodes.load().get(primary)?.connect_now()
     }
 
     /// What the shards can do, under a snapshot.

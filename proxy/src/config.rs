@@ -1,6 +1,7 @@
 //! The command line, parsed and checked once.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -124,6 +125,9 @@ pub struct Clients {
     /// How many clients at a time
     #[arg(long, value_name = "N", default_value_t = crate::wire::listen::CLIENTS_MAX)]
     pub clients_max: usize,
+    /// How many threads serve clients [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
     /// The certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

@@ -85,21 +85,21 @@ pub(crate) enum Answer {
 
 /// A connection to a server.
 pub struct Connection {
-    stream: Stream,
-    buffer: FrameBuffer,
+    pub(crate) stream: Stream,
+    pub(crate) buffer: FrameBuffer,
     /// The pipeline being put together.
-    out: BytesMut,
+    pub(crate) out: BytesMut,
     address: Arc<Address>,
     process_id: i32,
     secret_key: i32,
     parameters: Vec<(String, String)>,
-    status: TransactionStatus,
+    pub(crate) status: TransactionStatus,
     /// ReadyForQuery messages still to come.
-    awaiting: usize,
+    pub(crate) awaiting: usize,
     /// Of the pipeline under way: commands sent ahead whose tags do not count.
-    ahead: usize,
+    pub(crate) ahead: usize,
     /// Of the pipeline under way: the first error.
-    failure: Option<NodeError>,
+    pub(crate) failure: Option<NodeError>,
     affected: u64,
     /// Of the pipeline under way: keys of statements being parsed, in order; `None` for unnamed ones.
     parsing: std::collections::VecDeque<Option<u64>>,
@@ -112,9 +112,11 @@ pub struct Connection {
     /// `BEGIN …` that leaves with the next statement.
     begin: Option<String>,
     pub(crate) sent: SentContext,
+    /// The pipeline is put together and not all sent.
+    pub(crate) unsent: bool,
     /// The socket or the protocol failed: of no more use.
-    broken: bool,
-    notices: Vec<NodeError>,
+    pub(crate) broken: bool,
+    pub(crate) notices: Vec<NodeError>,
 }
 
 /// The notices kept of one statement; more are dropped, since nobody reads thousands.
@@ -168,6 +170,7 @@ impl Connection {
             closing: Vec::new(),
             begin: None,
             sent: SentContext::default(),
+            unsent: false,
             broken: false,
             notices: Vec::new(),
         })
@@ -197,7 +200,17 @@ impl Connection {
 
     /// Whether the socket or the protocol failed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken
+        self.broken || self.unsent
+    }
+
+    /// Whether a statement sent now would be a transaction of its own.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.status() == TransactionStatus::Idle
+    }
+
+    /// Moves the socket to the runtime of the thread that asks, so that nobody else has to wake it; none when it cannot be.
+    pub(crate) fn move_here(self) -> Option<Self> {
+        Some(Self { stream: self.stream.move_here()?, ..self })
     }
 
     /// Whether nothing is under way and the socket works.
@@ -435,7 +448,7 @@ impl Connection {
         Ok(())
     }
 
-    fn put_ahead(&mut self, texts: &[String]) -> Result<(), NodeError> {
+    pub(crate) fn put_ahead(&mut self, texts: &[String]) -> Result<(), NodeError> {
         self.start_pipeline()?;
         let begin = self.begin.take();
         for text in begin.iter().chain(texts) {
@@ -450,7 +463,7 @@ impl Connection {
     }
 
     /// Puts Parse, unless the server has the statement; returns its name.
-    fn put_parse(&mut self, statement: &WireStatement<'_>) -> Result<String, NodeError> {
+    pub(crate) fn put_parse(&mut self, statement: &WireStatement<'_>) -> Result<String, NodeError> {
         let name = match statement.keep {
             true => format!("s{}", statement.key),
             false => String::new(),
@@ -544,21 +557,22 @@ impl Connection {
             patience = Patience::Gather;
             match read {
                 Ok(count) if count > 0 => {}
-                read => {
-                    self.broken = true;
-                    // What the server said before it went tells more than that it went.
-                    if let Some(mut failure) = self.failure.take() {
-                        failure.kind = NodeErrorKind::Lost;
-                        failure.work_started = true;
-                        return Err(failure);
-                    }
-                    let reason = match read {
-                        Err(error) => error.to_string(),
-                        Ok(_) => "the other side closed it".to_owned(),
-                    };
-                    return Err(lost(&format!("the connection to a node broke: {reason}"), true));
-                }
+                Ok(_) => return Err(self.lose(&std::io::Error::other("the other side closed it"))),
+                Err(error) => return Err(self.lose(&error)),
             }
+        }
+    }
+
+    /// The socket failed; what the server said before it went tells more than that it went.
+    pub(crate) fn lose(&mut self, error: &std::io::Error) -> NodeError {
+        self.broken = true;
+        match self.failure.take() {
+            Some(mut failure) => {
+                failure.kind = NodeErrorKind::Lost;
+                failure.work_started = true;
+                failure
+            }
+            None => lost(&format!("the connection to a node broke: {error}"), true),
         }
     }
 
@@ -583,7 +597,7 @@ impl Connection {
         Some(())
     }
 
-    fn take_message(&mut self, tag: u8, body: Bytes) -> Result<(), NodeError> {
+    pub(crate) fn take_message(&mut self, tag: u8, body: Bytes) -> Result<(), NodeError> {
         if self.take_unasked(tag, &body).is_some() {
             return Ok(());
         }
@@ -637,7 +651,7 @@ impl Connection {
     }
 
     /// After the last ReadyForQuery: how the pipeline ended.
-    fn finish_result(&mut self) -> Result<u64, NodeError> {
+    pub(crate) fn finish_result(&mut self) -> Result<u64, NodeError> {
         let result = match self.failure.take() {
             Some(mut error) => {
                 self.sent.rolled_back();
@@ -664,12 +678,12 @@ impl Connection {
 }
 
 /// The connection broke after something was sent.
-fn lost(message: &str, work_started: bool) -> NodeError {
+pub(crate) fn lost(message: &str, work_started: bool) -> NodeError {
     let mut error = NodeError::new(NodeErrorKind::Lost, "08006", message);
     error.work_started = work_started;
     error
 }
 
-fn unsendable() -> NodeError {
+pub(crate) fn unsendable() -> NodeError {
     NodeError::statement("22021", "a statement's text contains a zero byte or is too long")
 }

@@ -102,6 +102,17 @@ impl NodeError {
         Self::new(NodeErrorKind::Unsupported, "0A000", message)
     }
 
+    /// A connection lost during a write that was its own transaction, if `own_write` says that it was one, leaves the outcome
+    /// unknown: `40003`.
+    pub(crate) fn of_write(mut self, own_write: bool) -> Self {
+        let lost = self.kind == NodeErrorKind::Lost && self.work_started;
+        if own_write && lost && self.sqlstate == "08006" {
+            self.sqlstate = "40003".to_owned();
+            self.detail = Some("It is not known whether the statement took effect.".to_owned());
+        }
+        self
+    }
+
     /// Adds DETAIL.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -89,7 +89,7 @@ impl FrameBuffer {
 }
 
 /// The tag and whole length (with the tag) of the message that begins here, when its header is there.
-fn frame_length(bytes: &[u8]) -> Result<Option<(u8, usize)>, NodeError> {
+pub(crate) fn frame_length(bytes: &[u8]) -> Result<Option<(u8, usize)>, NodeError> {
     let Some(header) = bytes.get(..5) else { return Ok(None) };
     let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
     if !(4..=FRAME_BYTES_MAX).contains(&length) {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capability::Capability;
 use crate::error::{NodeError, NodeErrorKind};
+use crate::pass::PassThrough;
 use crate::query::NodeQuery;
 use crate::record::{Batch, Format, StatementDescription};
 
@@ -30,6 +31,11 @@ pub trait Node: Send + Sync {
     /// # Errors
     /// `Unreachable` or `Busy`; nothing was sent.
     async fn connect(&self) -> Result<Box<dyn NodeConnection>, NodeError>;
+
+    /// Takes a connection if one is at hand, without waiting for anything.
+    fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
+        None
+    }
 }
 
 /// A query ready to be sent often: made once, kept with the plan, sent with each execution.
@@ -164,6 +170,11 @@ pub trait NodeConnection: Send {
         formats: &ResultFormats,
         cancel: &CancellationToken,
     ) -> Box<dyn RowStream>;
+
+    /// The connection as one whose server's frames can be passed to clients; none when answers are made in this process.
+    fn pass_through(&mut self) -> Option<&mut dyn PassThrough> {
+        None
+    }
 
     /// Begins a transaction.
     async fn begin(

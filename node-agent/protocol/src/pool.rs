@@ -4,6 +4,7 @@
 //! answer still under way, is cleaned by a task of the pool's (cancel, read to the end, roll back) and goes back only then;
 //! one that is broken is closed. While a connection is being cleaned it still counts, so the bound holds at the server.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -57,7 +58,23 @@ pub struct Pool {
 struct Idle {
     connection: Connection,
     since: Instant,
+    /// The thread whose runtime watches its socket.
+    home: u32,
 }
+
+thread_local! {
+    /// Which of the process's runtimes this thread belongs to.
+    static HOME: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Says that the thread that calls runs a runtime of its own, with this number. A connection is then lent to its thread
+/// rather than to another, which would have to be woken across threads at each answer.
+pub fn set_home(number: u32) {
+    HOME.set(number);
+}
+
+/// How many of the idle connections are looked through for one whose home is the caller's.
+const NEAR_IDLE_MAX: usize = 32;
 
 impl Pool {
     /// Makes a pool; connects to nothing yet.
@@ -79,6 +96,9 @@ impl Pool {
     /// # Errors
     /// `Busy` (`53300`) when all stay in use for as long as the limit says; `Unreachable`.
     pub async fn take(&self) -> Result<PooledConnection, NodeError> {
+        if let Some(connection) = self.take_now() {
+            return Ok(connection);
+        }
         let permit =
             match timeout(self.limits.wait, Arc::clone(&self.permits).acquire_owned()).await {
                 Ok(permit) => permit.expect("the semaphore is never closed"),
@@ -96,14 +116,17 @@ impl Pool {
                     ));
                 }
             };
-        while let Some(mut idle) = self.pop_idle() {
-            if idle.since.elapsed() < POOL_IDLE_MAX && idle.connection.is_alive() {
-                return Ok(self.lend(idle.connection, permit));
-            }
-            idle.connection.close();
+        if let Some(connection) = self.next_alive() {
+            return Ok(self.lend(connection, permit));
         }
         let connection = Connection::open(Arc::clone(&self.address)).await?;
         Ok(self.lend(connection, permit))
+    }
+
+    /// Takes a connection if an idle one is at hand.
+    pub fn take_now(&self) -> Option<PooledConnection> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(self.lend(self.next_alive()?, permit))
     }
 
     /// Connections in use or being cleaned.
@@ -111,8 +134,35 @@ impl Pool {
         self.limits.connections_max.saturating_sub(self.permits.available_permits())
     }
 
-    fn pop_idle(&self) -> Option<Idle> {
-        lock(&self.idle).pop_back()
+    /// An idle connection that still works, watched by the caller's runtime.
+    fn next_alive(&self) -> Option<Connection> {
+        let home = HOME.get();
+        while let Some(idle) = self.pop_idle(home) {
+            let is_young = idle.since.elapsed() < POOL_IDLE_MAX;
+            let connection = match idle.home == home {
+                true => Some(idle.connection),
+                false => idle.connection.move_here(),
+            };
+            let Some(mut connection) = connection else { continue };
+            if is_young && connection.is_alive() {
+                return Some(connection);
+            }
+            connection.close();
+        }
+        None
+    }
+
+    /// The idle connection that was used last, one of the caller's home before others.
+    fn pop_idle(&self, home: u32) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        let near = idle.iter().rev().take(NEAR_IDLE_MAX).position(|one| one.home == home);
+        match near {
+            Some(0) | None => idle.pop_back(),
+            Some(place) => {
+                let place = idle.len() - 1 - place;
+                idle.remove(place)
+            }
+        }
     }
 
     fn lend(&self, connection: Connection, permit: OwnedSemaphorePermit) -> PooledConnection {
@@ -125,7 +175,7 @@ impl Pool {
 
     fn give_back(&self, connection: Connection) {
         let mut idle = lock(&self.idle);
-        idle.push_back(Idle { connection, since: Instant::now() });
+        idle.push_back(Idle { connection, since: Instant::now(), home: HOME.get() });
         // The oldest stands in front.
         while idle.front().is_some_and(|oldest| oldest.since.elapsed() >= POOL_IDLE_MAX) {
             idle.pop_front();

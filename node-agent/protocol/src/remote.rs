@@ -20,6 +20,7 @@ use crate::node::{
     CopySink, End, Isolation, Node, NodeConnection, NodeStatement, Parameters, ResultFormats,
     RowStream, StatementContext, TransactionOptions,
 };
+use crate::pass::PassThrough;
 use crate::pool::{Pool, PoolLimits, PooledConnection};
 use crate::query::NodeQuery;
 use crate::record::{Batch, StatementDescription};
@@ -91,7 +92,7 @@ pub enum HopText<'a> {
 }
 
 impl HopText<'_> {
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
             Self::Shared(text) => text,
@@ -120,6 +121,11 @@ impl<H: Hop> WireNode<H> {
     pub fn hop(&self) -> &H {
         &self.hop
     }
+
+    fn lend(&self, connection: PooledConnection) -> Box<dyn NodeConnection> {
+        let hop = Arc::clone(&self.hop);
+        Box::new(WireConnection { connection, hop, passing: None, was_idle: false })
+    }
 }
 
 #[async_trait]
@@ -129,8 +135,11 @@ impl<H: Hop> Node for WireNode<H> {
     }
 
     async fn connect(&self) -> Result<Box<dyn NodeConnection>, NodeError> {
-        let connection = self.pool.take().await?;
-        Ok(Box::new(WireConnection { connection, hop: Arc::clone(&self.hop) }))
+        Ok(self.lend(self.pool.take().await?))
+    }
+
+    fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
+        self.pool.take_now().map(|connection| self.lend(connection))
     }
 }
 
@@ -203,13 +212,17 @@ impl Hop for AgentHop {
 }
 
 /// A connection of a [`WireNode`], on loan to one session.
-struct WireConnection<H: Hop> {
-    connection: PooledConnection,
-    hop: Arc<H>,
+pub(crate) struct WireConnection<H: Hop> {
+    pub(crate) connection: PooledConnection,
+    pub(crate) hop: Arc<H>,
+    /// The statement whose answer is passed on.
+    pub(crate) passing: Option<Arc<NodeStatement>>,
+    /// No transaction was open when it was put together.
+    pub(crate) was_idle: bool,
 }
 
 impl<H: Hop> WireConnection<H> {
-    fn changes(&mut self, context: &StatementContext) -> Vec<String> {
+    pub(crate) fn changes(&mut self, context: &StatementContext) -> Vec<String> {
         let context = self.hop.relevant(context);
         let hop = &self.hop;
         self.connection.sent.changes(&context, |context| hop.settings(context))
@@ -261,6 +274,10 @@ impl<H: Hop> NodeConnection for WireConnection<H> {
             stream.state = State::Failed(error);
         }
         Box::new(stream)
+    }
+
+    fn pass_through(&mut self) -> Option<&mut dyn PassThrough> {
+        Some(self)
     }
 
     async fn begin(
@@ -530,16 +547,8 @@ impl<H: Hop> WireRows<H> {
         }
     }
 
-    fn explain(&self, mut error: NodeError) -> NodeError {
-        if error.kind == NodeErrorKind::Lost
-            && error.work_started
-            && error.sqlstate == "08006"
-            && self.was_idle
-            && self.statement.query.writes()
-        {
-            error.sqlstate = "40003".to_owned();
-            error.detail = Some("It is not known whether the statement took effect.".to_owned());
-        }
+    fn explain(&self, error: NodeError) -> NodeError {
+        let error = error.of_write(self.was_idle && self.statement.query.writes());
         match &self.connection {
             Some(wire) => wire.hop.translate_error(&self.statement, error),
             None => error,

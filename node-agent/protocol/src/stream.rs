@@ -62,6 +62,15 @@ impl Stream {
         })?;
         Ok(Self::Tls(Box::new(tls)))
     }
+
+    /// Registers the socket with the runtime of the thread that asks; none when that fails. What is under TLS stays where
+    /// it is, and works from any thread.
+    pub(crate) fn move_here(self) -> Option<Self> {
+        match self {
+            Self::Plain(tcp) => TcpStream::from_std(tcp.into_std().ok()?).ok().map(Self::Plain),
+            tls @ Self::Tls(_) => Some(tls),
+        }
+    }
 }
 
 /// The server cannot be reached. The operating system's words name no address.

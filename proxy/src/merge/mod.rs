@@ -39,6 +39,7 @@ use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
 pub use memory::STATEMENT_BYTES_MAX;
+pub(crate) use rows::decode;
 
 /// What one execution of a plan needs.
 pub struct Execution<'a> {

@@ -2,7 +2,8 @@
 //!
 //! [`bind`] decides what a statement means. [`select`] and [`mod@write`] then turn it into operators: [`distribution`] proves
 //! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge, and
-//! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row.
+//! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row; [`pass`] says
+//! which plans one shard can answer in the client's own frames.
 
 mod above;
 pub mod bind;
@@ -13,6 +14,7 @@ mod fold;
 pub(crate) mod form;
 mod number;
 pub(crate) mod operator;
+pub(crate) mod pass;
 mod safety;
 mod select;
 mod split;
@@ -55,6 +57,8 @@ pub struct Plan {
     pub(crate) root: Root,
     /// The metadata that the plan was made from: keyspaces are looked up in it when keys are known.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// How it can pass, if it can.
+    pub(crate) pass: Option<pass::Pass>,
 }
 
 /// What planning may look at.
@@ -125,9 +129,11 @@ pub fn plan(
         subplans: planner.subplans,
         root,
         snapshot: Arc::clone(context.snapshot),
+        pass: None,
     };
     operator::number_parameters(&mut plan);
     operator::make_statements(&mut plan);
+    plan.pass = pass::Pass::of(&plan);
     Ok(Arc::new(plan))
 }
 

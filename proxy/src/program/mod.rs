@@ -198,6 +198,9 @@ pub(crate) async fn serve(
 ) -> Result<(), Failure> {
     let mut proxy = Proxy::new(Arc::clone(&cluster));
     proxy.clients_max = clients.clients_max;
+    if let Some(workers) = clients.workers {
+        proxy.workers = workers;
+    }
     proxy.tls = acceptor(clients)?;
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())
@@ -205,7 +208,7 @@ pub(crate) async fn serve(
     let mut serving = std::pin::pin!(listen(Arc::new(proxy), listener, shutdown.clone()));
     // The branches lose nothing when they are dropped: signals wait, and the cluster's changes are read anew.
     tokio::select! {
-        () = &mut serving => return Ok(()),
+        ended = &mut serving => return ended.map_err(unserved),
         () = follow_nodes(&cluster, in_process) => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
@@ -213,11 +216,16 @@ pub(crate) async fn serve(
     say_error("dataman: stopping; statements may finish (a second signal ends at once)");
     shutdown.cancel();
     tokio::select! {
-        () = &mut serving => {}
+        ended = &mut serving => ended.map_err(unserved)?,
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+fn unserved(error: std::io::Error) -> Failure {
+    Failure::new(format!("cannot start the threads that serve clients: {error}"))
+        .with_remedy("Raise the limit on processes and threads, or give fewer with --workers.")
 }
 
 /// Opens the datasources that the cluster gets. Ends never.

@@ -85,7 +85,7 @@ impl Session {
             settings: Arc::clone(&self.settings.typed().plan_key),
         });
         if let Some(plan) = self.plans.get(&key, snapshot.epoch) {
-            return Ok(Planned { key, plan });
+            return Ok(Planned { key, plan, settings: Arc::clone(self.settings.typed()) });
         }
         let capabilities = self.cluster.capabilities(snapshot);
         let plan = plan::plan(
@@ -106,7 +106,7 @@ impl Session {
             None => error,
         })?;
         self.plans.put(Arc::clone(&key), Arc::clone(&plan));
-        Ok(Planned { key, plan })
+        Ok(Planned { key, plan, settings: Arc::clone(self.settings.typed()) })
     }
 
     /// The plan of a prepared statement under the newest snapshot.

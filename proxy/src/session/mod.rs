@@ -4,6 +4,7 @@
 //! - [`describe`]: what a statement takes and gives; its plan
 //! - [`named`], [`prepared`], [`portal`]: Parse, Bind, Describe, Close; named statements and their plans; bound ones and
 //!   suspended row streams
+//! - [`pass`]: the short way of a statement that one shard answers whole
 //! - [`execute`]: PREPARE and EXECUTE in SQL
 //! - [`change_setting`], [`settings`], [`setting_value`], [`parameters`]: SET, SHOW, RESET; a session's
 //!   parameters; how their values are read and shown; what parameters there are
@@ -16,6 +17,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
 mod block;
@@ -28,6 +30,7 @@ pub mod dispatch;
 mod execute;
 mod named;
 pub mod parameters;
+pub mod pass;
 pub mod portal;
 pub mod prepared;
 pub mod running;
@@ -74,6 +77,8 @@ pub struct Session {
     pub(crate) running: Arc<Running>,
     pub(crate) sequences: SharedTaken,
     notices: Vec<Report>,
+    /// Room for what goes ahead of the rows of a statement that passes.
+    opening: BytesMut,
 }
 
 /// Where a statement's rows go.
@@ -109,6 +114,7 @@ impl Session {
             running,
             sequences: SharedTaken::default(),
             notices: Vec::new(),
+            opening: BytesMut::new(),
         }
     }
 

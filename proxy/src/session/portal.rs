@@ -263,6 +263,11 @@ impl Portals {
         self.by_name.clear();
     }
 
+    /// Whether no portal has rows still to come.
+    pub fn is_quiet(&self) -> bool {
+        self.by_name.values().all(|portal| !matches!(portal.state, PortalState::Rows(_)))
+    }
+
     /// Whether a portal holds the connection to a shard.
     pub fn holds(&self, shard: &ShardRef) -> bool {
         self.by_name.values().any(|portal| match &portal.state {

@@ -10,6 +10,7 @@ use lru::LruCache;
 
 use crate::parse::syntax::ParsedStatement;
 use crate::plan::Plan;
+use crate::session::settings::Typed;
 
 /// How many plans a proxy keeps. The one used longest ago goes first.
 pub const PLANS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
@@ -42,6 +43,8 @@ pub struct Planned {
     pub key: Arc<PlanKey>,
     /// The plan.
     pub plan: Arc<Plan>,
+    /// The settings under which it was last found to be the right one.
+    pub settings: Arc<Typed>,
 }
 
 impl Prepared {

@@ -1,9 +1,11 @@
 //! The statement that a session runs, as others see it: cancelling it, and why.
 
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -41,23 +43,54 @@ impl Reason {
 #[derive(Debug, Default)]
 pub struct Running {
     current: Mutex<Current>,
+    /// Wakes the session whose statement passes.
+    passing: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct Current {
     token: Option<CancellationToken>,
+    /// A statement passes: it has no token, and is told by [`Running::poll_stop`].
+    passes: bool,
     reason: Option<Reason>,
 }
 
 impl Running {
     /// Cancels the statement that runs; nothing happens when none does.
     pub fn cancel(&self, reason: Reason) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.lock();
         if let Some(token) = current.token.clone() {
             current.reason.get_or_insert(reason);
             drop(current);
             token.cancel();
+        } else if current.passes {
+            current.reason.get_or_insert(reason);
+            drop(current);
+            self.passing.wake();
         }
+    }
+
+    /// A statement begins that passes.
+    pub fn begin_pass(&self) {
+        *self.lock() = Current { token: None, passes: true, reason: None };
+    }
+
+    /// The statement that passed has ended.
+    pub fn end_pass(&self) {
+        self.lock().passes = false;
+    }
+
+    /// Whether the statement that passes is to stop.
+    pub fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.passing.register(context.waker());
+        match self.lock().reason {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries out a statement until it is done, cancelled or too slow. A cancelled one gets the time to end by itself, and
@@ -72,10 +105,7 @@ impl Running {
         time: Option<Duration>,
         work: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            *current = Current { token: Some(token.clone()), reason: None };
-        }
+        *self.lock() = Current { token: Some(token.clone()), passes: false, reason: None };
         let mut work = pin!(work);
         let deadline = time.map(|time| Instant::now() + time);
         let expire = async {
@@ -97,20 +127,19 @@ impl Running {
                 timeout(CANCEL_GRACE, &mut work).await.map_err(|_| self.reason().error())
             }
         };
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).token = None;
+        self.lock().token = None;
         outcome
     }
 
     /// Why the last statement was cancelled.
     pub fn reason(&self) -> Reason {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.reason.unwrap_or(Reason::User)
+        self.lock().reason.unwrap_or(Reason::User)
     }
 
     /// Gives a failure that comes from cancelling its reason.
     pub fn explain(&self, error: Error) -> Error {
         use dataman_node_protocol::NodeErrorKind;
-        let reason = self.current.lock().unwrap_or_else(PoisonError::into_inner).reason;
+        let reason = self.lock().reason;
         match (&error, reason) {
             (Error::Cancelled, Some(reason)) => reason.error(),
             (Error::Node(node), Some(reason))

@@ -57,6 +57,8 @@ pub struct Settings {
     layers: Layers,
     typed: Arc<Typed>,
     reported: BTreeMap<&'static str, String>,
+    /// A value may have changed since the reports were taken.
+    unreported: bool,
     user: String,
     superuser: bool,
 }
@@ -103,6 +105,7 @@ impl Settings {
             layers: Layers::default(),
             typed: Arc::new(Typed::unset()),
             reported: BTreeMap::new(),
+            unreported: true,
             user: user.to_owned(),
             superuser,
         };
@@ -238,6 +241,9 @@ impl Settings {
     /// What the client must be told: reported parameters that changed since the last call, at first all of them.
     pub fn take_reports(&mut self) -> Vec<(&'static str, String)> {
         let mut changed = Vec::new();
+        if !std::mem::take(&mut self.unreported) {
+            return changed;
+        }
         for name in REPORTED {
             let value = match *name {
                 "is_superuser" => on_off(self.superuser).to_owned(),
@@ -345,6 +351,7 @@ impl Settings {
     fn refresh(&mut self) {
         let typed = Typed::read(|name| self.value(name));
         self.typed = Arc::new(typed);
+        self.unreported = true;
     }
 }
 

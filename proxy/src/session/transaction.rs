@@ -337,6 +337,21 @@ impl Transaction {
         }
     }
 
+    /// Takes the connection to a shard that takes part already; none when a statement there needs more than that.
+    pub(crate) fn take_for_pass(
+        &mut self,
+        shard: &ShardRef,
+        writes: bool,
+    ) -> Option<Box<dyn NodeConnection>> {
+        if writes && self.written().any(|other| other != shard) {
+            return None;
+        }
+        let participant = self.participants.get_mut(shard).filter(|one| !one.lost)?;
+        let connection = participant.connection.take()?;
+        participant.written |= writes;
+        Some(connection)
+    }
+
     /// Lets go of shards whose connections a portal took with it; what was written there would be lost, so that stays.
     pub(crate) fn forget_unread(&mut self) {
         self.participants.retain(|_, participant| {

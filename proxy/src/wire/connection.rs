@@ -1,6 +1,7 @@
 //! One client's socket: a bounded input buffer and an output buffer that a whole pipeline shares.
 
 use std::io;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
@@ -150,6 +151,14 @@ impl Reader {
         Ok(true)
     }
 
+    /// Reads more, whatever it is; false when the client has closed its side. Safe to drop.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn more(&mut self) -> io::Result<bool> {
+        self.fill().await
+    }
+
     async fn fill(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);
@@ -159,6 +168,12 @@ impl Reader {
         let read = self.half.read_buf(&mut self.input).await?;
         self.ended = read == 0;
         Ok(!self.ended)
+    }
+
+    /// Whether the client is gone; reads ahead what it sends meanwhile.
+    pub(crate) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let gone = std::pin::pin!(self.gone());
+        gone.poll(context)
     }
 
     /// Waits until the client is gone, reading ahead what it sends meanwhile. Safe to drop.
@@ -202,10 +217,14 @@ impl Writer {
     /// The connection broke.
     pub async fn flush(&mut self) -> io::Result<()> {
         while !self.output.is_empty() {
-            if self.half.write_buf(&mut self.output).await? == 0 {
+            let count = self.half.write(&self.output).await?;
+            if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            self.output.advance(count);
         }
+        // The same room serves the next answer.
+        self.output.clear();
         while !self.rows.is_empty() {
             if self.half.write_buf(&mut self.rows).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -247,6 +266,16 @@ impl Writer {
         self.len() == 0
     }
 
+    /// Where messages are gathered, for who puts whole ones there.
+    pub(crate) fn gather(&mut self) -> &mut BytesMut {
+        if !self.rows.is_empty() {
+            // Rows that a dropped statement left behind are followed by what comes now.
+            let rows = std::mem::take(&mut self.rows);
+            self.output.put_slice(&rows);
+        }
+        &mut self.output
+    }
+
     /// Ends the connection.
     pub async fn close(&mut self) {
         // The client may be gone already: there is nobody left to tell.
@@ -256,17 +285,13 @@ impl Writer {
 
     /// A message of `kind` whose body `fill` writes.
     pub(crate) fn message(&mut self, kind: u8, fill: impl FnOnce(&mut BytesMut)) {
-        // Rows that a dropped statement left behind are followed by what comes now.
-        if !self.rows.is_empty() {
-            let rows = std::mem::take(&mut self.rows);
-            self.output.put_slice(&rows);
-        }
-        let start = self.output.len();
-        self.output.put_u8(kind);
-        self.output.put_u32(0);
-        fill(&mut self.output);
-        let length = u32::try_from(self.output.len() - start - 1).unwrap_or(u32::MAX);
-        self.output[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+        let output = self.gather();
+        let start = output.len();
+        output.put_u8(kind);
+        output.put_u32(0);
+        fill(output);
+        let length = u32::try_from(output.len() - start - 1).unwrap_or(u32::MAX);
+        output[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
     }
 
     /// One byte without a frame: the answer to a request for encryption.

@@ -1,5 +1,6 @@
-//! Accepts clients under a bound, each in a task of its own, and drains them at the end.
+//! Accepts clients under a bound, hands each to a worker, and drains them at the end.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Cluster;
 use crate::session::prepared::PlanCache;
 use crate::sqlstate::Report;
-use crate::wire::auth::accept;
 use crate::wire::cancel::CancelKeys;
 use crate::wire::connection::Writer;
-use crate::wire::serve::serve;
+use crate::wire::workers::{Arrival, Workers, workers_default};
 
 /// How many clients a proxy serves at a time unless configured. The next one is refused with `53300`.
 pub const CLIENTS_MAX: usize = 1000;
@@ -44,6 +44,8 @@ pub struct Proxy {
     pub tls: Option<TlsAcceptor>,
     /// How many clients at a time.
     pub clients_max: usize,
+    /// How many threads serve them.
+    pub workers: NonZeroUsize,
 }
 
 impl Proxy {
@@ -55,20 +57,29 @@ impl Proxy {
             cancel_keys: Arc::default(),
             tls: None,
             clients_max: CLIENTS_MAX,
+            workers: workers_default(),
         }
     }
 }
 
 /// Serves clients until `shutdown` fires; then waits for the statements that run, for up to [`DRAIN_TIME`], cancels those
 /// that are left, and returns.
-pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener, shutdown: CancellationToken) {
+///
+/// # Errors
+/// The threads that serve clients cannot be started.
+pub async fn listen(
+    proxy: Arc<Proxy>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let workers = Workers::start(&proxy, proxy.workers, &shutdown)?;
     let permits = Arc::new(Semaphore::new(proxy.clients_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    let mut clients = JoinSet::new();
+    let mut refused = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(ended) = clients.join_next() => {
+            Some(ended) = refused.join_next() => {
                 log_panic(ended);
                 continue;
             }
@@ -82,17 +93,14 @@ pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener, shutdown: Cancella
                 continue;
             }
         };
-        let proxy = Arc::clone(&proxy);
-        let shutdown = shutdown.clone();
         if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-            clients.spawn(async move {
-                if let Some(client) = accept(&proxy, stream, peer).await {
-                    serve(client, &shutdown).await;
-                }
-                drop(permit);
-            });
+            // The socket leaves this thread's runtime, and is watched by its worker's.
+            match stream.into_std() {
+                Ok(stream) => workers.serve(Arrival { stream, peer, permit }).await,
+                Err(error) => tracing::warn!(%error, "cannot hand a client over"),
+            }
         } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            clients.spawn(async move {
+            refused.spawn(async move {
                 let (_read, write) = stream.into_split();
                 let mut writer = Writer::new(Box::new(write));
                 writer.report(&Report::fatal("53300", "sorry, too many clients already"));
@@ -102,10 +110,12 @@ pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener, shutdown: Cancella
         }
     }
     drop(listener);
-    drain(&proxy, &mut clients).await;
+    workers.join().await;
+    Ok(())
 }
 
-async fn drain(proxy: &Proxy, clients: &mut JoinSet<()>) {
+/// Waits for the statements that run, cancels those that are left after [`DRAIN_TIME`].
+pub(crate) async fn drain(proxy: &Proxy, clients: &mut JoinSet<()>) {
     let all = async |clients: &mut JoinSet<()>| {
         while let Some(ended) = clients.join_next().await {
             log_panic(ended);
@@ -121,7 +131,7 @@ async fn drain(proxy: &Proxy, clients: &mut JoinSet<()>) {
     }
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+pub(crate) fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

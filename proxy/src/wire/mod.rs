@@ -1,9 +1,9 @@
 //! Client bytes ↔ protocol messages (the manual's chapter 55).
 //!
-//! - [`listen`]: accepts clients under a bound, each in a task of its own, and drains them at the end
+//! - [`listen`], [`workers`]: accepts clients under a bound; the threads that serve them; drains them at the end
 //! - [`auth`], [`scram`]: the startup message, who the client is
 //! - [`serve`]: one client's messages, one after the other
-//! - [`simple`], [`extended`], [`copy`]: the sub-protocols
+//! - [`simple`], [`extended`], [`copy`]: the sub-protocols; `pass`: the short way of the extended one
 //! - [`cancel`]: cancel keys
 //! - [`message`], [`connection`]: the client's messages decoded; ours encoded, and the two buffers
 
@@ -14,6 +14,8 @@ pub mod copy;
 pub mod extended;
 pub mod listen;
 pub mod message;
+mod pass;
 pub mod scram;
 pub mod serve;
 pub mod simple;
+pub mod workers;

@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::session::running::{Reason, Running};
 use crate::sqlstate::{Report, Severity, report};
 use crate::wire::auth::Accepted;
-use crate::wire::connection::{ReadError, Reader, Writer};
+use crate::wire::connection::{Reader, Writer};
 use crate::wire::message::{Frame, Message};
 use crate::wire::{extended, simple};
 
@@ -32,9 +32,10 @@ pub(crate) enum Next {
     Close,
 }
 
-/// Why there is no next message.
+/// How waiting for the client ended.
 enum Idle {
-    Frame(Frame),
+    /// It has sent something.
+    Over,
     Gone,
     Fatal(Box<Report>),
 }
@@ -60,11 +61,27 @@ impl Client {
             return;
         }
         loop {
-            let frame = match self.next_frame(shutdown).await {
-                Idle::Frame(frame) => frame,
-                Idle::Gone => return,
-                Idle::Fatal(report) => {
-                    self.writer.report(&report);
+            match self.try_pass().await {
+                Ok(Some(Next::Message)) => continue,
+                Ok(Some(Next::Close)) => return,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the client is gone");
+                    return;
+                }
+            }
+            let frame = match self.reader.ready_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => match self.wait(shutdown).await {
+                    Idle::Over => continue,
+                    Idle::Gone => return,
+                    Idle::Fatal(report) => {
+                        self.writer.report(&report);
+                        return;
+                    }
+                },
+                Err(error) => {
+                    self.writer.report(&Report::fatal("08P01", error.to_string()));
                     return;
                 }
             };
@@ -79,23 +96,11 @@ impl Client {
         }
     }
 
-    async fn next_frame(&mut self, shutdown: &CancellationToken) -> Idle {
-        match self.reader.ready_frame() {
-            Ok(Some(frame)) => return Idle::Frame(frame),
-            Ok(None) => {}
-            Err(error) => return Idle::Fatal(Box::new(Report::fatal("08P01", error.to_string()))),
-        }
-        let typed = Arc::clone(self.session.settings.typed());
+    /// Waits until the client sends something.
+    async fn wait(&mut self, shutdown: &CancellationToken) -> Idle {
+        let typed = self.session.settings.typed();
         let in_block = self.session.status() != b'I';
-        let (time, expired) = if in_block {
-            let report =
-                Report::fatal("25P03", "terminating connection due to idle-in-transaction timeout");
-            (typed.idle_in_transaction_timeout, report)
-        } else {
-            let report =
-                Report::fatal("57P05", "terminating connection due to idle-session timeout");
-            (typed.idle_timeout, report)
-        };
+        let time = if in_block { typed.idle_in_transaction_timeout } else { typed.idle_timeout };
         let expire = async {
             match time {
                 Some(time) => tokio::time::sleep(time).await,
@@ -104,14 +109,15 @@ impl Client {
         };
         // All branches can be dropped: what was read stays in the buffer.
         tokio::select! {
-            frame = self.reader.frame() => match frame {
-                Ok(Some(frame)) => Idle::Frame(frame),
-                Ok(None) | Err(ReadError::Io(_)) => Idle::Gone,
-                Err(ReadError::Frame(error)) => {
-                    Idle::Fatal(Box::new(Report::fatal("08P01", error.to_string())))
-                }
+            more = self.reader.more() => match more {
+                Ok(true) => Idle::Over,
+                Ok(false) | Err(_) => Idle::Gone,
             },
-            () = expire => Idle::Fatal(Box::new(expired)),
+            () = expire => Idle::Fatal(Box::new(if in_block {
+                Report::fatal("25P03", "terminating connection due to idle-in-transaction timeout")
+            } else {
+                Report::fatal("57P05", "terminating connection due to idle-session timeout")
+            })),
             () = shutdown.cancelled() => Idle::Fatal(Box::new(report(&Error::ShuttingDown))),
         }
     }
@@ -228,6 +234,11 @@ pub(crate) async fn watched<T>(
 }
 
 impl Client {
+    /// Whether messages are passed over up to the next Sync.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
     /// The parts that a running statement needs at the same time.
     pub(crate) fn split(&mut self) -> (&mut Session, &mut Reader, &mut Writer, Arc<Running>) {
         (&mut self.session, &mut self.reader, &mut self.writer, Arc::clone(&self.running))

@@ -47,6 +47,10 @@ impl Node for PostgresDatasource {
     async fn connect(&self) -> Result<Box<dyn NodeConnection>, NodeError> {
         self.0.connect().await
     }
+
+    fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
+        self.0.connect_now()
+    }
 }
 
 /// One row a field: collection, field, type, modifier, NOT NULL, place in the primary key, an enum's name and labels.
