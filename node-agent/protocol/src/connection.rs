@@ -264,7 +264,7 @@ impl Connection {
     ) -> Result<(), NodeError> {
         self.put_ahead(ahead)?;
         let name = self.put_parse(statement)?;
-        self.put_bind(&name, parameters, formats)?;
+        self.put_bind(name.as_str(), parameters, formats)?;
         frontend::execute("", 0, &mut self.out).map_err(|_| unsendable())?;
         self.finish_pipeline().await
     }
@@ -280,7 +280,7 @@ impl Connection {
     ) -> Result<StatementDescription, NodeError> {
         self.put_ahead(ahead)?;
         let name = self.put_parse(statement)?;
-        frontend::describe(b'S', &name, &mut self.out).map_err(|_| unsendable())?;
+        frontend::describe(b'S', name.as_str(), &mut self.out).map_err(|_| unsendable())?;
         self.finish_pipeline().await?;
         let mut description = StatementDescription::default();
         while self.awaiting > 0 {
@@ -443,7 +443,8 @@ impl Connection {
         self.executing = None;
         // Ahead of all that can fail, since the server skips to Sync after a failure.
         for key in std::mem::take(&mut self.closing) {
-            frontend::close(b'S', &format!("s{key}"), &mut self.out).map_err(|_| unsendable())?;
+            let name = StatementName::of(key);
+            frontend::close(b'S', name.as_str(), &mut self.out).map_err(|_| unsendable())?;
         }
         Ok(())
     }
@@ -463,10 +464,13 @@ impl Connection {
     }
 
     /// Puts Parse, unless the server has the statement; returns its name.
-    pub(crate) fn put_parse(&mut self, statement: &WireStatement<'_>) -> Result<String, NodeError> {
+    pub(crate) fn put_parse(
+        &mut self,
+        statement: &WireStatement<'_>,
+    ) -> Result<StatementName, NodeError> {
         let name = match statement.keep {
-            true => format!("s{}", statement.key),
-            false => String::new(),
+            true => StatementName::of(statement.key),
+            false => StatementName::default(),
         };
         if statement.keep {
             self.executing = Some(statement.key);
@@ -476,7 +480,8 @@ impl Connection {
         }
         self.parsing.push_back(statement.keep.then_some(statement.key));
         let params = statement.params.iter().copied();
-        frontend::parse(&name, statement.text, params, &mut self.out).map_err(|_| unsendable())?;
+        frontend::parse(name.as_str(), statement.text, params, &mut self.out)
+            .map_err(|_| unsendable())?;
         Ok(name)
     }
 
@@ -677,6 +682,38 @@ impl Connection {
     }
 }
 
+/// A prepared statement's name on a connection: `s` and its key, without an allocation; empty for the unnamed one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StatementName {
+    /// From `start` to the end: digits are written from the last.
+    bytes: [u8; 21],
+    start: usize,
+}
+
+impl StatementName {
+    fn of(mut key: u64) -> Self {
+        let mut name = Self { bytes: [b's'; 21], start: 21 };
+        loop {
+            name.start -= 1;
+            name.bytes[name.start] = b"0123456789"[usize::try_from(key % 10).unwrap_or_default()];
+            key /= 10;
+            if key == 0 {
+                break;
+            }
+        }
+        name.start -= 1;
+        name.bytes[name.start] = b's';
+        name
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self.start {
+            0 if self.bytes[0] == 0 => "",
+            start => std::str::from_utf8(&self.bytes[start..]).unwrap_or_default(),
+        }
+    }
+}
+
 /// The connection broke after something was sent.
 pub(crate) fn lost(message: &str, work_started: bool) -> NodeError {
     let mut error = NodeError::new(NodeErrorKind::Lost, "08006", message);
@@ -686,4 +723,17 @@ pub(crate) fn lost(message: &str, work_started: bool) -> NodeError {
 
 pub(crate) fn unsendable() -> NodeError {
     NodeError::statement("22021", "a statement's text contains a zero byte or is too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_named_by_their_keys() {
+        for key in [0, 7, 10, 1234, u64::MAX] {
+            assert_eq!(StatementName::of(key).as_str(), format!("s{key}"));
+        }
+        assert_eq!(StatementName::default().as_str(), "");
+    }
 }

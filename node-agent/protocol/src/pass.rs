@@ -158,6 +158,7 @@ impl Connection {
     ) -> Result<(), NodeError> {
         self.put_ahead(ahead)?;
         let name = self.put_parse(statement)?;
+        let name = name.as_str();
         let length = 4 + 1 + name.len() + 1 + values.len();
         let length = i32::try_from(length).map_err(|_| unsendable())?;
         self.out.reserve(values.len() + 64);

@@ -56,7 +56,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
     /// The thread whose runtime watches its socket.
     home: u32,
@@ -120,7 +120,7 @@ impl Pool {
             return Ok(self.lend(connection, permit));
         }
         let connection = Connection::open(Arc::clone(&self.address)).await?;
-        Ok(self.lend(connection, permit))
+        Ok(self.lend(Box::new(connection), permit))
     }
 
     /// Takes a connection if an idle one is at hand.
@@ -135,16 +135,15 @@ impl Pool {
     }
 
     /// An idle connection that still works, watched by the caller's runtime.
-    fn next_alive(&self) -> Option<Connection> {
+    fn next_alive(&self) -> Option<Box<Connection>> {
         let home = HOME.get();
         while let Some(idle) = self.pop_idle(home) {
-            let is_young = idle.since.elapsed() < POOL_IDLE_MAX;
             let connection = match idle.home == home {
                 true => Some(idle.connection),
-                false => idle.connection.move_here(),
+                false => idle.connection.move_here().map(Box::new),
             };
             let Some(mut connection) = connection else { continue };
-            if is_young && connection.is_alive() {
+            if connection.is_alive() {
                 return Some(connection);
             }
             connection.close();
@@ -165,7 +164,7 @@ impl Pool {
         }
     }
 
-    fn lend(&self, connection: Connection, permit: OwnedSemaphorePermit) -> PooledConnection {
+    fn lend(&self, connection: Box<Connection>, permit: OwnedSemaphorePermit) -> PooledConnection {
         PooledConnection {
             connection: Some(connection),
             permit: Some(permit),
@@ -173,16 +172,17 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn give_back(&self, connection: Box<Connection>) {
         let mut idle = lock(&self.idle);
-        idle.push_back(Idle { connection, since: Instant::now(), home: HOME.get() });
+        let now = Instant::now();
+        idle.push_back(Idle { connection, since: now, home: HOME.get() });
         // The oldest stands in front.
-        while idle.front().is_some_and(|oldest| oldest.since.elapsed() >= POOL_IDLE_MAX) {
+        while idle.front().is_some_and(|oldest| now - oldest.since >= POOL_IDLE_MAX) {
             idle.pop_front();
         }
     }
 
-    fn clean_up(&self, mut connection: Connection, permit: OwnedSemaphorePermit) {
+    fn clean_up(&self, mut connection: Box<Connection>, permit: OwnedSemaphorePermit) {
         // Outside a runtime nothing can be awaited: the socket closes, and the server rolls back.
         if tokio::runtime::Handle::try_current().is_err() {
             return;
@@ -223,7 +223,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A connection on loan. Dropped, it goes back.
 #[derive(Debug)]
 pub struct PooledConnection {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     permit: Option<OwnedSemaphorePermit>,
     pool: Arc<Pool>,
 }

@@ -28,6 +28,7 @@ impl Session {
             params: declared.to_vec(),
             columns: None,
             plan: std::sync::Mutex::new(None),
+            descriptions: Default::default(),
         };
         let Some(statement) = statement else { return Ok(prepared) };
         match &statement.statement {

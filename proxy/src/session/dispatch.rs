@@ -11,6 +11,7 @@
 //! out as far as its first row; `pump` hands rows to the client no faster than it takes them; `finish_statement` commits
 //! what is to be committed. Any failure goes through `fail`, which leaves the transaction as PostgreSQL would.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -95,28 +96,31 @@ impl Session {
         let token = CancellationToken::new();
         let running = Arc::clone(&self.running);
         let time = self.settings.typed().statement_timeout;
-        let work = async {
-            self.check_not_failed(&statement.statement)?;
-            self.begin_statement(place);
-            let prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
-            let formats = vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)];
-            let parameters = Parameters::default();
-            let started = self.start(&prepared, &parameters, &formats, &token).await?;
-            let tag = match started {
-                Started::Done(tag) => tag,
-                Started::Rows(mut rows) => {
-                    if let Some(columns) = &prepared.columns {
-                        sink.columns(columns, &formats);
+        let outcome = {
+            let work = pin!(async {
+                self.check_not_failed(&statement.statement)?;
+                self.begin_statement(place);
+                let prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
+                let formats = vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)];
+                let parameters = Parameters::default();
+                let started = self.start(&prepared, &parameters, &formats, &token).await?;
+                let tag = match started {
+                    Started::Done(tag) => tag,
+                    Started::Rows(mut rows) => {
+                        if let Some(columns) = &prepared.columns {
+                            sink.columns(columns, &formats);
+                        }
+                        let outcome = pump(&mut rows, 0, sink).await;
+                        self.transaction.give_back(rows.take_connections());
+                        tag_of(&rows, outcome?)
                     }
-                    let outcome = pump(&mut rows, 0, sink).await;
-                    self.transaction.give_back(rows.take_connections());
-                    tag_of(&rows, outcome?)
-                }
-            };
-            self.finish_statement(place).await?;
-            Ok(tag)
+                };
+                self.finish_statement(place).await?;
+                Ok(tag)
+            });
+            running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
-        match running.watch(&token, time, work).await.and_then(|outcome| outcome) {
+        match outcome {
             Ok(tag) => Ok(Some(tag)),
             Err(error) => Err(self.fail(error).await),
         }
@@ -146,8 +150,11 @@ impl Session {
         };
         let running = Arc::clone(&self.running);
         let time = self.settings.typed().statement_timeout;
-        let work = self.continue_portal(name, &mut portal, rows_max, place, sink, &token);
-        match running.watch(&token, time, work).await.and_then(|outcome| outcome) {
+        let outcome = {
+            let work = pin!(self.continue_portal(name, &mut portal, rows_max, place, sink, &token));
+            running.watch(&token, time, work).await.and_then(|outcome| outcome)
+        };
+        match outcome {
             Ok(progress) => {
                 // A transaction that has ended took its portals with it.
                 if self.transaction.state != State::Idle {
@@ -246,14 +253,14 @@ impl Session {
                     self.check_read_write(define_command(define))?;
                 }
                 self.transaction.queried = true;
-                let (tag, fill) = self.define(statement, define, token).await?;
+                let (tag, fill) = Box::pin(self.define(statement, define, token)).await?;
                 match fill {
                     None => Ok(Started::Done(tag)),
                     Some(text) => Box::pin(self.fill(&text, token)).await,
                 }
             }
             Statement::Transaction(change) => {
-                self.change_transaction(change).await.map(Started::Done)
+                Box::pin(self.change_transaction(change)).await.map(Started::Done)
             }
             Statement::Setting(setting) => self.change_setting(setting),
             Statement::Prepare { name, types, statement } => {
@@ -266,7 +273,7 @@ impl Session {
             }
             Statement::Execute { name, args } => {
                 let named = Arc::clone(self.prepared.get(name)?);
-                let parameters = self.arguments(name, &named, args, token).await?;
+                let parameters = Box::pin(self.arguments(name, &named, args, token)).await?;
                 Box::pin(self.start(&named, &parameters, formats, token)).await
             }
             Statement::Deallocate(None) => {

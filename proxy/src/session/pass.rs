@@ -109,12 +109,12 @@ impl Session {
         opening.clear();
         opening.put_slice(b"2\0\0\0\x04");
         if bound.describe {
-            match &prepared.columns {
-                Some(columns) => {
+            match values.one_result_format() {
+                Some(format) => opening.put_slice(prepared.description(format)),
+                None => {
                     let formats = values.result_formats(columns.len());
                     encode_row_description(columns, &formats, &mut opening);
                 }
-                None => opening.put_slice(b"n\0\0\0\x04"),
             }
         }
         let (word, writes) = (plan.tag, plan.writes);
@@ -235,6 +235,11 @@ impl<'a> Values<'a> {
             value(self.body, &mut at)?;
         }
         Some((value(self.body, &mut at)?, format_at(self.formats, place)))
+    }
+
+    /// The format of all result columns, when they have one.
+    fn one_result_format(&self) -> Option<Format> {
+        (self.result_formats.len() <= 2).then(|| format_at(self.result_formats, 0))
     }
 
     fn result_formats(&self, columns: usize) -> Vec<Format> {

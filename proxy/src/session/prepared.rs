@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use dataman_node_protocol::record::ColumnDescription;
+use bytes::{Bytes, BytesMut};
+use dataman_node_protocol::record::{ColumnDescription, Format};
 use dataman_pg::{PgError, TypeId};
 use lru::LruCache;
 
 use crate::parse::syntax::ParsedStatement;
 use crate::plan::Plan;
+use crate::rows::describe::encode_row_description;
 use crate::session::settings::Typed;
 
 /// How many plans a proxy keeps. The one used longest ago goes first.
@@ -34,6 +36,8 @@ pub struct Prepared {
     pub columns: Option<Vec<ColumnDescription>>,
     /// Its plan, when it has one, with what it was made for.
     pub plan: Mutex<Option<Planned>>,
+    /// RowDescription with all columns in text, and with all in binary, once asked for.
+    pub descriptions: [OnceLock<Bytes>; 2],
 }
 
 /// A plan and what it was made for.
@@ -51,6 +55,21 @@ impl Prepared {
     /// The plan that it has now.
     pub fn planned(&self) -> Option<Planned> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// RowDescription, or NoData, with all columns in one format.
+    pub fn description(&self, format: Format) -> &Bytes {
+        let place = usize::from(format == Format::Binary);
+        self.descriptions[place].get_or_init(|| {
+            let mut frame = BytesMut::new();
+            match &self.columns {
+                Some(columns) => {
+                    encode_row_description(columns, &vec![format; columns.len()], &mut frame);
+                }
+                None => frame.extend_from_slice(b"n\0\0\0\x04"),
+            }
+            frame.freeze()
+        })
     }
 
     /// Keeps a plan.

@@ -1,6 +1,7 @@
 //! The statement that a session runs, as others see it: cancelling it, and why.
 
-use std::pin::pin;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -43,8 +44,10 @@ impl Reason {
 #[derive(Debug, Default)]
 pub struct Running {
     current: Mutex<Current>,
-    /// Wakes the session whose statement passes.
-    passing: AtomicWaker,
+    /// Wakes the session while its statement passes, or while it waits for its client.
+    session: AtomicWaker,
+    /// The proxy goes down: the session ends when its client waits for nothing.
+    closing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +69,7 @@ impl Running {
         } else if current.passes {
             current.reason.get_or_insert(reason);
             drop(current);
-            self.passing.wake();
+            self.session.wake();
         }
     }
 
@@ -82,10 +85,25 @@ impl Running {
 
     /// Whether the statement that passes is to stop.
     pub fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.passing.register(context.waker());
+        self.session.register(context.waker());
         match self.lock().reason {
             Some(_) => Poll::Ready(()),
             None => Poll::Pending,
+        }
+    }
+
+    /// Ends the session as soon as no statement runs.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.session.wake();
+    }
+
+    /// Whether the session is to end.
+    pub fn poll_close(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.session.register(context.waker());
+        match self.closing.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         }
     }
 
@@ -103,10 +121,9 @@ impl Running {
         &self,
         token: &CancellationToken,
         time: Option<Duration>,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Error> {
         *self.lock() = Current { token: Some(token.clone()), passes: false, reason: None };
-        let mut work = pin!(work);
         let deadline = time.map(|time| Instant::now() + time);
         let expire = async {
             match deadline {
@@ -154,22 +171,26 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_statement_ends_by_the_first_that_comes() {
         let running = Running::default();
         let token = CancellationToken::new();
-        let done = running.watch(&token, None, async { 7 }).await;
+        let done = running.watch(&token, None, pin!(async { 7 })).await;
         assert_eq!(done.unwrap(), 7);
 
-        let slow = running.watch(&token, Some(Duration::from_millis(1)), token.cancelled()).await;
+        let slow =
+            running.watch(&token, Some(Duration::from_millis(1)), pin!(token.cancelled())).await;
         assert!(slow.is_ok(), "the work noticed in time");
         assert_eq!(running.reason(), Reason::Timeout);
         assert!(matches!(running.explain(Error::Cancelled), Error::StatementTimeout));
 
         let token = CancellationToken::new();
-        let (outcome, ()) = tokio::join!(running.watch(&token, None, token.cancelled()), async {
+        let noticed = pin!(token.cancelled());
+        let (outcome, ()) = tokio::join!(running.watch(&token, None, noticed), async {
             running.cancel(Reason::User)
         },);
         assert!(outcome.is_ok());

@@ -5,7 +5,7 @@
 //! and ROLLBACK puts them back as they were.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dataman_pg::context::{ByteaOutput, Context, DateStyle, IntervalStyle};
@@ -92,10 +92,13 @@ pub struct Typed {
     /// `default_transaction_deferrable`.
     pub default_deferrable: bool,
     /// What agents are told.
-    pub for_nodes: Arc<Vec<(String, String)>>,
+    pub for_nodes: Assignments,
     /// What a plan depends on, as part of the plan cache's key.
     pub plan_key: Arc<str>,
 }
+
+/// Names and values, in a fixed order.
+pub type Assignments = Arc<Vec<(String, String)>>;
 
 impl Settings {
     /// The parameters of a new session.
@@ -407,10 +410,29 @@ impl Typed {
             default_isolation: value("default_transaction_isolation"),
             default_read_only: value("default_transaction_read_only") == "on",
             default_deferrable: value("default_transaction_deferrable") == "on",
-            for_nodes: Arc::new(for_nodes),
+            for_nodes: shared(for_nodes),
             plan_key,
         }
     }
+}
+
+/// How many different sets of settings are remembered to be shared.
+const SHARED_SETTINGS_MAX: usize = 64;
+
+/// The same settings as one object for all sessions: a connection that passes from one to the other sees at a glance that
+/// nothing has changed.
+fn shared(settings: Vec<(String, String)>) -> Assignments {
+    static KNOWN: Mutex<Vec<Assignments>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known.iter().find(|one| ***one == settings) {
+        return Arc::clone(found);
+    }
+    if known.len() == SHARED_SETTINGS_MAX {
+        known.remove(0);
+    }
+    let settings = Arc::new(settings);
+    known.push(Arc::clone(&settings));
+    settings
 }
 
 /// What is not kept as a parameter: who the session is.

@@ -1,6 +1,7 @@
 //! Cancel key → the session whose statement it cancels.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rand::RngExt;
@@ -11,6 +12,7 @@ use crate::session::running::{Reason, Running};
 #[derive(Debug, Default)]
 pub struct CancelKeys {
     by_process: Mutex<HashMap<i32, (i32, Weak<Running>)>>,
+    closing: AtomicBool,
 }
 
 /// A session's key, for as long as the session lives.
@@ -36,6 +38,10 @@ impl CancelKeys {
             }
         };
         by_process.insert(process_id, (secret, Arc::downgrade(running)));
+        drop(by_process);
+        if self.closing.load(Ordering::Acquire) {
+            running.close();
+        }
         CancelKey { keys: Arc::clone(self), process_id, secret }
     }
 
@@ -53,15 +59,24 @@ impl CancelKeys {
         }
     }
 
+    /// Ends every session as soon as its statement has ended, and those that come still: the proxy goes down.
+    pub fn close_all(&self) {
+        self.closing.store(true, Ordering::Release);
+        for running in self.all() {
+            running.close();
+        }
+    }
+
     /// Cancels every statement that runs: the proxy's time to drain is over.
     pub fn cancel_all(&self) {
-        let all: Vec<_> = {
-            let by_process = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
-            by_process.values().filter_map(|(_, running)| running.upgrade()).collect()
-        };
-        for running in all {
+        for running in self.all() {
             running.cancel(Reason::ShuttingDown);
         }
+    }
+
+    fn all(&self) -> Vec<Arc<Running>> {
+        let by_process = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
+        by_process.values().filter_map(|(_, running)| running.upgrade()).collect()
     }
 }
 

@@ -151,12 +151,9 @@ impl Reader {
         Ok(true)
     }
 
-    /// Reads more, whatever it is; false when the client has closed its side. Safe to drop.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn more(&mut self) -> io::Result<bool> {
-        self.fill().await
+    /// Reads more, whatever it is; false when the client has closed its side.
+    pub(crate) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        std::pin::pin!(self.fill()).poll(context)
     }
 
     async fn fill(&mut self) -> io::Result<bool> {

@@ -3,6 +3,8 @@
 //! Answers are gathered and written at Sync or Flush, or when they pass the bound. The statement alone before a Sync that is
 //! here already is its own transaction; any other shares one with what follows, up to Sync.
 
+use std::pin::pin;
+
 use async_trait::async_trait;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
@@ -96,10 +98,12 @@ async fn execute(client: &mut Client, portal: &str, max_rows: usize) -> Result<(
         }
         return Ok(());
     }
-    let (session, reader, writer, running) = client.split();
-    let mut sink = Bare(writer);
-    let work = session.run_portal(portal, max_rows, place, &mut sink);
-    let progress = watched(reader, &running, work).await?;
+    let progress = {
+        let (session, reader, writer, running) = client.split();
+        let mut sink = Bare(writer);
+        let work = pin!(session.run_portal(portal, max_rows, place, &mut sink));
+        watched(reader, &running, work).await?
+    };
     client.tell_notices();
     match progress {
         Progress::Complete(tag) => client.writer.command_complete(&tag),

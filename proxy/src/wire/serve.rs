@@ -1,8 +1,11 @@
 //! One client's messages, one after the other, until it leaves or the proxy goes down.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
 use crate::error::Error;
 use crate::session::Session;
@@ -40,8 +43,8 @@ enum Idle {
     Fatal(Box<Report>),
 }
 
-/// Serves a client until it leaves or `shutdown` fires between two of its statements.
-pub async fn serve(accepted: Accepted, shutdown: &CancellationToken) {
+/// Serves a client until it leaves, or until the proxy goes down and none of its statements runs.
+pub async fn serve(accepted: Accepted) {
     let Accepted { reader, mut writer, mut session, key } = accepted;
     for (name, value) in session.settings.take_reports() {
         writer.parameter_status(name, &value);
@@ -50,13 +53,13 @@ pub async fn serve(accepted: Accepted, shutdown: &CancellationToken) {
     writer.ready_for_query(session.status());
     let running = Arc::clone(&session.running);
     let mut client = Client { reader, writer, session, running, skipping: false };
-    client.run(shutdown).await;
+    client.run().await;
     client.writer.close().await;
     client.session.close().await;
 }
 
 impl Client {
-    async fn run(&mut self, shutdown: &CancellationToken) {
+    async fn run(&mut self) {
         if self.writer.flush().await.is_err() {
             return;
         }
@@ -72,7 +75,7 @@ impl Client {
             }
             let frame = match self.reader.ready_frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => match self.wait(shutdown).await {
+                Ok(None) => match self.wait().await {
                     Idle::Over => continue,
                     Idle::Gone => return,
                     Idle::Fatal(report) => {
@@ -97,29 +100,31 @@ impl Client {
     }
 
     /// Waits until the client sends something.
-    async fn wait(&mut self, shutdown: &CancellationToken) -> Idle {
+    async fn wait(&mut self) -> Idle {
         let typed = self.session.settings.typed();
         let in_block = self.session.status() != b'I';
         let time = if in_block { typed.idle_in_transaction_timeout } else { typed.idle_timeout };
-        let expire = async {
-            match time {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
+        let Some(time) = time else {
+            let Self { reader, running, .. } = self;
+            return poll_fn(|context| poll_idle(reader, running, context)).await;
         };
-        // All branches can be dropped: what was read stays in the buffer.
-        tokio::select! {
-            more = self.reader.more() => match more {
-                Ok(true) => Idle::Over,
-                Ok(false) | Err(_) => Idle::Gone,
-            },
-            () = expire => Idle::Fatal(Box::new(if in_block {
-                Report::fatal("25P03", "terminating connection due to idle-in-transaction timeout")
-            } else {
-                Report::fatal("57P05", "terminating connection due to idle-session timeout")
-            })),
-            () = shutdown.cancelled() => Idle::Fatal(Box::new(report(&Error::ShuttingDown))),
-        }
+        let mut expire = pin!(sleep(time));
+        let Self { reader, running, .. } = self;
+        poll_fn(|context| {
+            let idle = poll_idle(reader, running, context);
+            if idle.is_pending() && expire.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Idle::Fatal(Box::new(if in_block {
+                    Report::fatal(
+                        "25P03",
+                        "terminating connection due to idle-in-transaction timeout",
+                    )
+                } else {
+                    Report::fatal("57P05", "terminating connection due to idle-session timeout")
+                })));
+            }
+            idle
+        })
+        .await
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<Next, Error> {
@@ -217,13 +222,24 @@ impl Client {
     }
 }
 
-/// Carries out a statement while the client is watched: when it goes away the statement is cancelled.
+/// What the client does while nothing runs, or that the session is to end.
+fn poll_idle(reader: &mut Reader, running: &Running, context: &mut Context<'_>) -> Poll<Idle> {
+    if running.poll_close(context).is_ready() {
+        return Poll::Ready(Idle::Fatal(Box::new(report(&Error::ShuttingDown))));
+    }
+    reader.poll_more(context).map(|more| match more {
+        Ok(true) => Idle::Over,
+        Ok(false) | Err(_) => Idle::Gone,
+    })
+}
+
+/// Carries out a statement while the client is watched: when it goes away the statement is cancelled. The work is pinned by
+/// the caller, since moving a statement's whole state from function to function costs more than many a statement.
 pub(crate) async fn watched<T>(
     reader: &mut Reader,
     running: &Running,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
-    let mut work = std::pin::pin!(work);
     // What is done is done, even when the client leaves at that moment. Reading ahead loses nothing when it is dropped.
     tokio::select! {
         biased;

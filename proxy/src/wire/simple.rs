@@ -1,5 +1,7 @@
 //! The simple protocol: one string, any number of statements (the manual's section 55.2.2).
 
+use std::pin::pin;
+
 use async_trait::async_trait;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
@@ -68,10 +70,12 @@ async fn run(client: &mut Client, sql: &str) -> Result<(), Error> {
             client.writer.command_complete(&tag);
             continue;
         }
-        let (session, reader, writer, running) = client.split();
-        let mut sink = Described(writer);
-        let work = session.run_statement(statement, place, &mut sink);
-        let tag = watched(reader, &running, work).await?;
+        let tag = {
+            let (session, reader, writer, running) = client.split();
+            let mut sink = Described(writer);
+            let work = pin!(session.run_statement(statement, place, &mut sink));
+            watched(reader, &running, work).await?
+        };
         client.tell_notices();
         if let Some(tag) = tag {
             client.writer.command_complete(&tag);

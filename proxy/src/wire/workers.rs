@@ -114,12 +114,12 @@ async fn work(
             () = shutdown.cancelled() => None,
         };
         let Some(Arrival { stream, peer, permit }) = arrival else { break };
-        let (proxy, shutdown) = (Arc::clone(&proxy), shutdown.clone());
+        let proxy = Arc::clone(&proxy);
         clients.spawn(async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => {
                     if let Some(client) = accept(&proxy, stream, peer).await {
-                        serve(client, &shutdown).await;
+                        serve(client).await;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "cannot serve a client"),
@@ -128,5 +128,6 @@ async fn work(
         });
     }
     drop(arrivals);
+    proxy.cancel_keys.close_all();
     drain(&proxy, &mut clients).await;
 }
