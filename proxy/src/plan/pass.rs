@@ -51,7 +51,7 @@ impl Pass {
                 Some((rules, _)) => rules.iter().collect(),
                 None => vec![&scan.shards],
             },
-            Root::Insert(_) => return None,
+            Root::Insert(_) | Root::Copy(_) => return None,
         };
         let is_plain = scan.visible == scan.columns.len()
             && !scan.takes_sql.is_empty()
@@ -120,7 +120,7 @@ impl Plan {
             Root::Rows(Operator::Route { whole, .. }) => Some(whole),
             Root::Rows(Operator::Scan(scan)) => Some(scan),
             Root::Write(write) if !write.copies => Some(&write.scan),
-            Root::Rows(_) | Root::Insert(_) | Root::Write(_) => None,
+            Root::Rows(_) | Root::Insert(_) | Root::Write(_) | Root::Copy(_) => None,
         }
     }
 }

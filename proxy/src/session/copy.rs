@@ -38,14 +38,17 @@ impl Session {
         let token = CancellationToken::new();
         let running = Arc::clone(&self.running);
         let time = self.settings.typed().statement_timeout;
-        let work = async {
-            self.check_not_failed(&statement.statement)?;
-            self.begin_statement(place);
-            let rows = self.copy(statement, client, &token).await?;
-            self.finish_statement(place).await?;
-            Ok(tag::counted("COPY", rows))
+        let outcome = {
+            let work = std::pin::pin!(async {
+                self.check_not_failed(&statement.statement)?;
+                self.begin_statement(place);
+                let rows = self.copy(statement, client, &token).await?;
+                self.finish_statement(place).await?;
+                Ok(tag::counted("COPY", rows))
+            });
+            running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
-        match running.watch(&token, time, work).await.and_then(|outcome| outcome) {
+        match outcome {
             Ok(tag) => Ok(tag),
             Err(error) => Err(self.fail(error).await),
         }
