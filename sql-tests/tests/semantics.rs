@@ -3,7 +3,7 @@
 use dataman_pg::Context;
 use dataman_sql_tests::engine::Postgres;
 use dataman_sql_tests::semantics::oracle::Oracle;
-use dataman_sql_tests::semantics::{Effort, aggregate, cast, function, resolution, value};
+use dataman_sql_tests::semantics::{Effort, aggregate, cast, function, resolution, set, value};
 
 /// The catalog in the repository is what `generate-catalog` would write now.
 #[tokio::test]
@@ -107,4 +107,12 @@ async fn aggregates() {
     let effort = Effort::from_environment();
     let report = aggregate::compare(&oracle, &Context::default(), effort, only().as_deref()).await;
     report.finish("aggregates", effort.seed);
+}
+
+#[tokio::test]
+async fn sets() {
+    let oracle = Oracle::open_utc(Postgres::shared()).await;
+    let effort = Effort::from_environment();
+    let report = set::compare(&oracle, &Context::default(), effort, only().as_deref()).await;
+    report.finish("set-returning functions", effort.seed);
 }

@@ -13,6 +13,8 @@
 //! operator and a function that share an implementation in PostgreSQL share it here. [`eval`] compiles a bound
 //! [`expr::Expr`] to an evaluator over these.
 //!
+//! [`set`] has the functions that give rows, and [`aggregate`] those over rows.
+//!
 //! To add a function: write it in its family's file, add its `prosrc` to that file's `FUNCTIONS` table, and the
 //! differential test (`sql-tests/tests/semantics.rs`) compares it with the server on random and extreme arguments.
 
@@ -41,6 +43,7 @@ mod pattern;
 pub mod registry;
 pub mod resolve;
 pub mod sequence;
+pub mod set;
 pub mod string;
 pub mod system;
 #[cfg(test)]

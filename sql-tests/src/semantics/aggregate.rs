@@ -92,7 +92,8 @@ fn cases_of(
     cases
 }
 
-fn value_of(expr: Expr) -> Value {
+/// The value of a constant.
+pub(super) fn value_of(expr: Expr) -> Value {
     match expr {
         Expr::Const(constant) => constant.value,
         _ => Value::Null,
@@ -121,7 +122,8 @@ fn sql(aggregate: &Function, types: &[TypeId], rows: &[String]) -> String {
     )
 }
 
-fn result_type(aggregate: &Function, types: &[TypeId]) -> TypeId {
+/// The type of a call's result.
+pub(super) fn result_type(aggregate: &Function, types: &[TypeId]) -> TypeId {
     let mut params = FixedParameters::default();
     let mut resolver = Resolver { params: &mut params, types: &NoUserTypes };
     let args = types.iter().map(|ty| Expr::null(*ty)).collect();

@@ -444,6 +444,46 @@ pub fn suggested(source: &str, place: usize, ty: TypeId) -> Option<&'static [&'s
             "0", "2276", "22", "1560", "1562", "99", "3904", "2249",
         ],
         ("format_type", 1) => &["-1", "0", "1", "3", "4", "5", "10", "327686", "655360", "65535"],
+        ("generate_series_int4" | "generate_series_step_int4", _) => {
+            &["0", "1", "5", "-3", "10", "2147483647", "2147483645", "-2147483648", "2", "-1"]
+        }
+        ("generate_series_int8" | "generate_series_step_int8", _) => {
+            &["0", "1", "5", "-3", "10", "9223372036854775807", "9223372036854775805", "2", "-1"]
+        }
+        ("generate_series_numeric" | "generate_series_step_numeric", _) => &[
+            "0",
+            "1",
+            "5.50",
+            "-3",
+            "10.1",
+            "2",
+            "-1",
+            "0.3",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e20",
+        ],
+        ("generate_series_timestamp" | "generate_series_timestamptz", 0 | 1) => &[
+            "2024-01-31",
+            "2024-03-09 12:00",
+            "2024-03-10 02:30",
+            "2024-12-31",
+            "2023-01-01",
+            "294276-12-31 23:59:59",
+            "2024-11-03 01:30",
+        ],
+        ("generate_series_timestamp" | "generate_series_timestamptz", 2) => &[
+            "1 day",
+            "1 mon",
+            "-1 day",
+            "0",
+            "6 hours",
+            "1 day -24 hours",
+            "1 year 2 days",
+            "-1 mon",
+        ],
+        ("generate_subscripts" | "generate_subscripts_nodir", 1) => &["0", "1", "2", "3", "-1"],
         ("chr", 0) => &[
             "0", "1", "65", "255", "256", "55296", "8364", "128512", "1114111", "1114112", "-1",
             "10",

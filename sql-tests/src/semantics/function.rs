@@ -125,7 +125,7 @@ pub(super) fn concrete_types(function: &Function, rng: &mut StdRng) -> Option<Ve
 }
 
 /// An argument's text; `None` for NULL.
-fn argument(
+pub(super) fn argument(
     function: &Function,
     place: usize,
     ty: TypeId,

@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod pool;
 pub mod report;
 pub mod resolution;
+pub mod set;
 pub mod template;
 pub mod value;
 

@@ -152,7 +152,8 @@ fn add_months(fields: Fields, months: i32) -> Option<Fields> {
 }
 
 /// Adds months, then days, then time.
-fn add_local(micros: i64, span: Interval) -> Result<i64> {
+/// A local time moved by an interval.
+pub(crate) fn add_local(micros: i64, span: Interval) -> Result<i64> {
     add(micros, span).ok_or_else(timestamp_out_of_range)
 }
 
@@ -176,7 +177,8 @@ fn add_instant(micros: i64, span: Interval, context: &Context) -> Result<i64> {
     add_in_zone(micros, span, &context.time_zone).ok_or_else(timestamp_out_of_range)
 }
 
-fn add_in_zone(micros: i64, span: Interval, zone: &TimeZone) -> Option<i64> {
+/// An instant moved by an interval, days and months by a zone's calendar; `None` out of range.
+pub(crate) fn add_in_zone(micros: i64, span: Interval, zone: &TimeZone) -> Option<i64> {
     if is_infinite(micros) {
         return Some(micros);
     }

@@ -101,7 +101,7 @@ fn no_array(what: &str) -> PgError {
 
 /// Whether a value is wanted as JSON or as text (`->>`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Json,
     Text,
 }
@@ -232,14 +232,56 @@ pub(super) fn place(index: i32, length: usize) -> Option<usize> {
 fn json_get(args: &[Value], path: &[Step<'_>], form: Form) -> Result<Value> {
     let source = text(args, 0)?;
     let root = read(source, Strings::Decoded)?;
-    let Some(node) = follow(&root, path) else { return Ok(Value::Null) };
+    Ok(follow(&root, path).map_or(Value::Null, |node| shown(source, node, form)))
+}
+
+fn shown(source: &str, node: &Node, form: Form) -> Value {
     let given = &source[node.start..node.end];
-    Ok(match (form, &node.content) {
+    match (form, &node.content) {
         (Form::Json, _) => Value::Json(given.into()),
         (Form::Text, Content::Scalar(Scalar::Null, _)) => Value::Null,
         (Form::Text, Content::Scalar(Scalar::String, string)) => Value::text(string.as_str()),
         (Form::Text, _) => Value::text(given),
-    })
+    }
+}
+
+/// The elements of a `json` array, for the function of that name.
+pub(crate) fn json_elements(source: &str, form: Form, name: &str) -> Result<Vec<Value>> {
+    let strings = if form == Form::Text { Strings::Decoded } else { Strings::Checked };
+    let refused = |what: &str| Err(PgError::new("22023", format!("cannot call {name} on {what}")));
+    match &read(source, strings)?.content {
+        Content::Array(elements) => {
+            Ok(elements.iter().map(|node| shown(source, node, form)).collect())
+        }
+        Content::Object(_) => refused("a non-array"),
+        Content::Scalar(..) => refused("a scalar"),
+    }
+}
+
+/// The members of a `json` object as they come, keys repeated too.
+pub(crate) fn json_members(source: &str, form: Form) -> Result<Vec<(String, Value)>> {
+    let refused = |what: &str| Err(PgError::new("22023", format!("cannot deconstruct {what}")));
+    match read(source, Strings::Decoded)?.content {
+        Content::Object(members) => {
+            let member = |(key, node): (String, Node)| (key, shown(source, &node, form));
+            Ok(members.into_iter().map(member).collect())
+        }
+        Content::Array(_) => refused("an array as an object"),
+        Content::Scalar(..) => refused("a scalar"),
+    }
+}
+
+/// The keys of a `json` object as they come.
+pub(crate) fn json_keys(source: &str) -> Result<Vec<Value>> {
+    let refused =
+        |what: &str| Err(PgError::new("22023", format!("cannot call json_object_keys on {what}")));
+    match read(source, Strings::Decoded)?.content {
+        Content::Object(members) => {
+            Ok(members.into_iter().map(|(key, _)| Value::text(key)).collect())
+        }
+        Content::Array(_) => refused("an array"),
+        Content::Scalar(..) => refused("a scalar"),
+    }
 }
 
 fn json_extract(args: &[Value], form: Form) -> Result<Value> {
@@ -300,7 +342,8 @@ fn element_at_top(value: &Jsonb, index: i32) -> Option<&Jsonb> {
     }
 }
 
-fn give(found: Option<&Jsonb>, form: Form) -> Value {
+/// A `jsonb` value as JSON or as text; NULL for none, and for JSON's null as text.
+pub(crate) fn give(found: Option<&Jsonb>, form: Form) -> Value {
     match (found, form) {
         (None, _) | (Some(Jsonb::Null), Form::Text) => Value::Null,
         (Some(found), Form::Json) => Value::Jsonb(found.clone().into()),

@@ -225,8 +225,33 @@ fn with_matches_hint(error: PgError) -> PgError {
     error
 }
 
+/// Every match, or the first one without the flag `g`, as the texts of its groups or of the whole.
+pub(crate) fn matches_of(args: &[Value]) -> Result<Vec<Value>> {
+    let (flags, global) = match args.get(2) {
+        None => (Flags::default(), false),
+        Some(_) => read_flags(text(args, 2)?)?,
+    };
+    let source = text(args, 0)?;
+    let regex = compile(text(args, 1)?, flags)?;
+    let characters = characters(source);
+    let mut found = Vec::new();
+    each_match(&regex, &characters, 0, &mut |spans| {
+        let wanted = if regex.groups > 0 { &spans[1..] } else { spans };
+        let texts = wanted.iter().map(|span| slice(source, &characters, *span)).collect();
+        found.push(Value::Array(Array::vector(TypeId::TEXT, texts).into()));
+        if global { Enough::No } else { Enough::Yes }
+    })?;
+    Ok(found)
+}
+
 fn regexp_split(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
-    let flags = flags_without_global(args, 2, "regexp_split_to_array()")?;
+    let pieces = pieces(args, "regexp_split_to_array()")?;
+    Ok(Value::Array(Array::vector(TypeId::TEXT, pieces).into()))
+}
+
+/// The texts between matches, for the function of that name.
+pub(crate) fn pieces(args: &[Value], function: &str) -> Result<Vec<Value>> {
+    let flags = flags_without_global(args, 2, function)?;
     let source = text(args, 0)?;
     let regex = compile(text(args, 1)?, flags)?;
     let characters = characters(source);
@@ -245,7 +270,7 @@ fn regexp_split(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         Enough::No
     })?;
     pieces.push(Value::text(cut(source, &characters, piece_start, characters.len())));
-    Ok(Value::Array(Array::vector(TypeId::TEXT, pieces).into()))
+    Ok(pieces)
 }
 
 fn regexp_count(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {

@@ -43,16 +43,20 @@ fn split_part(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
 }
 
 fn text_to_array(args: &[Value]) -> Result<Value> {
+    let fields = fields(args)?;
+    Ok(fields
+        .map_or(Value::Null, |fields| Value::Array(Array::vector(TypeId::TEXT, fields).into())))
+}
+
+/// The fields of a text, NULL for those that are the third argument; `None` for a text that is NULL.
+pub(crate) fn fields(args: &[Value]) -> Result<Option<Vec<Value>>> {
     if is_null(args, 0) {
-        return Ok(Value::Null);
+        return Ok(None);
     }
     let fields = split(text(args, 0)?, if is_null(args, 1) { None } else { Some(text(args, 1)?) });
     let null = if is_null(args, 2) { None } else { Some(text(args, 2)?) };
-    let elements = fields
-        .into_iter()
-        .map(|field| if Some(field) == null { Value::Null } else { Value::text(field) })
-        .collect();
-    Ok(Value::Array(Array::vector(TypeId::TEXT, elements).into()))
+    let value = |field| if Some(field) == null { Value::Null } else { Value::text(field) };
+    Ok(Some(fields.into_iter().map(value).collect()))
 }
 
 /// The fields of a text: by character without a separator, the whole with an empty one, none for an empty text.
