@@ -92,6 +92,14 @@ impl SequenceState {
         Ok(SequenceBlock { first, increment, count: steps + 1 })
     }
 
+    /// Takes one number.
+    ///
+    /// # Errors
+    /// The end has been reached.
+    pub fn take_one(&mut self, sequence: &Sequence) -> Result<i64, SequenceRefusal> {
+        self.take(sequence, 1).map(|block| block.first)
+    }
+
     /// Sets it, as `setval(sequence, value, is_called)` and `ALTER SEQUENCE … RESTART` do.
     ///
     /// # Errors

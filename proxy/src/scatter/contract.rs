@@ -26,6 +26,8 @@ pub enum Access {
     Write,
     /// Writes with several node queries on a shard, which must hold together: a transaction is needed even for one shard.
     WriteTogether,
+    /// Changes the schema, in the transaction that is open.
+    Define,
 }
 
 /// Where a statement takes its shards' connections from: the session's open transaction, or the pools.

@@ -10,6 +10,8 @@ use dataman_pg::PgError;
 use futures_util::future::join_all;
 
 use crate::error::Error;
+use crate::scatter::contract::ShardRef;
+use crate::session::define::in_block::Defined;
 use crate::session::transaction::{State, Transaction};
 
 impl Transaction {
@@ -26,39 +28,21 @@ impl Transaction {
         }
         let mut readers = Vec::new();
         let mut writers = Vec::new();
-        for (_, participant) in std::mem::take(&mut self.participants) {
-            if let Some(connection) = participant.connection {
-                if participant.written { &mut writers } else { &mut readers }.push(connection);
+        for (shard, participant) in std::mem::take(&mut self.participants) {
+            let Some(connection) = participant.connection else { continue };
+            if participant.written {
+                writers.push(Writer { shard, connection, rows: participant.rows });
+            } else {
+                readers.push(connection);
             }
         }
+        let mut defined = self.defined.take();
         self.end();
-        // Who only read goes first: a serialization failure there still stops the writers.
-        if let Some(error) = commit_all(&mut readers).await.into_iter().find_map(Result::err) {
-            roll_back_all(&mut writers).await;
-            return Err(error);
+        let outcome = commit_on(readers, writers, defined.as_mut()).await;
+        if let Some(defined) = defined {
+            defined.end().await;
         }
-        let mut rest = writers.into_iter();
-        let Some(mut first) = rest.next() else { return Ok(()) };
-        let mut rest: Vec<_> = rest.collect();
-        if let Err(error) = first.commit().await {
-            roll_back_all(&mut rest).await;
-            return Err(error.into());
-        }
-        drop(first);
-        let shards = rest.len() + 1;
-        let outcomes = commit_all(&mut rest).await;
-        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
-        let Some(error) = outcomes.into_iter().find_map(Result::err) else { return Ok(()) };
-        tracing::error!(shards, failed, "a statement is committed on some shards only");
-        Err(PgError::new(
-            "40003",
-            format!("the statement is committed on {} of {shards} shards", shards - failed),
-        )
-        .with_detail(error.to_string())
-        .with_hint(
-            "Check the rows that it was to write, and run it again for those that are missing.",
-        )
-        .into())
+        outcome
     }
 
     /// Rolls back on every shard that takes part; ends in any case. A shard that cannot be told closes the connection, which
@@ -70,8 +54,12 @@ impl Transaction {
             .filter(|participant| !participant.lost)
             .filter_map(|participant| participant.connection)
             .collect();
+        let defined = self.defined.take();
         self.end();
         roll_back_all(&mut connections).await;
+        if let Some(defined) = defined {
+            defined.end().await;
+        }
     }
 
     /// Whether there is something to commit or roll back on shards.
@@ -83,6 +71,89 @@ impl Transaction {
     pub(crate) fn is_implicit(&self) -> bool {
         matches!(self.state, State::Statement | State::Implicit)
     }
+}
+
+/// A shard that has something to commit.
+struct Writer {
+    shard: ShardRef,
+    connection: Box<dyn NodeConnection>,
+    /// Whether rows were changed there.
+    rows: bool,
+}
+
+async fn commit_on(
+    mut readers: Vec<Box<dyn NodeConnection>>,
+    mut writers: Vec<Writer>,
+    mut defined: Option<&mut Defined>,
+) -> Result<(), Error> {
+    let roll_back = async |writers: Vec<Writer>| {
+        let mut connections: Vec<_> = writers.into_iter().map(|writer| writer.connection).collect();
+        roll_back_all(&mut connections).await;
+    };
+    // Who only read goes first: a serialization failure there still stops the writers.
+    if let Some(error) = commit_all(&mut readers).await.into_iter().find_map(Result::err) {
+        roll_back(writers).await;
+        return Err(error);
+    }
+    if let Some(defined) = &mut defined
+        && let Err(error) = defined.commit().await
+    {
+        roll_back(writers).await;
+        return Err(error);
+    }
+    // The shard whose rows were changed goes first: when it refuses, no other has committed yet.
+    writers.sort_by_key(|writer| !writer.rows);
+    let shards = writers.len();
+    let mut rest = writers.into_iter();
+    let Some(mut first) = rest.next() else { return Ok(()) };
+    let mut rest: Vec<Writer> = rest.collect();
+    if let Err(error) = first.connection.commit().await {
+        let Some(defined) = &defined else {
+            roll_back(rest).await;
+            return Err(error.into());
+        };
+        // The metadata is ahead of the shards now: what was defined must come to be there.
+        if first.rows || defined.repeat(&first.shard).await.is_err() {
+            for writer in &mut rest {
+                let _ = writer.connection.commit().await;
+            }
+            return Err(partly(shards - 1, shards, &error.into()));
+        }
+        tracing::warn!(%error, "a schema change was repeated on a shard");
+    } else {
+        drop(first);
+    }
+    let outcomes = join_all(rest.iter_mut().map(async |writer| {
+        writer.connection.commit().await.map_err(|error| (writer.shard.clone(), writer.rows, error))
+    }))
+    .await;
+    drop(rest);
+    let mut failed = 0;
+    let mut failure = None;
+    for (shard, rows, error) in outcomes.into_iter().filter_map(Result::err) {
+        if let (Some(defined), false) = (&defined, rows)
+            && defined.repeat(&shard).await.is_ok()
+        {
+            tracing::warn!(%error, "a schema change was repeated on a shard");
+            continue;
+        }
+        failed += 1;
+        failure.get_or_insert(Error::from(error));
+    }
+    match failure {
+        None => Ok(()),
+        Some(error) => Err(partly(shards - failed, shards, &error)),
+    }
+}
+
+fn partly(committed: usize, shards: usize, error: &Error) -> Error {
+    tracing::error!(shards, committed, "a statement is committed on some shards only");
+    PgError::new("40003", format!("the statement is committed on {committed} of {shards} shards"))
+        .with_detail(error.to_string())
+        .with_hint(
+            "Check the rows that it was to write, and run it again for those that are missing.",
+        )
+        .into()
 }
 
 async fn commit_all(connections: &mut [Box<dyn NodeConnection>]) -> Vec<Result<(), Error>> {

@@ -117,7 +117,7 @@ impl Session {
         client: &mut dyn CopyClient,
         token: &CancellationToken,
     ) -> Result<u64, Error> {
-        let planned = match self.plan(statement, &[], &self.cluster.snapshot()) {
+        let planned = match self.plan(statement, &[], &self.snapshot()) {
             Ok(planned) => planned,
             Err(Error::Statement(error)) if error.sqlstate() == "42809" => {
                 // PostgreSQL finds out that a view is none to copy into when it has asked for the data.
@@ -182,7 +182,7 @@ impl Session {
         if !columns.is_empty() {
             return columns.len();
         }
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         let Some(database) = snapshot.database(&self.identity.database) else { return 0 };
         let view = match name.parts.as_slice() {
             [.., schema, name] => database.view(schema, name),
@@ -276,7 +276,7 @@ impl Session {
         statement: &ParsedStatement,
         copy: &Copy,
     ) -> Result<(String, Vec<String>, CopyOptions), Error> {
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         let capabilities = self.cluster.capabilities(&snapshot);
         let schemas = self.schemas();
         let context = PlanContext {

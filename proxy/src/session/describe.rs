@@ -36,10 +36,12 @@ impl Session {
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_) => {
-                let planned = self.plan(&statement, declared, &self.cluster.snapshot())?;
+                let planned = self.plan(&statement, declared, &self.snapshot())?;
                 prepared.params = planned.plan.params.clone();
                 prepared.columns = planned.plan.columns.clone();
-                prepared.keep(planned);
+                if !self.has_overlay() {
+                    prepared.keep(planned);
+                }
             }
             Statement::Setting(Setting::Show(name)) => {
                 prepared.columns = Some(if name == "all" {
@@ -85,7 +87,9 @@ impl Session {
             schemas: self.schemas(),
             settings: Arc::clone(&self.settings.typed().plan_key),
         });
-        if let Some(plan) = self.plans.get(&key, snapshot.epoch) {
+        // Plans over what this transaction has defined are nobody else's.
+        let shared = !self.has_overlay();
+        if shared && let Some(plan) = self.plans.get(&key, snapshot.epoch) {
             return Ok(Planned { key, plan, settings: Arc::clone(self.settings.typed()) });
         }
         let capabilities = self.cluster.capabilities(snapshot);
@@ -106,15 +110,18 @@ impl Session {
             Some(position) => error.at(position + statement.offset),
             None => error,
         })?;
-        self.plans.put(Arc::clone(&key), Arc::clone(&plan));
+        if shared {
+            self.plans.put(Arc::clone(&key), Arc::clone(&plan));
+        }
         Ok(Planned { key, plan, settings: Arc::clone(self.settings.typed()) })
     }
 
     /// The plan of a prepared statement under the newest snapshot.
     pub(super) fn current_plan(&self, prepared: &Prepared) -> Result<Planned, Error> {
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         let typed = self.settings.typed();
-        if let Some(planned) = prepared.planned()
+        if !self.has_overlay()
+            && let Some(planned) = prepared.planned()
             && planned.plan.epoch == snapshot.epoch
             && planned.key.settings == typed.plan_key
             && planned.key.schemas == self.schemas()
@@ -128,7 +135,9 @@ impl Session {
         if planned.plan.columns != prepared.columns {
             return Err(PgError::new("0A000", "cached plan must not change result type").into());
         }
-        prepared.keep(planned.clone());
+        if !self.has_overlay() {
+            prepared.keep(planned.clone());
+        }
         Ok(planned)
     }
 
@@ -151,7 +160,7 @@ impl Session {
                 .into());
             }
         };
-        let planned = self.plan(&explain.statement, &[], &self.cluster.snapshot())?;
+        let planned = self.plan(&explain.statement, &[], &self.snapshot())?;
         let lines = planned.plan.explain(format);
         let rows = lines.iter().map(|line| [Some(line.as_str())]);
         Ok(Started::Rows(Rows::of_batch(text_rows(rows), "EXPLAIN")))

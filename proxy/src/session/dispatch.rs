@@ -408,7 +408,14 @@ impl Session {
     /// The sequence functions of a statement that begins now.
     pub(super) fn statement_sequences(&self) -> StatementSequences {
         let read_only = self.transaction.modes.read_only;
-        StatementSequences::new(&self.cluster, &self.identity.database, read_only, &self.sequences)
+        let definitions = self.transaction.defined.as_ref();
+        StatementSequences::new(
+            &self.cluster,
+            &self.identity.database,
+            read_only,
+            &self.sequences,
+            definitions.map(|defined| defined.definitions.clone()),
+        )
     }
 
     /// What values' input and output and functions depend on, for a statement that begins now.

@@ -86,7 +86,7 @@ impl Session {
         if unqualified == "unknown" && name.array_dimensions == 0 {
             return Ok(TypeId(0));
         }
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         let database = snapshot.database(&self.identity.database).ok_or_else(|| {
             PgError::new("3D000", format!("database \"{}\" does not exist", self.identity.database))
         })?;

@@ -138,7 +138,7 @@ impl Session {
     /// The schemas that unqualified names are looked up in: those of `search_path` that exist, in order. `pg_catalog` is in
     /// front of them unless the path names it.
     pub fn schemas(&self) -> Vec<String> {
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         let database = snapshot.database(&self.identity.database);
         let mut schemas: Vec<String> = Vec::new();
         for name in &self.settings.typed().search_path {

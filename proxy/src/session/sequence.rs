@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use dataman_metadata::change::ObjectName;
 use dataman_metadata::id::{DatabaseId, ObjectId};
 use dataman_metadata::schema::Sequence;
+use dataman_metadata::sequence::SequenceState;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_pg::PgError;
 use dataman_pg::sequence::{SequenceCall, SequenceNumbers};
@@ -15,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::merge::Sequences;
 use crate::plan::bind::split_qualified;
+use crate::session::define::in_block::Definitions;
 
 /// What `currval` and `lastval` answer with.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(crate) struct StatementSequences {
     database: DatabaseId,
     read_only: bool,
     taken: SharedTaken,
+    /// What the transaction has defined.
+    definitions: Option<Definitions>,
     state: Mutex<State>,
 }
 
@@ -66,12 +70,14 @@ impl StatementSequences {
         database: &str,
         read_only: bool,
         taken: &SharedTaken,
+        definitions: Option<Definitions>,
     ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
             database: DatabaseId::from(database),
             read_only,
             taken: Arc::clone(taken),
+            definitions,
             state: Mutex::default(),
         }
     }
@@ -81,6 +87,67 @@ impl StatementSequences {
             [schema, name] => Ok(ObjectName::new(&self.database, schema, name)),
             _ => Err(PgError::internal("a sequence is named without its schema")),
         }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        match &self.definitions {
+            Some(definitions) => Arc::clone(&definitions.overlay),
+            None => self.cluster.snapshot(),
+        }
+    }
+
+    /// Carries something out on a sequence that this transaction has made; none when it is known to others too.
+    ///
+    /// # Errors
+    /// `0A000` when the transaction has changed one that others know: its numbers are theirs until COMMIT.
+    fn on_own<T>(
+        &self,
+        object: &ObjectName,
+        sequence: &Sequence,
+        act: impl FnOnce(&mut SequenceState) -> Result<T, PgError>,
+    ) -> Result<Option<T>, PgError> {
+        let Some(definitions) = &self.definitions else { return Ok(None) };
+        if definitions.has_altered(object, sequence) {
+            return Err(PgError::unsupported(format!(
+                "taking numbers of sequence \"{}\", which the transaction has changed, is not supported",
+                object.name
+            ))
+            .with_hint("Commit the change of the sequence first."));
+        }
+        if !definitions.is_own(sequence.oid) {
+            return Ok(None);
+        }
+        let mut own = locked(&definitions.own_sequences);
+        let state = own.entry(sequence.oid).or_insert_with(|| SequenceState::new(sequence));
+        act(state).map(Some)
+    }
+
+    /// Numbers of a sequence that this transaction has made.
+    fn own_numbers(
+        &self,
+        object: &ObjectName,
+        sequence: &Sequence,
+        count: usize,
+    ) -> Result<Option<Vec<i64>>, PgError> {
+        self.on_own(object, sequence, |state| {
+            let mut numbers = Vec::new();
+            while numbers.len() < count {
+                numbers.push(state.take_one(sequence).map_err(|_| {
+                    let (bound, limit) = match sequence.increment {
+                        1.. => ("maximum", sequence.max),
+                        _ => ("minimum", sequence.min),
+                    };
+                    PgError::new(
+                        "2200H",
+                        format!(
+                            "nextval: reached {bound} value of sequence \"{}\" ({limit})",
+                            object.name
+                        ),
+                    )
+                })?);
+            }
+            Ok(numbers)
+        })
     }
 
     fn remember(&self, oid: ObjectId, number: i64, is_newest: bool) {
@@ -93,7 +160,7 @@ impl StatementSequences {
 
     /// Answers without waiting; none when that cannot be done.
     fn answer(&self, call: &SequenceCall) -> Result<Option<i64>, PgError> {
-        let snapshot = self.cluster.snapshot();
+        let snapshot = self.snapshot();
         match call {
             SequenceCall::Last => {
                 let taken = locked(&self.taken);
@@ -123,15 +190,34 @@ impl StatementSequences {
                 self.check_read_write("nextval()")?;
                 let object = self.object(name)?;
                 let sequence = find(&snapshot, &object)?;
-                let number = self.cluster.take_fetched(&object, sequence.oid);
+                let number = match self.own_numbers(&object, sequence, 1)? {
+                    Some(numbers) => numbers.first().copied(),
+                    None => self.cluster.take_fetched(&object, sequence.oid),
+                };
                 if let Some(number) = number {
                     self.remember(sequence.oid, number, true);
                 }
                 Ok(number)
             }
-            SequenceCall::Set { .. } => {
+            SequenceCall::Set { name, value, is_called } => {
                 self.check_read_write("setval()")?;
-                Ok(None)
+                let object = self.object(name)?;
+                let sequence = find(&snapshot, &object)?;
+                let own = self.on_own(&object, sequence, |state| {
+                    state.set(sequence, *value, *is_called).map_err(|_| {
+                        PgError::new(
+                            "22003",
+                            format!(
+                                "setval: value {value} is out of bounds for sequence \"{}\" ({}..{})",
+                                object.name, sequence.min, sequence.max
+                            ),
+                        )
+                    })
+                })?;
+                if own.is_some() && *is_called {
+                    self.remember(sequence.oid, *value, false);
+                }
+                Ok(own.map(|()| *value))
             }
         }
     }
@@ -176,10 +262,14 @@ impl SequenceNumbers for StatementSequences {
 impl Sequences for StatementSequences {
     async fn next(&self, schema: &str, name: &str, count: usize) -> Result<Vec<i64>, Error> {
         let object = ObjectName::new(&self.database, schema, name);
-        let numbers = self.cluster.take_numbers(&object, count).await?;
+        let snapshot = self.snapshot();
+        let sequence = find(&snapshot, &object)?;
+        let numbers = match self.own_numbers(&object, sequence, count)? {
+            Some(numbers) => numbers,
+            None => self.cluster.take_numbers(&object, count).await?,
+        };
         if let Some(number) = numbers.last() {
-            let oid = find(&self.cluster.snapshot(), &object)?.oid;
-            self.remember(oid, *number, true);
+            self.remember(sequence.oid, *number, true);
         }
         Ok(numbers)
     }
@@ -209,13 +299,13 @@ impl Sequences for StatementSequences {
             SequenceCall::Next(name) => {
                 let object = self.object(name)?;
                 let number = self.cluster.take_number(&object, rows + 1).await?;
-                let oid = find(&self.cluster.snapshot(), &object)?.oid;
+                let oid = find(&self.snapshot(), &object)?.oid;
                 self.remember(oid, number, true);
                 number
             }
             SequenceCall::Set { name, value, is_called } => {
                 let object = self.object(name)?;
-                let oid = find(&self.cluster.snapshot(), &object)?.oid;
+                let oid = find(&self.snapshot(), &object)?.oid;
                 self.cluster.set_sequence(&object, *value, *is_called).await?;
                 if *is_called {
                     self.remember(oid, *value, false);

@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::parse::syntax::TransactionModes;
 use crate::scatter::contract::{Access, Participants, ShardRef};
+use crate::session::define::in_block::{Defined, Definitions};
 use crate::session::portal::Portals;
 use crate::session::settings::{Layers, Typed};
 
@@ -119,6 +120,8 @@ pub struct Transaction {
     pub(crate) queried: bool,
     /// Collections that have been emptied in it since its last savepoint, by physical name.
     fresh: Vec<String>,
+    /// What it has defined.
+    pub(crate) defined: Option<Defined>,
     /// `now()`, in microseconds since 2000.
     pub(crate) started_us: i64,
 }
@@ -129,6 +132,8 @@ pub(crate) struct Participant {
     pub(crate) connection: Option<Box<dyn NodeConnection>>,
     /// Whether a statement of the transaction wrote there.
     pub(crate) written: bool,
+    /// Whether a statement of the transaction changed rows there, not only the schema.
+    pub(crate) rows: bool,
     /// Whether its connection broke: what was done there is gone, so the transaction cannot commit.
     pub(crate) lost: bool,
 }
@@ -140,6 +145,10 @@ struct Savepoint {
     settings: Layers,
     /// The shards that had been written when it was made.
     written: Vec<ShardRef>,
+    /// Those whose rows had been changed.
+    rows: Vec<ShardRef>,
+    /// What had been defined.
+    definitions: Option<Definitions>,
     read_only: bool,
 }
 
@@ -180,6 +189,7 @@ impl Transaction {
         self.participants.clear();
         self.savepoints.clear();
         self.fresh.clear();
+        self.defined = None;
         self.queried = false;
     }
 
@@ -252,6 +262,8 @@ impl Transaction {
             on_shards,
             settings,
             written: self.written().cloned().collect(),
+            rows: self.changed_rows().cloned().collect(),
+            definitions: self.defined.as_ref().map(|defined| defined.definitions.clone()),
             read_only: self.modes.read_only,
         });
         Ok(())
@@ -287,6 +299,10 @@ impl Transaction {
         self.modes.read_only = savepoint.read_only;
         for (shard, participant) in &mut self.participants {
             participant.written = savepoint.written.contains(shard);
+            participant.rows = savepoint.rows.contains(shard);
+        }
+        if let Some(defined) = &mut self.defined {
+            defined.go_back(savepoint.definitions.as_ref());
         }
         self.state = State::Open;
         Ok(savepoint.settings.clone())
@@ -319,6 +335,10 @@ impl Transaction {
             .iter()
             .filter(|(_, participant)| participant.written)
             .map(|(shard, _)| shard)
+    }
+
+    fn changed_rows(&self) -> impl Iterator<Item = &ShardRef> {
+        self.participants.iter().filter(|(_, participant)| participant.rows).map(|(shard, _)| shard)
     }
 
     /// Takes connections back from a statement. One that is not a participant's returns to its pool.
@@ -403,6 +423,15 @@ pub(crate) struct Enlistment<'a> {
     pub(crate) taken: Vec<ShardRef>,
 }
 
+impl Enlistment<'_> {
+    /// A shard that has been taken gets definitions: it takes part in the commit, and its rows are nobody's concern.
+    pub(crate) fn defines(&mut self, shard: &ShardRef) {
+        if let Some(participant) = self.transaction.participants.get_mut(shard) {
+            participant.written = true;
+        }
+    }
+}
+
 #[async_trait::async_trait]
 impl Participants for Enlistment<'_> {
     async fn enlist(&mut self, shards: &[ShardRef], access: Access) -> Result<(), Error> {
@@ -411,7 +440,7 @@ impl Participants for Enlistment<'_> {
             let connections = self.portals.drain(shard).await?;
             self.transaction.give_back(connections);
         }
-        if access == Access::Read {
+        if matches!(access, Access::Read | Access::Define) {
             return Ok(());
         }
         for shard in shards {
@@ -419,7 +448,7 @@ impl Participants for Enlistment<'_> {
                 self.writes.push(shard.clone());
             }
         }
-        let before: Vec<&ShardRef> = self.transaction.written().collect();
+        let before: Vec<&ShardRef> = self.transaction.changed_rows().collect();
         let widens = self.writes.iter().any(|shard| !before.contains(&shard));
         let refused = match self.transaction.state {
             State::Idle | State::Statement => false,
@@ -452,6 +481,7 @@ impl Participants for Enlistment<'_> {
         if let Some(participant) = self.transaction.participants.get_mut(shard) {
             participant.connection()?;
             participant.written |= written;
+            participant.rows |= written;
             return participant.connection.take().ok_or_else(|| {
                 PgError::internal("a shard's connection was there a moment ago").into()
             });
@@ -461,9 +491,10 @@ impl Participants for Enlistment<'_> {
         for savepoint in &self.transaction.savepoints {
             connection.savepoint(&savepoint.on_shards).await?;
         }
-        self.transaction
-            .participants
-            .insert(shard.clone(), Participant { connection: None, written, lost: false });
+        self.transaction.participants.insert(
+            shard.clone(),
+            Participant { connection: None, written, rows: written, lost: false },
+        );
         Ok(connection)
     }
 

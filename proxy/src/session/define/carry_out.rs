@@ -32,7 +32,7 @@ const LEASE: &str = "define";
 const LEASE_SPAN: Duration = Duration::from_secs(15);
 
 /// How often it is renewed.
-const LEASE_RENEWAL: Duration = Duration::from_secs(5);
+pub(super) const LEASE_RENEWAL: Duration = Duration::from_secs(5);
 
 /// How long a statement waits for another one's lease.
 const LEASE_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -94,6 +94,30 @@ pub(super) async fn with_lease<T>(
             }
         }
     }
+}
+
+/// Makes the lease last.
+pub(super) async fn renew(cluster: &Cluster, lease: &Lease) -> Result<(), Error> {
+    cluster.store().renew_lease(lease, LEASE_SPAN).await?;
+    Ok(())
+}
+
+/// Gives a lease back; one that cannot be given back ends by itself.
+pub(super) async fn give_back(cluster: &Cluster, lease: &Lease) {
+    if let Err(error) = cluster.store().release_lease(lease).await {
+        tracing::warn!(%error, "the lease on schema changes could not be given back");
+    }
+}
+
+/// Does what comes first of all, in no transaction.
+pub(super) async fn first(
+    steps: &[Step],
+    cluster: &Arc<Cluster>,
+    facts: &Facts<'_>,
+    context: &StatementContext,
+) -> Result<(), Error> {
+    let run = Run { cluster, facts, context: context.clone() };
+    run.alone(by_shard(steps, When::First)).await
 }
 
 type Connections = Vec<(ShardRef, Box<dyn NodeConnection>)>;
@@ -287,7 +311,7 @@ async fn commit(open: Connections) -> Result<(), Error> {
 }
 
 /// What the metadata refuses although the draft found nothing: said as PostgreSQL would where it can be.
-fn refused(refusal: &ChangeError) -> PgError {
+pub(super) fn refused(refusal: &ChangeError) -> PgError {
     let message = refusal.to_string();
     match refusal {
         ChangeError::Exists { kind, .. } => {

@@ -18,7 +18,7 @@ use crate::sqlstate::{Report, Severity};
 pub(super) type Result<T> = std::result::Result<T, PgError>;
 
 /// When a definition is carried out on a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum When {
     /// Before anything else, in no transaction: namespaces.
     First,

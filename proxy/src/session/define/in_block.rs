@@ -1,72 +1,426 @@
-//! TRUNCATE and ANALYZE inside a transaction: they change no metadata, so they are done, and undone, with the transaction.
+//! Definitions inside a transaction: done, and undone, with it.
+//!
+//! ```text
+//! BEGIN ─▶ first definition: lease, base snapshot
+//!          each definition:  changes + shards' steps, in the transaction's own connections ─▶ overlay snapshot
+//!          statements:       planned over the overlay, never from the plan cache
+//! COMMIT ─▶ metadata by compare-and-set on the base's epoch ─▶ every shard commits ─▶ lease given back
+//! ```
+//! Every database has transactional definitions, so that ROLLBACK, a savepoint and a failure undo the shards' part; the metadata's part
+//! is a list that nobody else has seen. The lease is held to the end: one schema change at a time.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use dataman_metadata::change::{Change, Object, ObjectName};
+use dataman_metadata::id::ObjectId;
+use dataman_metadata::lease::Lease;
+use dataman_metadata::schema::Sequence;
+use dataman_metadata::sequence::SequenceState;
+use dataman_metadata::snapshot::Snapshot;
+use dataman_metadata::store::StoreError;
+use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::Definition;
-use dataman_node_protocol::node::{NodeStatement, Parameters, ResultFormats, StatementContext};
+use dataman_node_protocol::node::{
+    NodeConnection, NodeStatement, Parameters, ResultFormats, StatementContext,
+};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::PgError;
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Facts;
-use super::draft::Draft;
+use super::draft::{Draft, Step, When, Work};
+use super::{Facts, carry_out};
+use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::parse::syntax::{Define, ParsedStatement};
 use crate::scatter::contract::{Access, Participants, ShardRef};
+use crate::scatter::shard::name_shard;
 use crate::session::Session;
 use crate::session::transaction::{Enlistment, State};
+
+/// The numbers taken of sequences that the transaction has made: the store does not know these yet.
+pub(crate) type OwnSequences = Arc<Mutex<HashMap<ObjectId, SequenceState>>>;
+
+/// What the definitions of a transaction come to.
+#[derive(Debug, Clone)]
+pub(crate) struct Definitions {
+    /// The metadata when the first definition began.
+    pub(crate) base: Arc<Snapshot>,
+    /// The metadata as the transaction's own statements see it.
+    pub(crate) overlay: Arc<Snapshot>,
+    pub(crate) own_sequences: OwnSequences,
+    changes: Vec<Change>,
+    steps: Vec<Step>,
+    restarts: Vec<(ObjectName, i64)>,
+}
+
+/// A transaction's definitions, and the lease under which they are made.
+pub(crate) struct Defined {
+    pub(crate) definitions: Definitions,
+    cluster: Arc<Cluster>,
+    lease: Lease,
+    lost: Arc<AtomicBool>,
+    /// Renews the lease; ends when this is dropped.
+    _renewal: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Defined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Defined").field("definitions", &self.definitions).finish_non_exhaustive()
+    }
+}
+
+impl Definitions {
+    /// Whether a sequence exists in this transaction only.
+    pub(crate) fn is_own(&self, oid: ObjectId) -> bool {
+        !all_sequences(&self.base).any(|(_, sequence)| sequence.oid == oid)
+    }
+
+    /// Whether the transaction has changed a sequence that others know too.
+    pub(crate) fn has_altered(&self, object: &ObjectName, sequence: &Sequence) -> bool {
+        let known = all_sequences(&self.base)
+            .any(|(name, before)| name == *object && definition(before) == definition(sequence));
+        !self.is_own(sequence.oid)
+            && (!known || self.restarts.iter().any(|(restarted, _)| restarted == object))
+    }
+}
+
+/// What of a sequence decides on its numbers.
+fn definition(sequence: &Sequence) -> (ObjectId, i64, i64, i64, i64, bool) {
+    let Sequence { oid, start, increment, min, max, cycle, .. } = sequence;
+    (*oid, *start, *increment, *min, *max, *cycle)
+}
+
+fn all_sequences(snapshot: &Snapshot) -> impl Iterator<Item = (ObjectName, &Sequence)> {
+    snapshot.databases.iter().flat_map(|(database, content)| {
+        content.schemas.iter().flat_map(move |(schema, content)| {
+            let named = move |name: &String| ObjectName::new(database, schema, name);
+            content.sequences.iter().map(move |(name, sequence)| (named(name), sequence))
+        })
+    })
+}
+
+impl Defined {
+    async fn begin(cluster: &Arc<Cluster>) -> Result<Self, Error> {
+        let lease = carry_out::hold_lease(cluster).await?;
+        let base = match cluster.store().read().await {
+            Ok(base) => base,
+            Err(error) => {
+                carry_out::give_back(cluster, &lease).await;
+                return Err(error.into());
+            }
+        };
+        let lost = Arc::new(AtomicBool::new(false));
+        let mut renewal = JoinSet::new();
+        renewal.spawn({
+            let (cluster, lease, lost) = (Arc::clone(cluster), lease.clone(), Arc::clone(&lost));
+            async move {
+                loop {
+                    tokio::time::sleep(carry_out::LEASE_RENEWAL).await;
+                    if carry_out::renew(&cluster, &lease).await.is_err() {
+                        lost.store(true, Ordering::Release);
+                        return;
+                    }
+                }
+            }
+        });
+        let definitions = Definitions {
+            overlay: Arc::clone(&base),
+            base,
+            own_sequences: OwnSequences::default(),
+            changes: Vec::new(),
+            steps: Vec::new(),
+            restarts: Vec::new(),
+        };
+        Ok(Self { definitions, cluster: Arc::clone(cluster), lease, lost, _renewal: renewal })
+    }
+
+    /// Goes back to what was defined at a savepoint; nothing, when it was made before the first definition.
+    pub(crate) fn go_back(&mut self, saved: Option<&Definitions>) {
+        let base = Arc::clone(&self.definitions.base);
+        self.definitions = match saved {
+            Some(saved) => saved.clone(),
+            None => Definitions {
+                overlay: Arc::clone(&base),
+                base,
+                own_sequences: Arc::clone(&self.definitions.own_sequences),
+                changes: Vec::new(),
+                steps: Vec::new(),
+                restarts: Vec::new(),
+            },
+        };
+        let overlay = Arc::clone(&self.definitions.overlay);
+        let mut own = locked(&self.definitions.own_sequences);
+        own.retain(|oid, _| all_sequences(&overlay).any(|(_, sequence)| sequence.oid == *oid));
+    }
+
+    /// Makes the changes everybody's.
+    ///
+    /// # Errors
+    /// `40001` when the metadata has changed otherwise meanwhile; nothing has changed then.
+    pub(crate) async fn commit(&mut self) -> Result<(), Error> {
+        let definitions = &self.definitions;
+        if definitions.changes.is_empty() {
+            return Ok(());
+        }
+        let conflict = || {
+            PgError::new("40001", "the metadata has changed during the transaction")
+                .with_hint("Run the transaction again.")
+        };
+        if self.lost.load(Ordering::Acquire) {
+            return Err(conflict().into());
+        }
+        let own: Vec<(ObjectName, SequenceState)> = {
+            let states = locked(&definitions.own_sequences);
+            all_sequences(&definitions.overlay)
+                .filter_map(|(name, sequence)| Some((name, *states.get(&sequence.oid)?)))
+                .filter(|(_, state)| state.is_called)
+                .collect()
+        };
+        let changes = started_at(&definitions.changes, &own);
+        let committed = self.cluster.commit(definitions.base.epoch, &changes).await;
+        let snapshot = committed.map_err(|error| match error {
+            StoreError::Conflict { .. } => Error::from(conflict()),
+            StoreError::Refused(refusal) => carry_out::refused(&refusal).into(),
+            other => other.into(),
+        })?;
+        // A sequence whose numbers are taken begins after them, until its state is set: so none is given twice, whatever happens
+        // in between.
+        for (name, state) in &own {
+            self.cluster.set_sequence(name, state.last_value, true).await?;
+        }
+        let restored = restarting(&definitions.changes, &own);
+        if !restored.is_empty() && self.cluster.commit(snapshot.epoch, &restored).await.is_err() {
+            tracing::warn!("a new sequence keeps the number that it has come to as its start");
+        }
+        for (sequence, value) in &definitions.restarts {
+            self.cluster.set_sequence(sequence, *value, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether what was done on a shard can be done again: definitions can, a change of rows cannot.
+    pub(crate) async fn repeat(&self, shard: &ShardRef) -> Result<(), Error> {
+        let settings = Arc::new(Vec::new());
+        let context = context_of(&self.definitions.base, settings, 0);
+        let definitions = self.definitions.steps.iter().filter(|step| step.shard == *shard);
+        let definitions: Vec<Definition> =
+            definitions.map(|step| step.definition.clone()).collect();
+        let connection = self.cluster.connect(shard).await?;
+        let cancel = CancellationToken::new();
+        let (_, outcome) = carry_out_on(connection, definitions, &context, &cancel).await;
+        outcome.map_err(|error| name_shard(shard, error).into())
+    }
+
+    /// Gives the lease back.
+    pub(crate) async fn end(self) {
+        carry_out::give_back(&self.cluster, &self.lease).await;
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The changes with the sequences of numbers already taken starting behind these.
+fn started_at(changes: &[Change], own: &[(ObjectName, SequenceState)]) -> Vec<Change> {
+    let mut changes = changes.to_vec();
+    for change in &mut changes {
+        let (Change::Create { at, object: Object::Sequence(sequence) }
+        | Change::Replace { at, object: Object::Sequence(sequence) }) = change
+        else {
+            continue;
+        };
+        if let Some((_, state)) = own.iter().find(|(name, _)| name == at)
+            && let Ok(next) = state.clone().take_one(sequence)
+        {
+            sequence.start = next;
+        }
+    }
+    changes
+}
+
+/// The changes that give such sequences their start back.
+fn restarting(changes: &[Change], own: &[(ObjectName, SequenceState)]) -> Vec<Change> {
+    let newest = |name: &ObjectName| {
+        changes.iter().rev().find_map(|change| match change {
+            Change::Create { at, object: object @ Object::Sequence(_) }
+            | Change::Replace { at, object: object @ Object::Sequence(_) }
+                if at == name =>
+            {
+                Some(Change::Replace { at: at.clone(), object: object.clone() })
+            }
+            _ => None,
+        })
+    };
+    own.iter().filter_map(|(name, _)| newest(name)).collect()
+}
+
+fn context_of(
+    snapshot: &Snapshot,
+    settings: Arc<Vec<(String, String)>>,
+    transaction_time_us: i64,
+) -> StatementContext {
+    StatementContext {
+        // The base's: a definition raises the agents' fence to its epoch, and nobody else has seen the overlay.
+        epoch: snapshot.epoch.0,
+        settings,
+        transaction_time_us,
+        time_left_ms: None,
+    }
+}
+
+/// Carries definitions out in their order, on one connection, which comes back unless it broke.
+async fn carry_out_on(
+    mut connection: Box<dyn NodeConnection>,
+    definitions: Vec<Definition>,
+    context: &StatementContext,
+    cancel: &CancellationToken,
+) -> (Option<Box<dyn NodeConnection>>, Result<(), NodeError>) {
+    for definition in definitions {
+        let statement = Arc::new(NodeStatement::new(NodeQuery::Define(definition), vec![]));
+        let (parameters, formats) = (Parameters::default(), ResultFormats::default());
+        let mut stream =
+            connection.execute(context, &statement, &parameters, &formats, cancel).await;
+        let outcome = loop {
+            match stream.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let back = stream.into_connection();
+        if outcome.is_err() {
+            return (back, outcome);
+        }
+        match back {
+            Some(back) => connection = back,
+            None => {
+                let lost = NodeError::new(
+                    dataman_node_protocol::NodeErrorKind::Lost,
+                    "08006",
+                    "the connection to a node broke",
+                );
+                return (None, Err(lost));
+            }
+        }
+    }
+    (Some(connection), Ok(()))
+}
+
+/// A database cannot be made or dropped within a transaction, as in PostgreSQL.
+fn check_within(define: &Define) -> Result<(), PgError> {
+    let word = match define {
+        Define::CreateDatabase { .. } => "CREATE DATABASE",
+        Define::DropDatabase { .. } => "DROP DATABASE",
+        _ => return Ok(()),
+    };
+    Err(PgError::new("25001", format!("{word} cannot run inside a transaction block")))
+}
 
 impl Session {
     /// Whether a definition is part of the transaction that is open.
     pub(super) fn is_transactional(&self, define: &Define) -> bool {
         let open = matches!(self.transaction.state, State::Implicit | State::Open);
-        open && matches!(
-            define,
-            Define::Truncate { restart_identity: false, .. }
-                | Define::Maintain { vacuum: false, .. }
-        )
+        open && !matches!(define, Define::Maintain { vacuum: true, .. })
     }
 
-    /// Carries a definition out within the transaction that is open; gives its tag.
+    /// The metadata that the session's statements see: the newest, with what its transaction has defined.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        match &self.transaction.defined {
+            Some(defined) => Arc::clone(&defined.definitions.overlay),
+            None => self.cluster.snapshot(),
+        }
+    }
+
+    /// Whether the session sees metadata that nobody else sees: its plans are its own.
+    pub(crate) fn has_overlay(&self) -> bool {
+        self.transaction.defined.is_some()
+    }
+
+    /// Carries a definition out within the transaction that is open; gives its tag and the statement that fills a new table.
     ///
     /// # Errors
-    /// PostgreSQL's; `0A000` when it would write to further shards than the transaction may.
+    /// PostgreSQL's; `0A000` when it would change rows of further shards than the transaction may.
     pub(super) async fn define_in_transaction(
         &mut self,
         statement: &ParsedStatement,
         define: &Define,
         cancel: &CancellationToken,
-    ) -> Result<String, Error> {
-        let snapshot = self.cluster.snapshot();
+    ) -> Result<(String, Option<String>), Error> {
+        check_within(define)?;
+        let changes_rows_only = matches!(
+            define,
+            Define::Truncate { restart_identity: false, .. } | Define::Maintain { .. }
+        );
+        if !changes_rows_only && self.transaction.defined.is_none() {
+            let begun = tokio::select! {
+                biased;
+                begun = Defined::begin(&self.cluster) => begun?,
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+            };
+            self.transaction.defined = Some(begun);
+        }
+        let snapshot = self.snapshot();
         let schemas = self.schemas();
         let typed = Arc::clone(self.settings.typed());
-        let work = {
-            let facts = Facts {
-                database: &self.identity.database,
-                user: &self.identity.user,
-                superuser: self.identity.superuser,
-                search_path: &schemas,
-                context: &typed.context,
-                settings: Arc::clone(&typed.for_nodes),
-                in_transaction: true,
-                cancel,
-            };
+        let facts = Facts {
+            database: &self.identity.database,
+            user: &self.identity.user,
+            superuser: self.identity.superuser,
+            search_path: &schemas,
+            context: &typed.context,
+            settings: Arc::clone(&typed.for_nodes),
+            in_transaction: true,
+            cancel,
+        };
+        let Work { mut steps, changes, restarts, notices, tag, fill } = {
             let capabilities = self.cluster.capabilities(&snapshot);
             let mut draft = Draft::new(&snapshot, &facts, &capabilities, &statement.text)?;
             draft.define(define)?;
             draft.into_work()
         };
-        for notice in work.notices {
-            self.notice(notice);
-        }
-        let context = StatementContext {
-            epoch: snapshot.epoch.0,
-            settings: Arc::clone(&typed.for_nodes),
-            transaction_time_us: self.transaction.started_us,
-            time_left_ms: None,
+        // The metadata is asked first: what it refuses needs no shard.
+        let next = match &self.transaction.defined {
+            Some(defined) if !changes.is_empty() => {
+                let mut all = defined.definitions.changes.clone();
+                all.extend(changes.iter().cloned());
+                let next = defined.definitions.base.apply(&all);
+                Some((all, Arc::new(next.map_err(|refusal| carry_out::refused(&refusal))?)))
+            }
+            _ => None,
         };
-        let truncates = matches!(define, Define::Truncate { .. });
-        let access = if truncates { Access::WriteTogether } else { Access::Read };
+        let base = match &self.transaction.defined {
+            Some(defined) => Arc::clone(&defined.definitions.base),
+            None => Arc::clone(&snapshot),
+        };
+        let started_us = self.transaction.started_us;
+        let context = context_of(&base, Arc::clone(&typed.for_nodes), started_us);
+        if !changes_rows_only {
+            // A namespace stays when the transaction is rolled back: it is empty then, and in no one's way. Where the transaction
+            // has written there is one.
+            let participants = &self.transaction.participants;
+            steps.retain(|step| {
+                step.when != When::First
+                    || participants.get(&step.shard).is_none_or(|one| !one.written)
+            });
+            carry_out::first(&steps, &self.cluster, &facts, &context).await?;
+            steps.retain(|step| step.when != When::First);
+        }
+        let mut by_shard: BTreeMap<ShardRef, Vec<Definition>> = BTreeMap::new();
+        steps.sort_by_key(|step| step.when);
+        for step in &steps {
+            by_shard.entry(step.shard.clone()).or_default().push(step.definition.clone());
+        }
+        let shards: Vec<ShardRef> = by_shard.keys().cloned().collect();
+        let access = match define {
+            Define::Truncate { .. } => Access::WriteTogether,
+            Define::Maintain { .. } => Access::Read,
+            _ => Access::Define,
+        };
         let mut enlistment = Enlistment {
             cluster: &self.cluster,
             transactional: true,
@@ -76,37 +430,53 @@ impl Session {
             writes: Vec::new(),
             taken: Vec::new(),
         };
-        let shards: Vec<ShardRef> = work.steps.iter().map(|step| step.shard.clone()).collect();
         enlistment.enlist(&shards, access).await?;
-        let mut fresh = Vec::new();
-        for step in work.steps {
-            if let Definition::Truncate(targets) = &step.definition {
-                fresh.extend(targets.iter().map(|target| target.collection.clone()));
+        let mut work = Vec::new();
+        for (shard, definitions) in by_shard {
+            let connection = enlistment.take(&shard).await?;
+            if access == Access::Define {
+                enlistment.defines(&shard);
             }
-            let statement =
-                Arc::new(NodeStatement::new(NodeQuery::Define(step.definition), vec![]));
-            let connection = enlistment.take(&step.shard).await?;
-            let (parameters, formats) = (Parameters::default(), ResultFormats::default());
-            let mut stream =
-                connection.execute(&context, &statement, &parameters, &formats, cancel).await;
-            let outcome = loop {
-                match stream.next().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
+            let context = &context;
+            work.push(async move {
+                (shard, carry_out_on(connection, definitions, context, cancel).await)
+            });
+        }
+        let mut failure = None;
+        for (shard, (connection, outcome)) in join_all(work).await {
+            enlistment.give(&shard, connection);
+            if let Err(error) = outcome {
+                failure.get_or_insert(name_shard(&shard, error));
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        for step in &steps {
+            match &step.definition {
+                Definition::Truncate(targets) => targets
+                    .iter()
+                    .for_each(|target| self.transaction.note_fresh(&target.collection)),
+                Definition::CreateCollection(shape) => {
+                    self.transaction.note_fresh(&shape.target.collection);
                 }
-            };
-            let connection = stream.into_connection();
-            let lost = connection.is_none();
-            enlistment.give(&step.shard, connection);
-            outcome?;
-            if lost {
-                return Err(PgError::new("08006", "the connection to a shard was lost").into());
+                _ => {}
             }
         }
-        for collection in fresh {
-            self.transaction.note_fresh(&collection);
+        if let Some(defined) = &mut self.transaction.defined {
+            let definitions = &mut defined.definitions;
+            if let Some((all, overlay)) = next {
+                definitions.changes = all;
+                definitions.overlay = overlay;
+            }
+            definitions.restarts.extend(restarts);
+            if access == Access::Define {
+                definitions.steps.extend(steps);
+            }
         }
-        Ok(work.tag)
+        for notice in notices {
+            self.notice(notice);
+        }
+        Ok((tag, fill))
     }
 }

@@ -21,7 +21,7 @@ mod database;
 mod draft;
 mod drop;
 mod expression;
-mod in_block;
+pub(crate) mod in_block;
 mod index;
 mod maintain;
 mod name;
@@ -40,7 +40,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use dataman_pg::{Context, PgError};
+use dataman_pg::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
@@ -65,7 +65,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) context: &'a Context,
     /// Settings that go to the nodes.
     pub(crate) settings: Arc<Vec<(String, String)>>,
-    /// Whether the statement stands in a transaction that has begun or has changed something.
+    /// Whether the statement stands in a transaction block.
     pub(crate) in_transaction: bool,
     /// Fires when the client cancels.
     pub(crate) cancel: &'a CancellationToken,
@@ -96,7 +96,7 @@ impl Session {
     ) -> Result<(String, Option<String>), Error> {
         if self.is_transactional(define) {
             let outcome = self.define_in_transaction(statement, define, cancel).await;
-            return outcome.map(|tag| (tag, None)).map_err(|error| at_string(error, statement));
+            return outcome.map_err(|error| at_string(error, statement));
         }
         let schemas = self.schemas();
         let typed = self.settings.typed();
@@ -107,7 +107,7 @@ impl Session {
             search_path: &schemas,
             context: &typed.context,
             settings: Arc::clone(&typed.for_nodes),
-            in_transaction: self.in_open_transaction(),
+            in_transaction: self.in_transaction_block(),
             cancel,
         };
         let outcome = run(define, &statement.text, &self.cluster, &facts).await;
@@ -116,16 +116,6 @@ impl Session {
             self.notice(notice);
         }
         Ok((outcome.tag, outcome.fill))
-    }
-
-    /// Whether a schema change would have to be rolled back together with something else: after BEGIN, or when the string of
-    /// statements has changed rows already.
-    fn in_open_transaction(&self) -> bool {
-        use crate::session::transaction::State;
-        match self.transaction.state {
-            State::Open | State::Failed => true,
-            _ => self.transaction.participants.values().any(|one| one.written),
-        }
     }
 }
 
@@ -150,18 +140,10 @@ pub(crate) async fn run(
     cluster: &Arc<Cluster>,
     facts: &Facts<'_>,
 ) -> Result<Outcome, Error> {
-    if facts.in_transaction && !matches!(define, Define::Maintain { .. }) {
-        return Err(PgError::unsupported("schema changes inside a transaction are not supported")
-            .with_hint("Metadata cannot be rolled back: send the statement by itself, outside BEGIN and COMMIT.")
-            .into());
-    }
     let lease = carry_out::hold_lease(cluster).await?;
     let outcome =
         carry_out::with_lease(cluster, &lease, run_alone(define, text, cluster, facts)).await;
-    // A lease that cannot be given back ends by itself.
-    if let Err(error) = cluster.store().release_lease(&lease).await {
-        tracing::warn!(%error, "the lease on schema changes could not be given back");
-    }
+    carry_out::give_back(cluster, &lease).await;
     outcome
 }
 
