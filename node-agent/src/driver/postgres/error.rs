@@ -7,6 +7,8 @@ use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::Definition;
 use dataman_node_protocol::query::{NodeQuery, Select, Source, Target};
 
+use crate::driver::sql::user_name;
+
 /// Puts a user's names in the place of physical ones.
 pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeError {
     let instance = shard_instance(query)
@@ -50,6 +52,9 @@ pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeEr
     };
     rewrite(&mut error.message);
     error.detail.iter_mut().for_each(rewrite);
+    if error.sqlstate == "23503" {
+        error.detail.iter_mut().for_each(bare_table);
+    }
     error.hint.iter_mut().for_each(rewrite);
     error.context.iter_mut().for_each(rewrite);
     if error.object.schema.as_deref() == Some(instance.as_str()) {
@@ -64,14 +69,11 @@ pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeEr
     error
 }
 
-/// A physical name → the user's schema and name; the reverse of `dataman_metadata::snapshot::physical_name` but for names
-/// that were too long.
-fn user_name(physical: &str) -> (String, String) {
-    let unescape = |part: &str| part.replace("%2E", ".").replace("%7E", "~").replace("%25", "%");
-    match physical.split_once('.') {
-        Some((schema, name)) => (unescape(schema), unescape(name)),
-        None => ("public".to_owned(), unescape(physical)),
-    }
+/// `Key (a)=(1) is not present in table "s.t".`: PostgreSQL names the table without its schema.
+fn bare_table(detail: &mut String) {
+    let Some((before, rest)) = detail.rsplit_once(" table \"") else { return };
+    let Some((physical, after)) = rest.split_once('"') else { return };
+    *detail = format!("{before} table \"{}\"{after}", user_name(physical).1);
 }
 
 /// What stands between double quotes.

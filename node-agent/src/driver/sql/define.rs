@@ -9,7 +9,7 @@ use dataman_node_protocol::query::Target;
 use dataman_pg::Expr;
 
 use super::expr::type_name;
-use super::{Dialect, Lowering, literal, quoted};
+use super::{Dialect, Lowering, constraint_name, literal, quoted};
 
 /// The source that a definition's expressions read.
 pub const RECORD: &str = "record";
@@ -141,7 +141,7 @@ fn column_type(field: &FieldShape, target: &Target) -> Result<String, NodeError>
 }
 
 fn constraint(constraint: &ConstraintShape, target: &Target) -> Result<String, NodeError> {
-    let name = quoted(&constraint.name);
+    let name = quoted(&constraint_name(&target.collection, &constraint.name));
     Ok(match &constraint.kind {
         ConstraintKind::PrimaryKey { fields } => {
             format!("CONSTRAINT {name} PRIMARY KEY ({})", names(fields))
@@ -303,11 +303,18 @@ fn alter(step: &AlterStep, to: &CollectionShape) -> Result<Vec<String>, NodeErro
             vec![if_absent(&format!("{alter} ADD {}", constraint(shape, target)?), condition)]
         }
         AlterStep::DropConstraint { name } => {
-            vec![format!("{alter} DROP CONSTRAINT IF EXISTS {}", quoted(name))]
+            let name = constraint_name(&target.collection, name);
+            vec![format!("{alter} DROP CONSTRAINT IF EXISTS {}", quoted(&name))]
         }
-        AlterStep::RenameConstraint { from, to } => vec![if_absent(
-            &format!("{alter} RENAME CONSTRAINT {} TO {}", quoted(from), quoted(to)),
-            "undefined_object",
-        )],
+        AlterStep::RenameConstraint { from, to } => {
+            let (from, to) = (
+                constraint_name(&target.collection, from),
+                constraint_name(&target.collection, to),
+            );
+            vec![if_absent(
+                &format!("{alter} RENAME CONSTRAINT {} TO {}", quoted(&from), quoted(&to)),
+                "undefined_object",
+            )]
+        }
     })
 }

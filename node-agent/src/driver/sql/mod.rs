@@ -190,6 +190,21 @@ impl<'q> Lowering<'q> {
     }
 }
 
+/// A physical name → the user's schema and name; the reverse of [`physical_name`](dataman_metadata::snapshot::physical_name)
+/// but for names that were too long.
+pub(crate) fn user_name(physical: &str) -> (String, String) {
+    let unescape = |part: &str| part.replace("%2E", ".").replace("%7E", "~").replace("%25", "%");
+    match physical.split_once('.') {
+        Some((schema, name)) => (unescape(schema), unescape(name)),
+        None => ("public".to_owned(), unescape(physical)),
+    }
+}
+
+/// The name in a PostgreSQL shard of a collection's constraint: a shard is one schema, and its indexes' names must differ.
+pub(crate) fn constraint_name(collection: &str, name: &str) -> String {
+    dataman_metadata::snapshot::physical_name(&user_name(collection).0, name)
+}
+
 /// A name in double quotes.
 pub fn quoted(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 2);

@@ -47,7 +47,7 @@ impl<'q> Lowering<'q> {
             Records::Query(query) => self.select(query, &[])?,
         }
         if let Some(conflict) = &insert.conflict {
-            self.conflict(conflict)?;
+            self.conflict(conflict, &insert.target.collection)?;
         }
         self.returning(&insert.returning)?;
         self.end_write();
@@ -103,13 +103,13 @@ impl<'q> Lowering<'q> {
         Ok(())
     }
 
-    fn conflict(&mut self, conflict: &'q Conflict) -> Result<(), NodeError> {
+    fn conflict(&mut self, conflict: &'q Conflict, collection: &str) -> Result<(), NodeError> {
         self.push(" ON CONFLICT");
         if let Some(constraint) = &conflict.constraint {
             match self.dialect {
                 Dialect::Postgres => {
                     self.push(" ON CONSTRAINT ");
-                    self.name(constraint);
+                    self.name(&super::constraint_name(collection, constraint));
                 }
                 Dialect::Sqlite if conflict.fields.is_empty() => {
                     return Err(NodeError::unsupported(

@@ -25,7 +25,7 @@ use super::function::{Bound, owned, raise};
 use super::session::{Session, Shared, lock};
 use super::value::text_of;
 use crate::driver::sql::stored::{self, Stored, StoredRef, physical_name};
-use crate::driver::sql::{literal, quoted};
+use crate::driver::sql::{literal, quoted, user_name};
 
 /// PostgreSQL shows at most this many bytes of each value of a failing row.
 const SHOWN_MAX: usize = 64;
@@ -181,32 +181,72 @@ pub(super) fn unique_error(shared: &Shared, message: &str) -> NodeError {
             fields.iter().map(|field| format!("{table}.{}", physical_name(field))).collect();
         columns.join(", ")
     };
-    let mut found: Option<(&str, Vec<String>)> = None;
-    for unique in uniques(collection) {
+    let found = uniques(collection).find(|unique| {
         let by_columns = unique.fields.as_ref().is_some_and(|fields| columns(fields) == message);
-        let by_name = message == format!("index '{}'", index_name(collection.id, unique.name));
-        if by_columns || by_name {
-            found = Some((unique.name, unique.fields.unwrap_or_default()));
-            break;
-        }
+        by_columns || message == format!("index '{}'", index_name(collection.id, unique.name))
+    });
+    match found {
+        Some(unique) => violation(&unique, collection, record, &state.context, &state.catalogue),
+        None => unknown(),
     }
-    let Some((name, fields)) = found else {
-        return unknown();
-    };
+}
+
+fn violation(
+    unique: &Unique<'_>,
+    collection: &Collection,
+    record: &[Stored],
+    context: &Context,
+    catalogue: &Catalogue,
+) -> NodeError {
+    let (_, name) = user_name(unique.name);
     let mut error = NodeError::statement(
         "23505",
         format!("duplicate key value violates unique constraint \"{name}\""),
     );
-    if !fields.is_empty() {
+    if let Some(fields) = &unique.fields {
         let values: Vec<StoredRef<'_>> = fields
             .iter()
             .filter_map(|field| collection.place(field).map(|place| record[place].as_ref()))
             .collect();
-        let key = key_text(&fields, &values, collection, &state.context, &state.catalogue);
+        let key = key_text(fields, &values, collection, context, catalogue);
         error = error.with_detail(format!("{key} already exists."));
     }
     error.object.table = Some(collection.shape.label.clone());
-    error.object.constraint = Some(name.to_owned());
+    error.object.constraint = Some(name);
+    error
+}
+
+/// Of several UNIQUE indexes that refuse a new record, SQLite tells of the one made last and PostgreSQL of the first: an earlier
+/// one that refuses it too is told of instead.
+pub(super) fn first_violation(session: &Session, error: NodeError) -> NodeError {
+    let refused = {
+        let state = lock(&session.shared);
+        // What ON CONFLICT updates is there already, and would be found.
+        if state.touched.is_some() { None } else { state.row.clone() }
+    };
+    let (Some((collection, record)), "23505") = (refused, error.sqlstate.as_str()) else {
+        return error;
+    };
+    for unique in uniques(&collection) {
+        if error.object.constraint.as_ref() == Some(&user_name(unique.name).1) {
+            break;
+        }
+        let (Some(fields), false) = (&unique.fields, unique.partial) else { continue };
+        let values: Vec<Stored> = fields
+            .iter()
+            .filter_map(|field| collection.place(field).map(|place| record[place].clone()))
+            .collect();
+        let comparable = !values.contains(&Stored::Null);
+        if comparable && exists(session, &collection, fields, &values).unwrap_or(false) {
+            return violation(
+                &unique,
+                &collection,
+                &record,
+                &session.context(),
+                &session.catalogue(),
+            );
+        }
+    }
     error
 }
 
@@ -216,18 +256,26 @@ pub(super) struct Unique<'c> {
     pub(super) name: &'c str,
     /// Its fields; none when a key is an expression.
     pub(super) fields: Option<Vec<String>>,
+    /// Whether it has a condition.
+    pub(super) partial: bool,
 }
 
-/// The unique constraints and indexes of a collection.
+/// The unique constraints and indexes of a collection, the primary key first and then as they were made.
 pub(super) fn uniques(collection: &Collection) -> impl Iterator<Item = Unique<'_>> {
-    let constraints =
-        collection.shape.constraints.iter().filter_map(|constraint| match &constraint.kind {
-            ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
-                Some(Unique { name: &constraint.name, fields: Some(fields.clone()) })
-            }
-            _ => None,
-        });
-    let indexes = collection.shape.indexes.iter().filter(|index| index.unique).map(|index| {
+    let shape = &collection.shape;
+    let keys = shape.constraints.iter().filter_map(|constraint| match &constraint.kind {
+        ConstraintKind::PrimaryKey { fields } => {
+            Some(Unique { name: &constraint.name, fields: Some(fields.clone()), partial: false })
+        }
+        _ => None,
+    });
+    let constraints = shape.constraints.iter().filter_map(|constraint| match &constraint.kind {
+        ConstraintKind::Unique { fields, .. } => {
+            Some(Unique { name: &constraint.name, fields: Some(fields.clone()), partial: false })
+        }
+        _ => None,
+    });
+    let indexes = shape.indexes.iter().filter(|index| index.unique).map(|index| {
         let fields = index
             .keys
             .iter()
@@ -236,9 +284,9 @@ pub(super) fn uniques(collection: &Collection) -> impl Iterator<Item = Unique<'_
                 _ => None,
             })
             .collect();
-        Unique { name: &index.name, fields }
+        Unique { name: &index.name, fields, partial: index.filter.is_some() }
     });
-    constraints.chain(indexes)
+    keys.chain(constraints).chain(indexes)
 }
 
 /// The name of an index in the file.

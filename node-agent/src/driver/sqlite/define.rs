@@ -20,7 +20,7 @@ use super::session::{Session, lock};
 use super::value::text_of;
 use crate::driver::sql::define::{OLD, RECORD};
 use crate::driver::sql::stored::{self, FIRST_USER_TYPE, family, physical_name};
-use crate::driver::sql::{Dialect, Lowering, quoted};
+use crate::driver::sql::{Dialect, Lowering, quoted, user_name};
 
 /// Carries out a definition within a shard instance.
 ///
@@ -190,14 +190,22 @@ fn index_statements(collection: &Collection) -> Result<BTreeMap<String, String>,
         else {
             continue;
         };
-        if matches!(constraint.kind, ConstraintKind::Unique { nulls_not_distinct: true, .. }) {
-            return Err(nulls_not_distinct());
-        }
         for field in fields {
             check_key(collection.type_of(field), &collection.shape.label)?;
         }
         let name = index_name(collection.id, &constraint.name);
-        let columns: Vec<String> = fields.iter().map(|field| column(collection, field)).collect();
+        let alike =
+            matches!(constraint.kind, ConstraintKind::Unique { nulls_not_distinct: true, .. });
+        let columns: Vec<String> = fields
+            .iter()
+            .map(|field| match alike {
+                false => column(collection, field),
+                true => {
+                    let ty = collection.type_of(field);
+                    null_is_alike(&quoted(&physical_name(field)), ty.and_then(stored::collation))
+                }
+            })
+            .collect();
         let text = format!(
             "CREATE UNIQUE INDEX {} ON {} ({})",
             quoted(&name),
@@ -214,8 +222,10 @@ fn index_statements(collection: &Collection) -> Result<BTreeMap<String, String>,
     Ok(statements)
 }
 
-fn nulls_not_distinct() -> NodeError {
-    NodeError::unsupported("SQLite does not enforce NULLS NOT DISTINCT")
+/// NULLS NOT DISTINCT: SQLite takes each NULL for another one, so that what says NULL is part of the key.
+fn null_is_alike(text: &str, collation: Option<&str>) -> String {
+    let collation = collation.map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+    format!("({text} IS NULL), ifnull({text}, 0){collation}")
 }
 
 fn check_key(ty: Option<dataman_pg::TypeId>, label: &str) -> Result<(), NodeError> {
@@ -240,9 +250,6 @@ fn index_statement(
     index: &IndexShape,
     name: &str,
 ) -> Result<String, NodeError> {
-    if index.nulls_not_distinct {
-        return Err(nulls_not_distinct());
-    }
     if !matches!(index.method.as_str(), "" | "btree" | "hash") {
         return Err(NodeError::unsupported(format!(
             "SQLite has no access method \"{}\"",
@@ -254,6 +261,10 @@ fn index_statement(
     for key in &index.keys {
         check_key(Some(key.expr.type_id()), &collection.shape.label)?;
         let mut text = expression(&key.expr, RECORD)?;
+        if index.nulls_not_distinct && index.unique {
+            keys.push(null_is_alike(&text, stored::collation(key.expr.type_id())));
+            continue;
+        }
         if let Some(collation) = stored::collation(key.expr.type_id()) {
             text.push_str(" COLLATE ");
             text.push_str(collation);
@@ -364,7 +375,7 @@ fn make_index(
     }
     let unique = constraint::uniques(collection)
         .find(|unique| index_name(collection.id, unique.name) == name);
-    let label = unique.as_ref().map_or(name, |unique| unique.name);
+    let label = unique.as_ref().map_or(name.to_owned(), |unique| user_name(unique.name).1);
     let mut failure =
         NodeError::statement("23505", format!("could not create unique index \"{label}\""));
     if let Some(fields) = unique.and_then(|unique| unique.fields) {

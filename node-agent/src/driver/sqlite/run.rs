@@ -13,7 +13,7 @@ use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 use dataman_pg::types::TypeRef;
 use rusqlite::hooks::Action;
 
-use super::constraint::settle;
+use super::constraint::{first_violation, settle};
 use super::define::define;
 use super::error::classify;
 use super::function::{Bound, Computed, owned};
@@ -239,8 +239,11 @@ impl Execution {
         let mut batches = Vec::new();
         let affected = match &self.prepared.work {
             Work::Read { text, .. } => self.read(session, text, emit)?,
-            Work::Write { text, .. } => {
-                let affected = self.write(session, text, &mut batches)?;
+            Work::Write { text, verb } => {
+                let affected = self.write(session, text, &mut batches).map_err(|error| {
+                    let inserts = *verb == "INSERT";
+                    if inserts { first_violation(session, error) } else { error }
+                })?;
                 settle(session)?;
                 affected
             }

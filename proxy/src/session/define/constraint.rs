@@ -315,6 +315,12 @@ impl Draft<'_> {
         if !foreign_key_holds(collection, referenced, &pairs) {
             return Err(self.apart(&name, collection, &target_name, referenced));
         }
+        if *on_delete == "set default" || *on_update == "set default" {
+            return Err(PgError::unsupported("a foreign key with SET DEFAULT is not supported")
+                .with_hint(
+                    "Defaults are kept by dataman, not by the shards: use SET NULL or CASCADE.",
+                ));
+        }
         if *on_update != "no action" && *on_update != "restrict" {
             let moved = columns.iter().find(|column| collection.shard_key().contains(column));
             if let Some(column) = moved {
