@@ -117,6 +117,9 @@ pub struct Up {
     /// What clients are served with
     #[command(flatten)]
     pub clients: Clients,
+    /// How datasources are used
+    #[command(flatten)]
+    pub datasources: Datasources,
 }
 
 /// What concerns clients.
@@ -128,12 +131,31 @@ pub struct Clients {
     /// How many threads serve clients [default: one for each core]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+    /// How much memory a statement may use above the shards, for sessions that set no dataman.statement_mem of their own
+    #[arg(long, value_name = "SIZE", default_value = "256MB")]
+    pub statement_mem: String,
     /// The certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+}
+
+/// What concerns datasources.
+#[derive(Debug, Clone, Args)]
+pub struct Datasources {
+    /// How many connections to each datasource at a time; PostgreSQL takes 100 by default, others' included
+    #[arg(long, value_name = "N", default_value_t = dataman_node_protocol::pool::POOL_CONNECTIONS_MAX, value_parser = at_least_one)]
+    pub datasource_connections_max: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it must be a number".to_owned()),
+    }
 }
 
 /// `dataman proxy`.
@@ -148,6 +170,9 @@ pub struct Proxy {
     /// What clients are served with
     #[command(flatten)]
     pub clients: Clients,
+    /// How datasources are used
+    #[command(flatten)]
+    pub datasources: Datasources,
 }
 
 /// `dataman agent`.
@@ -162,6 +187,9 @@ pub struct Agent {
     /// Where to listen for proxies
     #[arg(long, value_name = "ADDR", default_value = AGENT_LISTEN_DEFAULT)]
     pub listen: SocketAddr,
+    /// How datasources are used
+    #[command(flatten)]
+    pub datasources: Datasources,
 }
 
 /// `dataman ctl`.

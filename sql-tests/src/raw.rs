@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -9,11 +10,14 @@ use tokio::time::timeout;
 /// How long an answer may take before the test fails.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
+/// How much is read at a time.
+const READ_BYTES: usize = 64 * 1024;
+
 /// One connection.
 #[derive(Debug)]
 pub struct RawClient {
     stream: TcpStream,
-    input: Vec<u8>,
+    input: BytesMut,
     port: u16,
     /// The cancel key: process and secret.
     pub key: (i32, i32),
@@ -25,7 +29,7 @@ pub struct Answer {
     /// Its type.
     pub kind: u8,
     /// Its body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl Answer {
@@ -83,7 +87,7 @@ impl RawClient {
     pub async fn open(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, input: Vec::new(), port, key: (0, 0) })
+        Ok(Self { stream, input: BytesMut::new(), port, key: (0, 0) })
     }
 
     /// Connects as `dataman` to a database, and waits until it is ready.
@@ -111,6 +115,23 @@ impl RawClient {
         }
     }
 
+    /// Whether the server has closed: what it sent before is dropped.
+    ///
+    /// # Errors
+    /// It is still there after a minute.
+    pub async fn closed(&mut self) -> std::io::Result<()> {
+        while self.answer().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Closes the own side: the server may still answer.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn finish(&mut self) -> std::io::Result<()> {
+        self.stream.shutdown().await
+    }
+
     /// Sends bytes.
     ///
     /// # Errors
@@ -129,11 +150,12 @@ impl RawClient {
                 let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
                 if self.input.len() > length {
                     let kind = head[0];
-                    let body = self.input[5..=length].to_vec();
-                    self.input.drain(..=length);
-                    return Ok(Some(Answer { kind, body }));
+                    let mut message = self.input.split_to(length + 1).freeze();
+                    message.advance(5);
+                    return Ok(Some(Answer { kind, body: message }));
                 }
             }
+            self.input.reserve(READ_BYTES);
             let read = timeout(ANSWER_TIME, self.stream.read_buf(&mut self.input));
             match read.await.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))? {
                 Ok(0) => return Ok(None),

@@ -15,6 +15,13 @@ pub trait Capability: Send + Sync {
         false
     }
 
+    /// Whether the database takes one writer at a time: a write waits until the one before it has committed. Then whoever
+    /// writes several shards takes them in their order, one after the other, or two such statements could wait for each
+    /// other for ever.
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
     /// Whether this one node of an expression, its arguments being carried out, is exact.
     fn is_exact(&self, expr: &Expr) -> bool;
 

@@ -148,6 +148,11 @@ pub enum Isolation {
 /// A connection that one session uses at a time.
 #[async_trait]
 pub trait NodeConnection: Send {
+    /// [`Capability::has_one_writer`] of the database.
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
     /// Says what a statement takes and gives, without running it.
     ///
     /// # Errors

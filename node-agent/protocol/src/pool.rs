@@ -112,7 +112,7 @@ impl Pool {
                         ),
                     )
                     .with_hint(
-                        "Use fewer sessions at a time, or raise the datasource's connection limit.",
+                        "Use fewer sessions at a time, or raise --datasource-connections-max.",
                     ));
                 }
             };

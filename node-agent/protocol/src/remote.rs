@@ -235,6 +235,10 @@ impl<H: Hop> WireConnection<H> {
 
 #[async_trait]
 impl<H: Hop> NodeConnection for WireConnection<H> {
+    fn has_one_writer(&self) -> bool {
+        self.hop.capability().has_one_writer()
+    }
+
     async fn describe(
         &mut self,
         statement: &Arc<NodeStatement>,

@@ -7,7 +7,7 @@ use dataman_pg::expr::{Aggregate, SortKey};
 use dataman_pg::{CallContext, Expr, PgError, TypeId, Value};
 
 use super::distinct::key_bytes;
-use super::memory::{Memory, STATEMENT_BYTES_MAX};
+use super::memory::Memory;
 use super::open::{Compiled, Run};
 use super::rows::{Held, Row, ValueStream};
 use super::sort::compare;
@@ -29,7 +29,7 @@ impl<S> Groups<S> {
     fn state(
         &mut self,
         key: &[Value],
-        memory: &mut Memory,
+        memory: &Memory,
         fresh: &mut dyn FnMut() -> Result<S, PgError>,
     ) -> Result<&mut S, Error> {
         let bytes = key_bytes(key.iter());
@@ -65,15 +65,15 @@ pub(super) async fn combine<'a>(
     }
     let mut groups: Groups<Vec<Box<dyn Combiner>>> = Groups::new();
     let mut stream = run.values(input).await?;
-    let mut memory = Memory::new(STATEMENT_BYTES_MAX);
+    let memory = run.memory.clone();
     let mut fresh = || Ok(makers.iter().map(|make| make()).collect());
     if keys == 0 {
-        groups.state(&[], &mut memory, &mut fresh)?;
+        groups.state(&[], &memory, &mut fresh)?;
     }
     while let Some(batch) = stream.next().await? {
         for row in batch {
             let (key, mut partials) = row.split_at(keys);
-            let combiners = groups.state(key, &mut memory, &mut fresh)?;
+            let combiners = groups.state(key, &memory, &mut fresh)?;
             for (combiner, width) in combiners.iter_mut().zip(&widths) {
                 let (own, rest) = partials.split_at(*width);
                 combiner.combine(own)?;
@@ -154,17 +154,17 @@ pub(super) async fn group<'a>(
             .collect()
     };
     let mut groups: Groups<Vec<State>> = Groups::new();
-    let mut memory = Memory::new(STATEMENT_BYTES_MAX);
+    let memory = run.memory.clone();
     if keys.is_empty() {
-        groups.state(&[], &mut memory, &mut fresh)?;
+        groups.state(&[], &memory, &mut fresh)?;
     }
     let mut stream = run.values(input).await?;
     while let Some(batch) = stream.next().await? {
         for row in batch {
             let key = keys.iter().map(|key| key.eval(&row)).collect::<Result<Row, _>>()?;
-            let states = groups.state(&key, &mut memory, &mut fresh)?;
+            let states = groups.state(&key, &memory, &mut fresh)?;
             for (call, state) in calls.iter().zip(states) {
-                call.take(state, &row, &context, &mut memory)?;
+                call.take(state, &row, &context, &memory)?;
             }
         }
     }
@@ -185,7 +185,7 @@ impl Call<'_> {
         state: &mut State,
         row: &[Value],
         context: &dataman_pg::Context,
-        memory: &mut Memory,
+        memory: &Memory,
     ) -> Result<(), Error> {
         if let Some(filter) = &self.filter
             && !filter.is_true(row)?

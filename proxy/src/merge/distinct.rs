@@ -18,8 +18,8 @@ pub(crate) struct Distinct {
 }
 
 impl Distinct {
-    pub(crate) fn new(input: Box<dyn ValueStream>, keys: Vec<usize>, bytes_max: usize) -> Self {
-        Self { input, keys, seen: HashSet::new(), memory: Memory::new(bytes_max) }
+    pub(crate) fn new(input: Box<dyn ValueStream>, keys: Vec<usize>, memory: Memory) -> Self {
+        Self { input, keys, seen: HashSet::new(), memory }
     }
 }
 

@@ -75,9 +75,20 @@ impl<'a> Run<'a> {
         }
         let formats = ResultFormats { formats: self.execution.formats.formats.clone() };
         let (context, cancel) = (self.execution.context, self.execution.cancel);
-        let done =
+        let done = if work.iter().any(|work| work.connection.has_one_writer()) {
+            let mut done: Vec<Outcome> = Vec::with_capacity(work.len());
+            for work in work {
+                if done.iter().any(|outcome| outcome.failure.is_some()) {
+                    done.push(work.unused());
+                } else {
+                    done.push(work.run(context, cancel, batch_rows, &formats).await);
+                }
+            }
+            done
+        } else {
             join_all(work.into_iter().map(|work| work.run(context, cancel, batch_rows, &formats)))
-                .await;
+                .await
+        };
         let mut inserted = Inserted::default();
         let mut failure = None;
         for (place, outcome) in done.into_iter().enumerate() {
@@ -340,6 +351,18 @@ struct Outcome {
 }
 
 impl ShardInsert {
+    /// Nothing was run, since another shard has failed.
+    fn unused(self) -> Outcome {
+        Outcome {
+            shard: self.shard,
+            connection: Some(self.connection),
+            places: self.places,
+            affected: 0,
+            batches: Vec::new(),
+            failure: None,
+        }
+    }
+
     async fn run(
         self,
         context: &StatementContext,

@@ -1,47 +1,53 @@
 //! The bytes that a statement may hold above the shards.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dataman_pg::{PgError, Value};
 
 use crate::error::Error;
 
-/// The bytes of rows that one statement may hold above the shards (sorts, groups, join sides, rows to insert). Beyond it the
-/// statement is refused with `53200`.
+/// The bytes of rows that one statement may hold above the shards (sorts, groups, join sides, rows to insert) unless
+/// `dataman.statement_mem` says otherwise. Beyond it the statement is refused with `53200`.
 pub const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A statement's account.
-#[derive(Debug)]
+/// A statement's account; its clones are the same one.
+#[derive(Debug, Clone)]
 pub(crate) struct Memory {
-    used: usize,
+    used: Arc<AtomicUsize>,
     limit: usize,
 }
 
 impl Memory {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { used: 0, limit }
+        Self { used: Arc::default(), limit }
     }
 
     /// Takes bytes for something that `what` holds.
     ///
     /// # Errors
-    /// `53200`.
-    pub(crate) fn take(&mut self, bytes: usize, what: &str) -> Result<(), Error> {
-        self.used = self.used.saturating_add(bytes);
-        if self.used <= self.limit {
+    /// `53200`, naming the setting.
+    pub(crate) fn take(&self, bytes: usize, what: &str) -> Result<(), Error> {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if used <= self.limit {
             return Ok(());
         }
-        Err(PgError::new(
-            "53200",
-            format!("out of memory: {what} holds more than {} bytes", self.limit),
-        )
-        .with_hint("Fix the shard key, add a filter or a LIMIT, or group by the shard key.")
-        .into())
+        Err(PgError::new("53200", "out of memory")
+            .with_detail(format!(
+                "With {what} the statement holds more than the {} kB of dataman.statement_mem above the shards.",
+                self.limit / 1024
+            ))
+            .with_hint(
+                "Fix the shard key, add a filter or a LIMIT, group by the shard key, or raise dataman.statement_mem.",
+            )
+            .into())
     }
 
     /// Takes the bytes of a row.
     ///
     /// # Errors
     /// `53200`.
-    pub(crate) fn take_row(&mut self, row: &[Value], what: &str) -> Result<(), Error> {
+    pub(crate) fn take_row(&self, row: &[Value], what: &str) -> Result<(), Error> {
         let bytes = row.iter().map(held_bytes).sum::<usize>() + std::mem::size_of::<Vec<Value>>();
         self.take(bytes, what)
     }

@@ -51,6 +51,8 @@ pub struct Execution<'a> {
     pub context: &'a StatementContext,
     /// The same for what is computed here.
     pub evaluation: &'a Arc<Context>,
+    /// The bytes of rows that may be held above the shards.
+    pub memory_bytes: usize,
     /// Cancels the statement.
     pub cancel: &'a CancellationToken,
     /// Connections.

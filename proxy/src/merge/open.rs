@@ -11,9 +11,10 @@ use dataman_node_protocol::record::Format;
 use dataman_pg::eval::Evaluator;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Context, Expr, PgError, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::Execution;
-use super::memory::{Memory, STATEMENT_BYTES_MAX};
+use super::memory::Memory;
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::{
@@ -31,6 +32,8 @@ pub(crate) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) execution: Execution<'a>,
     pub(super) memory: Memory,
+    /// Cancels what the shards still do for the statement, once it has failed.
+    scans: CancellationToken,
     /// The values of all parameters, client's and internal.
     pub(super) values: Arc<Vec<Value>>,
     /// The same as they go to the shards.
@@ -45,8 +48,9 @@ impl<'a> Run<'a> {
         Self {
             plan,
             parameters: execution.parameters.clone(),
+            memory: Memory::new(execution.memory_bytes),
+            scans: execution.cancel.child_token(),
             execution,
-            memory: Memory::new(STATEMENT_BYTES_MAX),
             values: Arc::new(Vec::new()),
         }
     }
@@ -195,19 +199,23 @@ impl<'a> Run<'a> {
         self.execution.participants.enlist(&shards, access).await?;
         let formats = ResultFormats { formats: formats.to_vec() };
         let mut streams = Vec::with_capacity(shards.len());
-        // The first part that fails cancels the others, and only them.
-        let cancel = self.execution.cancel.child_token();
+        // The first part that fails cancels the others.
+        let cancel = self.scans.clone();
         for shard in shards {
             let statement = scan
                 .statements
                 .get(&shard.shard)
                 .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
             let connection = self.execution.take(&shard).await?;
+            let in_order = access != Access::Read && connection.has_one_writer();
             let stream = connection
                 .execute(self.execution.context, statement, &self.parameters, &formats, &cancel)
                 .await;
-            let stream = ShardStream::boxed(&shard, stream, &cancel);
-            streams.push((shard, stream));
+            let mut stream = ShardStream::new(&shard, stream, &cancel);
+            if in_order {
+                stream.wait_for_first().await;
+            }
+            streams.push((shard, Box::new(stream) as Box<dyn RowStream>));
         }
         Ok(streams)
     }
@@ -303,7 +311,7 @@ impl<'a> Run<'a> {
                 }
                 Operator::Distinct { input, keys } => {
                     let input = self.values(input).await?;
-                    Box::new(distinct::Distinct::new(input, keys.clone(), STATEMENT_BYTES_MAX))
+                    Box::new(distinct::Distinct::new(input, keys.clone(), self.memory.clone()))
                 }
                 Operator::Sort { input, keys } => sort::open(self, input, keys).await?,
                 Operator::Combine { input, keys, aggregates } => {
@@ -336,7 +344,8 @@ impl<'a> Run<'a> {
                 Ok(Some(batch)) => {
                     let charged = batch.iter().try_for_each(|row| self.memory.take_row(row, what));
                     if let Err(error) = charged {
-                        // What the shards still send is read away, so that the connections stay usable.
+                        // What the shards have sent is read away, so that the connections stay usable.
+                        self.scans.cancel();
                         let _ = stream.finish().await;
                         break Err(error);
                     }

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use dataman_node_protocol::query::SetOperationKind;
 
 use super::distinct::{Distinct, key_bytes};
-use super::memory::STATEMENT_BYTES_MAX;
 use super::open::Run;
 use super::rows::{Connections, Held, Row, ValueStream};
 use crate::error::Error;
@@ -68,7 +67,7 @@ pub(super) async fn open<'a>(
         return Ok(Box::new(Distinct::new(
             Box::new(both),
             (0..columns).collect(),
-            STATEMENT_BYTES_MAX,
+            run.memory.clone(),
         )));
     }
     let left_rows = run.gather(left, "a set operation").await?;

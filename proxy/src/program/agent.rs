@@ -23,8 +23,12 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
         return Err(Failure::new(format!("the cluster has no node \"{}\"", agent.node))
             .with_remedy(format!("It has these: {}.", names.join(", "))));
     };
+    let limits = Limits {
+        connections_max: agent.datasources.datasource_connections_max,
+        ..Limits::default()
+    };
     let environment = |name: &str| std::env::var(name).ok();
-    let datasources = open_datasources(&node.datasources, Limits::default(), &environment)
+    let datasources = open_datasources(&node.datasources, limits, &environment)
         .await
         .map_err(|error| failure(&error))?;
     for (name, datasource) in &datasources {

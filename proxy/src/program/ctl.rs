@@ -47,7 +47,7 @@ pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
         CtlAction::Status => {
             let store = dataman_metadata::store::open_existing(&ctl.metadata).await?;
             let snapshot = store.read().await?;
-            let nodes = open_nodes(&snapshot, &Nodes::new(), true).await?;
+            let nodes = open_nodes(&snapshot, &Nodes::new(), true, 1).await?;
             say(status(&snapshot, &nodes).await.trim_end());
             Ok(())
         }

@@ -15,7 +15,7 @@ use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::StoreError;
 use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
-use dataman_proxy::config::Clients;
+use dataman_proxy::config::{Clients, Datasources};
 use dataman_proxy::wire::listen::{Proxy, listen};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,6 +111,7 @@ pub(crate) async fn open_nodes(
     snapshot: &Snapshot,
     known: &Nodes,
     in_process: bool,
+    connections_max: usize,
 ) -> Result<Nodes, Failure> {
     let mut nodes = Nodes::new();
     for node in snapshot.nodes.values() {
@@ -131,7 +132,8 @@ pub(crate) async fn open_nodes(
                 None if in_process => {
                     let url = expand_environment(&datasource.url)
                         .map_err(|problem| Failure::new(format!("datasource {id}: {problem}")))?;
-                    let limits = dataman_node_agent::Limits::default();
+                    let limits =
+                        dataman_node_agent::Limits { connections_max, ..Default::default() };
                     dataman_node_agent::open(datasource.engine, &url, limits)
                         .await
                         .map_err(failed)?
@@ -140,7 +142,7 @@ pub(crate) async fn open_nodes(
                     tracing::warn!(datasource = %id, "its node has no agent that could be reached");
                     continue;
                 }
-                Some(address) => remote(address, datasource).map_err(failed)?,
+                Some(address) => remote(address, datasource, connections_max).map_err(failed)?,
             };
             nodes.insert(id, opened);
         }
@@ -151,8 +153,9 @@ pub(crate) async fn open_nodes(
 fn remote(
     address: &str,
     datasource: &dataman_metadata::topology::Datasource,
+    connections_max: usize,
 ) -> Result<Arc<dyn Node>, dataman_node_protocol::NodeError> {
-    let limits = dataman_node_protocol::pool::PoolLimits::default();
+    let limits = dataman_node_protocol::pool::PoolLimits { connections_max, ..Default::default() };
     dataman_node_agent::open_remote(datasource.engine, address, &datasource.name, limits)
 }
 
@@ -194,6 +197,7 @@ pub(crate) async fn serve(
     cluster: Arc<Cluster>,
     listener: TcpListener,
     clients: &Clients,
+    datasources: &Datasources,
     in_process: bool,
 ) -> Result<(), Failure> {
     let mut proxy = Proxy::new(Arc::clone(&cluster));
@@ -201,6 +205,7 @@ pub(crate) async fn serve(
     if let Some(workers) = clients.workers {
         proxy.workers = workers;
     }
+    proxy.statement_mem = statement_mem(&clients.statement_mem)?;
     proxy.tls = acceptor(clients)?;
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())
@@ -209,7 +214,7 @@ pub(crate) async fn serve(
     // The branches lose nothing when they are dropped: signals wait, and the cluster's changes are read anew.
     tokio::select! {
         ended = &mut serving => return ended.map_err(unserved),
-        () = follow_nodes(&cluster, in_process) => {}
+        () = follow_nodes(&cluster, in_process, datasources.datasource_connections_max) => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
@@ -229,7 +234,7 @@ fn unserved(error: std::io::Error) -> Failure {
 }
 
 /// Opens the datasources that the cluster gets. Ends never.
-async fn follow_nodes(cluster: &Cluster, in_process: bool) {
+async fn follow_nodes(cluster: &Cluster, in_process: bool, connections_max: usize) {
     let mut epochs = cluster.epochs();
     loop {
         if epochs.changed().await.is_err() {
@@ -249,11 +254,22 @@ async fn follow_nodes(cluster: &Cluster, in_process: bool) {
         if is_known && wanted == known.len() {
             continue;
         }
-        match open_nodes(&snapshot, &known, in_process).await {
+        match open_nodes(&snapshot, &known, in_process, connections_max).await {
             Ok(nodes) => cluster.set_nodes(nodes),
             Err(failure) => tracing::error!(%failure, "cannot open a datasource of the cluster"),
         }
     }
+}
+
+/// Checks the size, so that it is wrong at the start and not for each client.
+fn statement_mem(size: &str) -> Result<String, Failure> {
+    use dataman_proxy::session::parameters::STATEMENT_MEMORY;
+    let mut settings = dataman_proxy::session::settings::Settings::new("", false);
+    settings.set_initial(STATEMENT_MEMORY, size).map_err(|error| {
+        Failure::new(format!("--statement-mem {size}: {}", error.message()))
+            .with_remedy("Write a size from 64kB up: --statement-mem 512MB")
+    })?;
+    Ok(size.to_owned())
 }
 
 fn acceptor(clients: &Clients) -> Result<Option<TlsAcceptor>, Failure> {

@@ -13,9 +13,11 @@ pub(crate) async fn run(proxy: Proxy) -> Result<(), Failure> {
     let listener = bind(proxy.listen).await?;
     let address = listener.local_addr().unwrap_or(proxy.listen);
     let snapshot = store.read().await?;
-    let nodes = open_nodes(&snapshot, &Nodes::new(), false).await?;
+    let nodes =
+        open_nodes(&snapshot, &Nodes::new(), false, proxy.datasources.datasource_connections_max)
+            .await?;
     warn_of_missing(&nodes).await;
     let cluster = Arc::new(Cluster::open(store, nodes).await?);
     say(&format!("dataman proxy is ready on {address}"));
-    serve(cluster, listener, &proxy.clients, false).await
+    serve(cluster, listener, &proxy.clients, &proxy.datasources, false).await
 }

@@ -35,11 +35,13 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     };
     apply(&*store, &file).await?;
     let snapshot = store.read().await?;
-    let nodes = open_nodes(&snapshot, &Nodes::new(), true).await?;
+    let nodes =
+        open_nodes(&snapshot, &Nodes::new(), true, up.datasources.datasource_connections_max)
+            .await?;
     warn_of_missing(&nodes).await;
     let cluster = Arc::new(Cluster::open(store, nodes).await?);
     say(&ready(&up, address, &cluster));
-    serve(cluster, listener, &up.clients, true).await
+    serve(cluster, listener, &up.clients, &up.datasources, true).await
 }
 
 /// Makes the data folder, and keeps others from using it.

@@ -16,26 +16,40 @@ pub(crate) struct ShardStream {
     /// What all parts of the scatter were started with. The statement has failed with its first part: whoever reads the
     /// others to their ends, so that their connections can be used again, is not to wait for what nobody wants any more.
     siblings: CancellationToken,
+    /// The first answer, when it was waited for ahead of time.
+    first: Option<Result<Option<Batch>, NodeError>>,
 }
 
 impl ShardStream {
     /// The part of `shard`. `siblings` is the token that all parts were executed with.
-    pub(crate) fn boxed(
+    pub(crate) fn new(
         shard: &ShardRef,
         rows: Box<dyn RowStream>,
         siblings: &CancellationToken,
-    ) -> Box<dyn RowStream> {
-        Box::new(Self { shard: shard.clone(), rows, siblings: siblings.clone() })
+    ) -> Self {
+        Self { shard: shard.clone(), rows, siblings: siblings.clone(), first: None }
+    }
+
+    /// Waits for the first answer and keeps it: the statement has all that it waits for at the shard.
+    pub(crate) async fn wait_for_first(&mut self) {
+        self.first = Some(self.read().await);
+    }
+
+    async fn read(&mut self) -> Result<Option<Batch>, NodeError> {
+        self.rows.next().await.map_err(|error| {
+            self.siblings.cancel();
+            name_shard(&self.shard, error)
+        })
     }
 }
 
 #[async_trait]
 impl RowStream for ShardStream {
     async fn next(&mut self) -> Result<Option<Batch>, NodeError> {
-        self.rows.next().await.map_err(|error| {
-            self.siblings.cancel();
-            name_shard(&self.shard, error)
-        })
+        match self.first.take() {
+            Some(first) => first,
+            None => self.read().await,
+        }
     }
 
     fn end(&self) -> End {
@@ -76,7 +90,9 @@ pub(crate) fn name_shard(shard: &ShardRef, mut error: NodeError) -> NodeError {
     error.message =
         if named.contains(&name) { named } else { format!("{name}: {}", error.message) };
     if error.hint.is_none() {
-        let hint = if outcome_unknown {
+        let hint = if error.kind == NodeErrorKind::Busy {
+            "Use fewer sessions at a time, or raise --datasource-connections-max."
+        } else if outcome_unknown {
             "Look whether the rows are as they should be before you run it again."
         } else {
             "Statements that do not need this shard still work. Run this one again when the shard is back."

@@ -167,6 +167,7 @@ impl Session {
                 formats: &ResultFormats::default(),
                 context: &context,
                 evaluation: &evaluation,
+                memory_bytes: self.settings.typed().statement_bytes,
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,

@@ -393,6 +393,7 @@ impl Session {
                 formats: &formats,
                 context: &context,
                 evaluation: &evaluation,
+                memory_bytes: self.settings.typed().statement_bytes,
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,

@@ -83,6 +83,9 @@ pub fn find_foreign(name: &str) -> Option<&'static str> {
     }
 }
 
+/// The parameter that bounds what a statement holds above the shards ([`crate::merge::STATEMENT_BYTES_MAX`] unless set).
+pub const STATEMENT_MEMORY: &str = "dataman.statement_mem";
+
 /// Every parameter, ordered by name.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
@@ -108,6 +111,7 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("cpu_operator_cost", Kind::Real(0.0, f64::MAX, Unit::None), "0.0025", Use::Harmless),
     parameter("cpu_tuple_cost", Kind::Real(0.0, f64::MAX, Unit::None), "0.01", Use::Harmless),
     parameter("cursor_tuple_fraction", Kind::Real(0.0, 1.0, Unit::None), "0.1", Use::Harmless),
+    parameter(STATEMENT_MEMORY, Kind::Integer(64, 2147483647, Unit::Kilobytes), "262144", Use::Effective),
     parameter("DateStyle", Kind::Text, "ISO, MDY", Use::Effective),
     parameter("deadlock_timeout", Kind::Integer(1, 2147483647, Unit::Milliseconds), "1000", Use::Harmless),
     parameter("debug_discard_caches", Kind::Integer(0, 0, Unit::None), "0", Use::Harmless),

@@ -12,7 +12,8 @@ use dataman_pg::context::{ByteaOutput, Context, DateStyle, IntervalStyle};
 use dataman_pg::error::{PgError, Result};
 use dataman_pg::timezone::TimeZone;
 
-use crate::session::parameters::{PARAMETERS, Unit, Use, find, find_foreign};
+use crate::merge::STATEMENT_BYTES_MAX;
+use crate::session::parameters::{PARAMETERS, STATEMENT_MEMORY, Unit, Use, find, find_foreign};
 use crate::session::setting_value::{
     canonical, default_text, on_off, parse_date_style, parse_integer, parse_time_zone, quote,
     split_names,
@@ -77,6 +78,8 @@ pub struct Typed {
     pub context: Context,
     /// The schemas to look in, as written: `$user` is not replaced.
     pub search_path: Vec<String>,
+    /// `dataman.statement_mem`, in bytes.
+    pub statement_bytes: usize,
     /// `statement_timeout`.
     pub statement_timeout: Option<Duration>,
     /// `idle_in_transaction_session_timeout`.
@@ -397,6 +400,10 @@ impl Typed {
                 ..Context::default()
             },
             search_path: split_names(&value("search_path")).unwrap_or_default(),
+            statement_bytes: parse_integer(&value(STATEMENT_MEMORY), Unit::Kilobytes)
+                .ok()
+                .and_then(|kilobytes| usize::try_from(kilobytes).ok()?.checked_mul(1024))
+                .unwrap_or(STATEMENT_BYTES_MAX),
             statement_timeout: timeout("statement_timeout"),
             idle_in_transaction_timeout: timeout("idle_in_transaction_session_timeout"),
             idle_timeout: timeout("idle_session_timeout"),

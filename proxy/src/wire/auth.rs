@@ -9,6 +9,7 @@ use bytes::Buf;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::session::parameters::STATEMENT_MEMORY;
 use crate::session::running::Running;
 use crate::session::settings::Settings;
 use crate::session::{Identity, Session};
@@ -136,6 +137,7 @@ async fn try_accept(
         superuser,
     };
     let mut settings = Settings::new(user, superuser);
+    settings.set_initial(STATEMENT_MEMORY, &proxy.statement_mem).map_err(|error| fatal(&error))?;
     for (name, value) in &startup.parameters {
         let outcome = match name.as_str() {
             "user" | "database" | "replication" => Ok(()),

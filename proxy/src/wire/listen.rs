@@ -46,6 +46,8 @@ pub struct Proxy {
     pub clients_max: usize,
     /// How many threads serve them.
     pub workers: NonZeroUsize,
+    /// What sessions begin with as `dataman.statement_mem`.
+    pub statement_mem: String,
 }
 
 impl Proxy {
@@ -58,6 +60,7 @@ impl Proxy {
             tls: None,
             clients_max: CLIENTS_MAX,
             workers: workers_default(),
+            statement_mem: format!("{}kB", crate::merge::STATEMENT_BYTES_MAX / 1024),
         }
     }
 }
@@ -100,10 +103,15 @@ pub async fn listen(
                 Err(error) => tracing::warn!(%error, "cannot hand a client over"),
             }
         } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            let clients_max = proxy.clients_max;
             refused.spawn(async move {
                 let (_read, write) = stream.into_split();
                 let mut writer = Writer::new(Box::new(write));
-                writer.report(&Report::fatal("53300", "sorry, too many clients already"));
+                let detail =
+                    format!("This proxy serves {clients_max} clients at a time (--clients-max).");
+                writer.report(
+                    &Report::fatal("53300", "sorry, too many clients already").with_detail(detail),
+                );
                 let _ = tokio::time::timeout(CANCEL_TIME, writer.close()).await;
                 drop(permit);
             });

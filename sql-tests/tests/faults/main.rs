@@ -3,5 +3,9 @@
 //! Every server here is real, and is killed, frozen, filled or lied to. What must hold: a failure is told, with its SQLSTATE,
 //! what failed and what to do; an answer is whole or an error; what was acknowledged stays; and everything else goes on.
 
+mod bounds;
+mod cluster_file;
+mod crash;
 mod setup;
 mod shard;
+mod streaming;

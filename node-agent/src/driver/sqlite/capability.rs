@@ -16,6 +16,10 @@ impl Capability for SqliteCapability {
         "sqlite"
     }
 
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     fn is_exact(&self, expr: &Expr) -> bool {
         form(expr) != Form::None
     }

@@ -76,6 +76,10 @@ fn savepoint_name(place: usize) -> String {
 
 #[async_trait]
 impl NodeConnection for SqliteConnection {
+    fn has_one_writer(&self) -> bool {
+        true
+    }
+
     async fn describe(
         &mut self,
         statement: &Arc<NodeStatement>,

@@ -227,40 +227,42 @@ impl Run<'_> {
         &self,
         work: Vec<(ShardRef, Vec<Definition>)>,
     ) -> Result<Connections, Error> {
-        let outcomes = futures_util::future::join_all(work.into_iter().map(
-            |(shard, definitions)| async move {
-                let mut connection = self.connect(&shard).await?;
-                connection.begin(&self.context, TransactionOptions::default()).await?;
-                for definition in definitions {
-                    connection = match self.define(&shard, connection, definition).await {
-                        Ok(connection) => connection,
-                        Err((error, connection)) => {
-                            if let Some(mut connection) = connection {
-                                let _ = connection.rollback().await;
-                            }
-                            return Err(error);
-                        }
-                    };
-                }
-                Ok::<_, Error>((shard, connection))
-            },
-        ))
-        .await;
-        let mut open = Vec::new();
-        let mut failure = None;
-        for outcome in outcomes {
-            match outcome {
+        // One shard after the other, in their order: two definitions at the same time then wait for each other at the first
+        // shard, and never in a circle.
+        let mut open: Connections = Vec::with_capacity(work.len());
+        for (shard, definitions) in work {
+            match self.in_transaction(shard, definitions).await {
                 Ok(connection) => open.push(connection),
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    for (_, mut connection) in open {
+                        let _ = connection.rollback().await;
+                    }
+                    return Err(error);
                 }
             }
         }
-        let Some(error) = failure else { return Ok(open) };
-        for (_, mut connection) in open {
-            let _ = connection.rollback().await;
+        Ok(open)
+    }
+
+    async fn in_transaction(
+        &self,
+        shard: ShardRef,
+        definitions: Vec<Definition>,
+    ) -> Result<(ShardRef, Box<dyn NodeConnection>), Error> {
+        let mut connection = self.connect(&shard).await?;
+        connection.begin(&self.context, TransactionOptions::default()).await?;
+        for definition in definitions {
+            connection = match self.define(&shard, connection, definition).await {
+                Ok(connection) => connection,
+                Err((error, connection)) => {
+                    if let Some(mut connection) = connection {
+                        let _ = connection.rollback().await;
+                    }
+                    return Err(error);
+                }
+            };
         }
-        Err(error)
+        Ok((shard, connection))
     }
 
     async fn connect(&self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
