@@ -129,7 +129,7 @@ impl Client {
 
     async fn handle(&mut self, frame: Frame) -> Result<Next, Error> {
         if self.skipping && !matches!(frame.kind, b'S' | b'X') {
-            return Ok(Next::Message);
+            return self.pass_over().await;
         }
         let is_extended = frame.is_extended();
         let message = match frame.decode() {
@@ -148,7 +148,9 @@ impl Client {
             }
             Message::Terminate => Ok(Next::Close),
             // Out of place: what is left of a COPY that has failed.
-            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(Next::Message),
+            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => {
+                self.pass_over().await
+            }
             Message::FunctionCall => {
                 let error = Error::Statement(
                     dataman_pg::PgError::unsupported("function call messages are not supported")
@@ -162,6 +164,14 @@ impl Client {
                 Err(error) => self.refuse(&error, true).await,
             },
         }
+    }
+
+    /// Passes over a message. An answer that waited for what the client had sent already is written when that is gone.
+    async fn pass_over(&mut self) -> Result<Next, Error> {
+        if self.reader.next_kind().is_none() && !self.writer.is_empty() {
+            self.flush().await?;
+        }
+        Ok(Next::Message)
     }
 
     /// Tells the client of a failure. The extended protocol then waits for Sync; the simple one is ready at once.

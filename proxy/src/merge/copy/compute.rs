@@ -8,8 +8,8 @@ use dataman_pg::eval::Evaluator;
 use dataman_pg::value::EnumLabel;
 use dataman_pg::{Context, Expr, PgError, Value};
 
-use super::failure::{of_column, of_line, of_line_bare};
-use super::{Feed, Load, PART_BYTES, Record, Step, Stop, part_rows};
+use super::failure::{of_column, of_line};
+use super::{Feed, Load, PART_BYTES, Record, Step, Stop, check_utf8, part_rows};
 use crate::error::Error;
 use crate::merge::open::Run;
 use crate::merge::parameters::encode;
@@ -31,6 +31,8 @@ pub(super) struct Computer {
     filter: Option<Evaluator>,
     /// Which columns of the data are needed as values.
     needed: Vec<bool>,
+    /// Which of them are only looked at, since their rows may not come to a shard.
+    checked: Vec<bool>,
     /// Parameters that are the next numbers of sequences: their places, the sequences' schemas and names.
     numbers: Vec<(usize, String, String)>,
     parameters: Vec<Value>,
@@ -84,6 +86,10 @@ impl Computer {
                 Some(Evaluator::compile(filter, &|_| None)?)
             }
         };
+        let checked: Vec<bool> = needed.iter().map(|needed| filter.is_some() && !needed).collect();
+        if filter.is_some() {
+            needed.fill(true);
+        }
         let first = run.plan.params.len();
         let numbers = run
             .plan
@@ -105,6 +111,7 @@ impl Computer {
             fields,
             filter,
             needed,
+            checked,
             numbers,
             parameters: run.values.to_vec(),
             force_null: among(&copy.options.force_null),
@@ -128,16 +135,12 @@ impl Computer {
                 return Ok(());
             }
             CopyFormat::Text => {
-                dataman_pg::io::binary::utf8(line)
-                    .map_err(|error| of_line_bare(copy, number, error))?;
                 let null = options.null.as_bytes();
                 text::split_fields(line, options.delimiter, null, &mut scratch, &mut |field| {
                     fields.push(field.map(<[u8]>::to_vec));
                 });
             }
             CopyFormat::Csv => {
-                dataman_pg::io::binary::utf8(line)
-                    .map_err(|error| of_line_bare(copy, number, error))?;
                 let null = options.null.as_bytes();
                 let (force_null, force_not_null) = (&self.force_null, &self.force_not_null);
                 csv::split_fields(
@@ -186,16 +189,48 @@ impl Computer {
             let Some(field) = self.record.get(place) else {
                 let error =
                     PgError::new("22P04", format!("missing data for column \"{}\"", column.name));
+                self.check_before(copy, number, place, context)?;
                 return Err(of_line(copy, number, line, error));
             };
             let value = match field {
                 Some(field) if self.needed[place] => {
-                    value_of(field, column, copy.options.format, context)
-                        .map_err(|error| of_column(copy, number, &column.name, field, error))?
+                    match value_of(field, column, copy.options.format, context) {
+                        Ok(value) => value,
+                        // Nothing is computed of it when it only has to be looked at.
+                        Err(error) if error.sqlstate() == "0A000" && self.checked[place] => {
+                            Value::Null
+                        }
+                        Err(error) => {
+                            self.check_before(copy, number, place, context)?;
+                            return Err(of_column(copy, number, &column.name, field, error));
+                        }
+                    }
                 }
                 _ => Value::Null,
             };
             self.columns.push(value);
+        }
+        Ok(())
+    }
+
+    /// Looks at the columns before a wrong one that were not needed so far: the first wrong one counts.
+    fn check_before(
+        &self,
+        copy: &CopyPlan,
+        number: u64,
+        place: usize,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        for ((column, field), needed) in
+            copy.columns.iter().zip(&self.record).zip(&self.needed).take(place)
+        {
+            if let Some(field) = field
+                && !needed
+                && let Err(error) = value_of(field, column, copy.options.format, context)
+                && error.sqlstate() != "0A000"
+            {
+                return Err(of_column(copy, number, &column.name, field, error));
+            }
         }
         Ok(())
     }
@@ -262,7 +297,11 @@ impl Load<'_> {
         while let Some(record) = self.next_record()? {
             let number = record.number;
             {
-                let line = &self.records.buffer()[record.start..record.end];
+                let buffer = self.records.buffer();
+                if copy.options.format != CopyFormat::Binary {
+                    check_utf8(copy, buffer, record)?;
+                }
+                let line = &buffer[record.start..record.end];
                 computer.split(copy, record, line)?;
                 computer.read(copy, number, line, &context)?;
             }

@@ -269,18 +269,7 @@ impl<'a> Load<'a> {
         let binary = self.copy.options.format == CopyFormat::Binary;
         source.begin(binary, self.copy.columns.len()).await?;
         loop {
-            loop {
-                let step = if self.copy.passes {
-                    self.take_passing()?
-                } else {
-                    self.take_computed().await?
-                };
-                match step {
-                    Step::Read => break,
-                    Step::Open(shard) => self.open(shard).await?,
-                    Step::Send(shard) => self.send(shard).await?,
-                }
-            }
+            self.take_all().await?;
             if let Some(done) = self.tasks.try_join_next() {
                 self.early(done);
                 return Err(Stop::Shard);
@@ -303,23 +292,26 @@ impl<'a> Load<'a> {
                 CopyEvent::Done => {
                     self.records.complete();
                     // What was held back for want of its end is taken now.
-                    loop {
-                        let step = if self.copy.passes {
-                            self.take_passing()?
-                        } else {
-                            self.take_computed().await?
-                        };
-                        match step {
-                            Step::Read => return Ok(()),
-                            Step::Open(shard) => self.open(shard).await?,
-                            Step::Send(shard) => self.send(shard).await?,
-                        }
-                    }
+                    return self.take_all().await;
                 }
                 CopyEvent::Failed(reason) => {
+                    self.take_all().await?;
                     let error = PgError::new("57014", format!("COPY from stdin failed: {reason}"));
                     return Err(of_line_bare(self.copy, self.records.number(), error));
                 }
+            }
+        }
+    }
+
+    /// Hands on all records that there are.
+    async fn take_all(&mut self) -> Result<(), Stop> {
+        loop {
+            let step =
+                if self.copy.passes { self.take_passing()? } else { self.take_computed().await? };
+            match step {
+                Step::Read => return Ok(()),
+                Step::Open(shard) => self.open(shard).await?,
+                Step::Send(shard) => self.send(shard).await?,
             }
         }
     }
@@ -360,6 +352,7 @@ impl<'a> Load<'a> {
                 return Ok(Some(record));
             }
             self.header_is_due = false;
+            check_utf8(self.copy, self.records.buffer(), record)?;
             if self.copy.options.header == Header::Match {
                 self.match_header(record)?;
             }
@@ -635,6 +628,24 @@ impl Feed {
             target.send(part.clone()).await.map_err(|_| Stop::Shard)?;
         }
         Ok(())
+    }
+}
+
+/// Checks that a record is UTF-8. As in PostgreSQL, the bytes shown may be those of the line end and beyond.
+fn check_utf8(copy: &CopyPlan, buffer: &[u8], record: Record) -> Result<(), Stop> {
+    let line = &buffer[record.start..record.end];
+    let valid = match std::str::from_utf8(line) {
+        Ok(_) => line.len(),
+        Err(error) => error.valid_up_to(),
+    };
+    let wrong = match memchr::memchr(0, &line[..valid]) {
+        Some(zero) => &line[zero..=zero],
+        None if valid == line.len() => return Ok(()),
+        None => &buffer[record.start + valid..],
+    };
+    match dataman_pg::io::binary::utf8(wrong) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(of_line_bare(copy, record.number, error)),
     }
 }
 
