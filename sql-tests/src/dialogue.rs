@@ -413,6 +413,9 @@ impl Line {
                         'S' | 'C' | 'M' => parts.push(value),
                         'D' => parts.push(format!("| {value}")),
                         'P' => parts.push(format!("@ {value}")),
+                        'W' if value.contains("COPY ") => {
+                            parts.push(format!("~ {}", value.replace('\n', "\\n")))
+                        }
                         _ => {}
                     }
                 }

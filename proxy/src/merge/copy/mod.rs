@@ -275,9 +275,9 @@ impl<'a> Load<'a> {
                 return Err(Stop::Shard);
             }
             let event = match self.copy.options.encoding {
-                Encoding::Utf8 => source.next(self.records.fill()).await?,
+                Encoding::Utf8 => source.next(self.records.fill()).await,
                 Encoding::Latin1 => {
-                    let event = source.next(&mut self.encoding_buffer).await?;
+                    let event = source.next(&mut self.encoding_buffer).await;
                     let filled = self.records.fill();
                     for byte in self.encoding_buffer.drain(..) {
                         let mut utf8 = [0; 2];
@@ -288,13 +288,18 @@ impl<'a> Load<'a> {
                 }
             };
             match event {
-                CopyEvent::Data => {}
-                CopyEvent::Done => {
+                Ok(CopyEvent::Data) => {}
+                Ok(CopyEvent::Done) => {
                     self.records.complete();
                     // What was held back for want of its end is taken now.
                     return self.take_all().await;
                 }
-                CopyEvent::Failed(reason) => {
+                Err(Error::Statement(error)) => {
+                    self.take_all().await?;
+                    return Err(of_line_bare(self.copy, self.records.number(), error));
+                }
+                Err(error) => return Err(error.into()),
+                Ok(CopyEvent::Failed(reason)) => {
                     self.take_all().await?;
                     let error = PgError::new("57014", format!("COPY from stdin failed: {reason}"));
                     return Err(of_line_bare(self.copy, self.records.number(), error));
