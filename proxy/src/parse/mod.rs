@@ -9,6 +9,7 @@
 //! tokens; [`statement`] decides which statement it is; [`select`], [`from`], [`expr`], [`call`], [`type_name`] read queries,
 //! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`maintain`] VACUUM and ANALYZE, [`setting`] and
 //! [`utility`] the rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
+//! Beside all that, [`literal`] takes values out of texts that come again and again.
 
 mod call;
 mod change;
@@ -20,6 +21,7 @@ mod expr;
 mod from;
 mod keyword;
 mod lexer;
+pub mod literal;
 mod maintain;
 mod select;
 mod setting;

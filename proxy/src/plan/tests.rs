@@ -289,3 +289,76 @@ fn text_goes_down_as_it_is() {
         "{text}"
     );
 }
+
+/// The text with its literals as parameters, if it then means the same.
+fn lifted(sql: &str) -> Option<String> {
+    use crate::parse::literal::{Kind, lift, with_parameters};
+    let (mut key, mut literals) = (Vec::new(), Vec::new());
+    if !lift(sql, &mut key, &mut literals) {
+        return None;
+    }
+    let text = with_parameters(&key)?;
+    let declared: Vec<TypeId> = literals
+        .iter()
+        .map(|literal| match literal.kind {
+            Kind::Int4 => TypeId::INT4,
+            Kind::Int8 => TypeId::INT8,
+            Kind::Numeric => TypeId::NUMERIC,
+            Kind::String => TypeId(0),
+        })
+        .collect();
+    let values: Vec<String> = literals
+        .iter()
+        .map(|literal| {
+            let mut value = Vec::new();
+            literal.put_value(sql, &mut value);
+            String::from_utf8(value).expect("the text is UTF-8")
+        })
+        .collect();
+    let parse = |text: &str| crate::parse::parse(text).ok()?.pop();
+    let snapshot = snapshot();
+    let context = PlanContext {
+        snapshot: &snapshot,
+        database: sample::DATABASE,
+        user: "shop",
+        search_path: &["public".to_owned()],
+        context: &Context::default(),
+        capabilities: &Everything { takes_sql: true },
+    };
+    let (original, other) = (parse(sql)?, parse(&text)?);
+    super::lift::is_same(&original, &other, &declared, &values, &context).then_some(text)
+}
+
+#[test]
+fn literals_become_parameters_where_that_changes_nothing() {
+    let check = |sql: &str, expected: Option<&str>| {
+        assert_eq!(lifted(sql).as_deref(), expected, "{sql}");
+    };
+    check(
+        "select id, total + 1.5 from orders where tenant = 7 and note <> 'x' and id > -3",
+        Some("select id, total + $1 from orders where tenant = $2 and note <> $3 and id > $4"),
+    );
+    check(
+        "update orders set total = total - 5, note = 'y' where tenant = 99999999999",
+        Some("update orders set total = total - $1, note = $2 where tenant = $3"),
+    );
+    check(
+        "delete from orders where tenant = 7 and id in (1, 2) returning note, 5",
+        Some("delete from orders where tenant = $1 and id in ($2, $3) returning note, $4"),
+    );
+    check(
+        "select 'a' || note from orders where tenant = 7",
+        Some("select 'a' || note from orders where tenant = $1"),
+    );
+    check(
+        "select note || 'a' from orders where tenant = 7",
+        Some("select note || $1 from orders where tenant = $2"),
+    );
+    // A string that is read as a number may be wrong, and the message says where.
+    check("select id from orders where tenant = '7'", None);
+    // A number that names a column is none.
+    check("select id, total from orders where tenant = 7 order by 1, 2", None);
+    // A length is none either.
+    check("select note::varchar(3) from orders where tenant = 7", None);
+    check("select id from orders where tenant = 7 group by id, 1", None);
+}

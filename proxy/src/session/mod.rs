@@ -4,7 +4,7 @@
 //! - [`describe`]: what a statement takes and gives; its plan
 //! - [`named`], [`prepared`], [`portal`]: Parse, Bind, Describe, Close; named statements and their plans; bound ones and
 //!   suspended row streams
-//! - [`pass`]: the short way of a statement that one shard answers whole
+//! - [`pass`], [`lift`]: the short way of a statement that one shard answers whole; texts without their literals
 //! - [`execute`]: PREPARE and EXECUTE in SQL
 //! - [`change_setting`], [`settings`], [`setting_value`], [`parameters`]: SET, SHOW, RESET; a session's
 //!   parameters; how their values are read and shown; what parameters there are
@@ -28,6 +28,7 @@ pub mod define;
 mod describe;
 pub mod dispatch;
 mod execute;
+pub(crate) mod lift;
 mod named;
 pub mod parameters;
 pub mod pass;
@@ -79,6 +80,7 @@ pub struct Session {
     notices: Vec<Report>,
     /// Room for what goes ahead of the rows of a statement that passes.
     opening: BytesMut,
+    lifting: lift::Lifting,
 }
 
 /// Where a statement's rows go.
@@ -115,6 +117,7 @@ impl Session {
             sequences: SharedTaken::default(),
             notices: Vec::new(),
             opening: BytesMut::new(),
+            lifting: lift::Lifting::default(),
         }
     }
 

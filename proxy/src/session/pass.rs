@@ -1,7 +1,8 @@
 //! The short way: a statement that one shard answers whole, whose frames go through as they are.
 //!
 //! ```text
-//! Bind [Describe] Execute Sync ─▶ begin_pass ─▶ Passing::poll … ─▶ end_pass
+//! Bind [Describe] Execute Sync ─▶ begin_pass ───┬─▶ Passing::poll … ─▶ end_pass
+//! Query ──────────────────────▶ begin_lifted ─┘
 //! ```
 //! It is taken when everything that the ordinary way would decide is decided already: the plan is there and still right, its
 //! one shard follows from a parameter, a connection is at hand, and no portal or transaction has a say. Otherwise
@@ -19,6 +20,7 @@ use dataman_pg::types::TypeRef;
 
 use crate::error::Error;
 use crate::merge::decode;
+use crate::plan::Plan;
 use crate::rows::describe::encode_row_description;
 use crate::scatter::contract::ShardRef;
 use crate::session::Session;
@@ -37,11 +39,23 @@ pub struct Bound<'a> {
     pub describe: bool,
 }
 
+/// What the client wants to hear of a statement besides its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// BindComplete.
+    Bare,
+    /// BindComplete, and the rows' description.
+    Described,
+    /// The rows' description, when there are rows: the simple protocol.
+    Simple,
+}
+
 /// A statement that passes.
 pub struct Passing {
     connection: Box<dyn NodeConnection>,
     /// The shard of the open transaction that it runs in.
     participant: Option<ShardRef>,
+    answer: Answer,
     prepared: Arc<Prepared>,
     word: &'static str,
     /// What the client gets once the statement is bound.
@@ -81,22 +95,44 @@ impl Session {
     pub fn begin_pass(&mut self, bound: &Bound<'_>) -> Option<Passing> {
         let prepared = Arc::clone(self.prepared.get(bound.statement).ok()?);
         let planned = prepared.planned()?;
-        let plan = &planned.plan;
+        planned.plan.pass.as_ref()?;
+        if !Arc::ptr_eq(&planned.settings, self.settings.typed()) {
+            // Checked once for each change of a setting, and remembered.
+            let found = self.current_plan(&prepared).ok()?;
+            if !Arc::ptr_eq(&found.plan, &planned.plan) {
+                return None;
+            }
+            prepared.keep(found);
+        }
+        let answer = if bound.describe { Answer::Described } else { Answer::Bare };
+        self.put_on_its_way(prepared, &planned.plan, bound.values, answer)
+    }
+
+    /// Puts a statement of the simple protocol on its way if it can pass. The caller knows that its plan was made under the
+    /// session's settings. `values` is the end of a Bind message.
+    pub(super) fn begin_prepared_pass(
+        &mut self,
+        prepared: Arc<Prepared>,
+        values: &[u8],
+    ) -> Option<Passing> {
+        let planned = prepared.planned()?;
+        self.put_on_its_way(prepared, &planned.plan, values, Answer::Simple)
+    }
+
+    fn put_on_its_way(
+        &mut self,
+        prepared: Arc<Prepared>,
+        plan: &Plan,
+        bytes: &[u8],
+        answer: Answer,
+    ) -> Option<Passing> {
         let pass = plan.pass.as_ref()?;
         let settings = self.settings.typed();
         if plan.epoch != self.cluster.epoch() || !self.portals.is_quiet() {
             return None;
         }
-        if !Arc::ptr_eq(&planned.settings, settings) {
-            // Checked once for each change of a setting, and remembered.
-            let found = self.current_plan(&prepared).ok()?;
-            if !Arc::ptr_eq(&found.plan, plan) {
-                return None;
-            }
-            prepared.keep(found);
-        }
         let columns = prepared.columns.as_deref().unwrap_or_default();
-        let values = Values::parse(bound.values, plan.params.len(), columns.len())?;
+        let values = Values::parse(bytes, plan.params.len(), columns.len())?;
         let scan = plan.pass_scan()?;
         let datastore = plan.snapshot.datastores.get(&scan.datastore)?;
         let shard = pass.shard(datastore, |place, ty| {
@@ -107,8 +143,15 @@ impl Session {
 
         let mut opening = std::mem::take(&mut self.opening);
         opening.clear();
-        opening.put_slice(b"2\0\0\0\x04");
-        if bound.describe {
+        if answer != Answer::Simple {
+            opening.put_slice(b"2\0\0\0\x04");
+        }
+        let described = match answer {
+            Answer::Described => true,
+            Answer::Simple => prepared.columns.is_some(),
+            Answer::Bare => false,
+        };
+        if described {
             match values.one_result_format() {
                 Some(format) => opening.put_slice(prepared.description(format)),
                 None => {
@@ -136,10 +179,11 @@ impl Session {
                 .statement_timeout
                 .and_then(|time| u64::try_from(time.as_millis()).ok()),
         };
-        let mut passing = Passing { connection, participant, prepared, word, opening };
-        let put = passing.connection.pass_through().is_some_and(|connection| {
-            connection.put_statement(&context, statement, bound.values).is_ok()
-        });
+        let mut passing = Passing { connection, participant, answer, prepared, word, opening };
+        let put = passing
+            .connection
+            .pass_through()
+            .is_some_and(|connection| connection.put_statement(&context, statement, bytes).is_ok());
         if !put {
             self.let_go(passing);
             return None;
@@ -158,7 +202,11 @@ impl Session {
         outcome: Result<(), NodeError>,
     ) -> Result<(), Error> {
         self.running.end_pass();
-        if passing.participant.is_some() && outcome.is_ok() {
+        if passing.answer == Answer::Simple {
+            // As any query string does.
+            self.prepared.remove_unnamed();
+        }
+        if passing.answer != Answer::Simple && passing.participant.is_some() && outcome.is_ok() {
             // As after Bind and Execute: the unnamed portal is there, and has no more rows.
             let state = match passing.prepared.columns {
                 Some(_) => PortalState::Exhausted { word: passing.word },

@@ -12,6 +12,7 @@ use lru::LruCache;
 use crate::parse::syntax::ParsedStatement;
 use crate::plan::Plan;
 use crate::rows::describe::encode_row_description;
+use crate::session::lift::Lifted;
 use crate::session::settings::Typed;
 
 /// How many plans a proxy keeps. The one used longest ago goes first.
@@ -171,6 +172,7 @@ pub struct PlanKey {
 pub struct PlanCache {
     plans: Mutex<LruCache<Arc<PlanKey>, Arc<Plan>>>,
     parsed: Mutex<LruCache<String, Arc<Vec<Arc<ParsedStatement>>>>>,
+    pub(crate) lifted: Lifted,
 }
 
 impl Default for PlanCache {
@@ -178,6 +180,7 @@ impl Default for PlanCache {
         Self {
             plans: Mutex::new(LruCache::new(PLANS_MAX)),
             parsed: Mutex::new(LruCache::new(PARSED_MAX)),
+            lifted: Lifted::default(),
         }
     }
 }

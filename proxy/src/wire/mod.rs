@@ -3,7 +3,7 @@
 //! - [`listen`], [`workers`]: accepts clients under a bound; the threads that serve them; drains them at the end
 //! - [`auth`], [`scram`]: the startup message, who the client is
 //! - [`serve`]: one client's messages, one after the other
-//! - [`simple`], [`extended`], [`copy`]: the sub-protocols; `pass`: the short way of the extended one
+//! - [`simple`], [`extended`], [`copy`]: the sub-protocols; `pass`: the short way of the first two
 //! - [`cancel`]: cancel keys
 //! - [`message`], [`connection`]: the client's messages decoded; ours encoded, and the two buffers
 

@@ -1,4 +1,4 @@
-//! The extended protocol's short way: Bind, Describe, Execute and Sync that came together, answered in one piece.
+//! The short way on the wire: a Query, or Bind, Describe, Execute and Sync that came together, answered in one piece.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -27,11 +27,21 @@ impl Client {
     /// # Errors
     /// The client is gone.
     pub(crate) async fn try_pass(&mut self) -> Result<Option<Next>, Error> {
-        if self.is_skipping() || self.reader.next_kind() != Some(b'B') {
+        if self.is_skipping() {
             return Ok(None);
         }
-        let Some((bound, length)) = pipeline(&self.reader.input) else { return Ok(None) };
-        let Some(mut passing) = self.session.begin_pass(&bound) else { return Ok(None) };
+        let begun = match self.reader.next_kind() {
+            Some(b'B') => pipeline(&self.reader.input).and_then(|(bound, length)| {
+                self.session.begin_pass(&bound).map(|passing| (passing, length))
+            }),
+            Some(b'Q') => frame(&self.reader.input, 0, b'Q').and_then(|(body, length)| {
+                let (0, sql) = body.split_last()? else { return None };
+                let sql = std::str::from_utf8(sql).ok().filter(|sql| !sql.contains('\0'))?;
+                self.session.begin_lifted(sql).map(|passing| (passing, length))
+            }),
+            _ => None,
+        };
+        let Some((mut passing, length)) = begun else { return Ok(None) };
         let outcome = match self.pass(&mut passing).await {
             Ok(outcome) => outcome,
             Err(error) => {
