@@ -90,7 +90,7 @@ impl Session {
     }
 
     fn try_lifted(&mut self, sql: &str, lifting: &mut Lifting) -> Option<Passing> {
-        if !lift(sql, &mut lifting.key, &mut lifting.literals) {
+        if self.has_overlay() || !lift(sql, &mut lifting.key, &mut lifting.literals) {
             return None;
         }
         let texts = self.texts(lifting);

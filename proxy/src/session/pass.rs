@@ -128,7 +128,8 @@ impl Session {
     ) -> Option<Passing> {
         let pass = plan.pass.as_ref()?;
         let settings = self.settings.typed();
-        if plan.epoch != self.cluster.epoch() || !self.portals.is_quiet() {
+        let is_current = plan.epoch == self.cluster.epoch() && !self.has_overlay();
+        if !is_current || !self.portals.is_quiet() {
             return None;
         }
         let columns = prepared.columns.as_deref().unwrap_or_default();
