@@ -95,10 +95,7 @@ impl Row {
             latency_p99_us: median(percentile(|percentiles| percentiles.most)),
             cpu_us: cpu.collect(),
             memory_bytes: median(samples.iter().filter_map(|sample| sample.memory)),
-            others: median(samples.iter().map(|sample| {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                sample.others.as_secs_f64() / sample.elapsed.as_secs_f64() / cores as f64
-            })),
+            others: median(samples.iter().map(|sample| sample.others)),
             rounds: samples.iter().map(rate).collect(),
             refused: None,
         }

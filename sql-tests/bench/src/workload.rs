@@ -104,8 +104,8 @@ pub(crate) struct Sample {
     pub(crate) percentiles: Option<Percentiles>,
     /// The CPU time of each role.
     pub(crate) cpu: BTreeMap<Role, Duration>,
-    /// The CPU time that everything else on the machine took meanwhile: noise.
-    pub(crate) others: Duration,
+    /// How much of the machine's CPU time everything else took meanwhile, of 1: noise.
+    pub(crate) others: f64,
     /// Memory in bytes: a connection's, or what was gained by a soak.
     pub(crate) memory: Option<f64>,
 }
@@ -366,7 +366,9 @@ impl<'a> Meter<'a> {
         };
         let cpu: BTreeMap<Role, Duration> =
             self.target.processes.cpu().into_iter().map(spent).collect();
-        let others = busy.saturating_sub(cpu.values().sum());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let others = busy.saturating_sub(cpu.values().sum()).as_secs_f64();
+        let others = others / elapsed.as_secs_f64() / cores as f64;
         let latency = latency(elapsed);
         Sample { units, elapsed, latency, percentiles: None, cpu, others, memory: None }
     }
