@@ -1,6 +1,7 @@
 //! What dataman's end-to-end tests share: servers to compare with, topologies, oracles.
 
 pub mod client;
+pub mod corpus;
 pub mod dialogue;
 pub mod engine;
 pub mod failing;

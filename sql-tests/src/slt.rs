@@ -40,6 +40,11 @@ pub struct Sides {
 
 /// Every `.slt` file below a folder, in order.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
+    files_of(folder, "slt")
+}
+
+/// Every file of an extension below a folder, in order.
+pub fn files_of(folder: &Path, wanted: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
@@ -47,7 +52,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "slt") {
+            } else if path.extension().is_some_and(|extension| extension == wanted) {
                 found.push(path);
             }
         }

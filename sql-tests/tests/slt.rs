@@ -1,10 +1,12 @@
 //! Every `.slt` file on every topology, by both protocols, against a plain PostgreSQL.
 //!
-//! `DATAMAN_TEST_TOPOLOGY` and `DATAMAN_TEST_FILES` (a part of the path) choose some of them.
+//! `DATAMAN_TEST_TOPOLOGY` and `DATAMAN_TEST_FILES` (a part of the path) choose some of them. The samples of SQLite's corpus in
+//! `corpus/` run on four shards; `DATAMAN_TEST_CORPUS` names a folder with more of its `.test` files.
 
 use std::path::Path;
 
 use dataman_sql_tests::client::Protocol;
+use dataman_sql_tests::corpus;
 use dataman_sql_tests::engine::Postgres;
 use dataman_sql_tests::slt::{Sides, files, run_file};
 use dataman_sql_tests::topology::{Running, Topology};
@@ -80,4 +82,65 @@ async fn sqlite1() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite4() {
     run_topology(Topology::Sqlite4).await;
+}
+
+async fn run_corpus(topology: Topology) {
+    if std::env::var("DATAMAN_TEST_TOPOLOGY").is_ok_and(|chosen| chosen != topology.name()) {
+        return;
+    }
+    let chosen = std::env::var("DATAMAN_TEST_FILES").unwrap_or_default();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut files = dataman_sql_tests::slt::files_of(&sample, "test");
+    if let Ok(folder) = std::env::var("DATAMAN_TEST_CORPUS") {
+        files.extend(dataman_sql_tests::slt::files_of(Path::new(&folder), "test"));
+    }
+    files.retain(|file| file.to_string_lossy().contains(&chosen));
+    let mut runs = Vec::new();
+    for file in &files {
+        for protocol in Protocol::ALL {
+            runs.push((file.clone(), protocol, format!("c{}", runs.len())));
+        }
+    }
+    let databases: Vec<String> = runs.iter().map(|(_, _, database)| database.clone()).collect();
+    let dataman = Running::start(topology, &databases).await.expect("dataman starts");
+    let oracle = Postgres::start().expect("the oracle starts");
+    let (mut records, mut refused, mut failures) = (0, 0, Vec::new());
+    for (file, protocol, database) in runs {
+        oracle.create_database(&database).await.expect("a database for the oracle");
+        let sides = Sides {
+            dataman: dataman.dsn_of(&database),
+            postgres: oracle.dsn_of(&database),
+            topology,
+            protocol,
+        };
+        let report = corpus::run_file(&file, &sides, usize::MAX).await.expect("the file runs");
+        records += report.records;
+        refused += report.refused;
+        failures.extend(
+            report.failures.into_iter().map(|failure| format!("[{}] {failure}", protocol.name())),
+        );
+    }
+    eprintln!(
+        "{} corpus: {records} records of {} files, {refused} refused definitions, {} failures",
+        topology.name(),
+        files.len(),
+        failures.len()
+    );
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}\n{}",
+        failures.len(),
+        failures.join("\n"),
+        dataman.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_pg4() {
+    run_corpus(Topology::Pg4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_sqlite4() {
+    run_corpus(Topology::Sqlite4).await;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::resolve::{UserType, UserTypes};
 use crate::sequence::SequenceNumbers;
 use crate::types::TypeId;
 
@@ -29,8 +30,27 @@ pub struct Context {
     pub clock_time_us: i64,
     /// Session facts that functions answer with: user, database, schemas, server version, settings.
     pub session: SessionFacts,
+    /// The user-defined types, where they are known.
+    pub user_types: Option<SharedTypes>,
     /// The session's sequences, where they are known.
     pub sequences: Option<Arc<dyn SequenceNumbers>>,
+}
+
+/// User-defined types that travel with a statement.
+#[derive(Clone)]
+pub struct SharedTypes(pub Arc<dyn UserTypes + Send + Sync>);
+
+impl std::fmt::Debug for SharedTypes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedTypes")
+    }
+}
+
+impl Context {
+    /// What is known of a user-defined type.
+    pub fn user_type(&self, id: TypeId) -> Option<UserType> {
+        self.user_types.as_ref().and_then(|types| types.0.describe(id))
+    }
 }
 
 /// What `current_user`, `current_database()` and their like answer with.
@@ -118,6 +138,7 @@ impl Default for Context {
             statement_time_us: 0,
             clock_time_us: 0,
             session: SessionFacts::default(),
+            user_types: None,
             sequences: None,
         }
     }

@@ -27,6 +27,7 @@ pub mod catalog;
 mod comparison;
 pub mod context;
 pub(crate) mod datetime;
+mod enumeration;
 pub mod error;
 pub mod eval;
 pub mod expr;

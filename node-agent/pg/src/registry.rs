@@ -55,6 +55,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::uuid::FUNCTIONS,
     crate::system::FUNCTIONS,
     crate::sequence::FUNCTIONS,
+    crate::enumeration::FUNCTIONS,
     crate::numeric::FUNCTIONS,
     crate::integer::FUNCTIONS,
     crate::float::FUNCTIONS,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dataman_node_protocol::record::Format;
 use dataman_pg::types::TypeRef;
 use dataman_pg::value::Array;
-use dataman_pg::{PgError, TypeId, Value};
+use dataman_pg::{Context, PgError, TypeId, Value};
 
 use super::limit::Limits;
 use super::open::Run;
@@ -40,6 +40,11 @@ impl<'a> Run<'a> {
         self.parameters.formats.resize(plan.params.len(), Format::Text);
         self.parameters.formats.resize(count, Format::Binary);
         self.parameters.values.resize(count, None);
+        for (place, ty) in plan.params.iter().enumerate().filter(|(_, ty)| ty.is_user()) {
+            let value = self.values[place].clone();
+            self.set(place, value, *ty);
+            self.parameters.formats[place] = Format::Binary;
+        }
         for (place, internal) in plan.parameters.internal().iter().enumerate() {
             let value = match internal {
                 Internal::Once(expr) => self.value(expr)?,
@@ -106,6 +111,11 @@ pub(super) fn encode(value: &Value, ty: TypeId) -> Option<Bytes> {
         return None;
     }
     let mut bytes = Vec::new();
+    // An array's binary form names its elements' type, which each shard knows by another number if it is a user's.
+    if matches!(value, Value::Array(array) if array.element_type.is_user()) {
+        dataman_pg::io::text::output(value, ty, &Context::default(), &mut bytes);
+        return Some(Bytes::from(bytes));
+    }
     dataman_pg::io::binary::encode(value, ty, &mut bytes);
     Some(Bytes::from(bytes))
 }

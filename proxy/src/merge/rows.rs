@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use dataman_node_protocol::node::NodeConnection;
 use dataman_node_protocol::record::{BATCH_BYTES, Batch, Format, Row as WireRow};
 use dataman_pg::types::TypeRef;
-use dataman_pg::{Context, PgError, Value};
+use dataman_pg::{Context, PgError, TypeId, Value};
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -79,6 +79,9 @@ pub(crate) fn decode(
     let Some(bytes) = bytes else {
         return Ok(Value::Null);
     };
+    if ty.id.is_user() {
+        return decode_user(bytes, ty, format, context);
+    }
     match format {
         Format::Binary => dataman_pg::io::binary::decode(bytes, TypeRef::plain(ty.id)),
         Format::Text => {
@@ -88,6 +91,31 @@ pub(crate) fn decode(
             dataman_pg::io::text::input(text, TypeRef::plain(ty.id), context)
         }
     }
+}
+
+/// Reads a value of an enum, or an array of them. A label's binary form is its text; an array's names its elements' type by a
+/// number that is the shard's own.
+fn decode_user(
+    bytes: &[u8],
+    ty: TypeRef,
+    format: Format,
+    context: &Context,
+) -> Result<Value, PgError> {
+    let utf8 = || PgError::new("22021", "invalid byte sequence for encoding \"UTF8\"");
+    let is_array = context.user_type(ty.id).is_some_and(|user| user.element.is_some());
+    if format == Format::Binary && is_array {
+        let mut plain = bytes.to_vec();
+        if let Some(element) = plain.get_mut(8..12) {
+            element.copy_from_slice(&TypeId::TEXT.0.to_be_bytes());
+        }
+        let array = dataman_pg::io::binary::decode(&plain, TypeId::TEXT_ARRAY.into())?;
+        let mut text = Vec::new();
+        dataman_pg::io::text::output(&array, TypeId::TEXT_ARRAY, context, &mut text);
+        let text = String::from_utf8(text).map_err(|_| utf8())?;
+        return dataman_pg::io::text::input(&text, TypeRef::plain(ty.id), context);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| utf8())?;
+    dataman_pg::io::text::input(text, TypeRef::plain(ty.id), context)
 }
 
 /// Reads a DataRow of binary values.

@@ -399,6 +399,7 @@ fn is_decodable(ty: TypeId) -> bool {
         )
     };
     scalar(ty)
+        || ty.is_user()
         || dataman_pg::catalog::type_by_id(ty)
             .is_some_and(|found| found.category == 'A' && scalar(found.element))
 }

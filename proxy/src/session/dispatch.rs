@@ -18,13 +18,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dataman_node_protocol::NodeErrorKind;
 use dataman_node_protocol::node::{Parameters, ResultFormats, StatementContext};
 use dataman_node_protocol::record::Format;
-use dataman_pg::context::{Context, SessionFacts};
+use dataman_pg::context::{Context, SessionFacts, SharedTypes};
 use dataman_pg::{PgError, TypeId};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::merge::{self, Execution};
 use crate::parse::syntax::{self, ParsedStatement, Statement};
+use crate::plan::bind::DatabaseTypes;
 use crate::rows::tag;
 use crate::session::portal::{Portal, PortalState, Rows};
 use crate::session::prepared::{Planned, Prepared};
@@ -432,6 +433,8 @@ impl Session {
                 schemas: schemas.to_vec(),
                 process_id: self.identity.process_id,
             },
+            user_types: DatabaseTypes::of(&self.snapshot(), &self.identity.database)
+                .map(|types| SharedTypes(Arc::new(types))),
             ..self.settings.typed().context.clone()
         }
     }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::Parameters;
 use dataman_node_protocol::record::Format;
+use dataman_pg::types::TypeRef;
 use dataman_pg::{PgError, TypeId};
 
 use crate::error::Error;
+use crate::merge::decode;
 use crate::parse::syntax::Statement;
 use crate::session::Session;
 use crate::session::portal::{Portal, PortalState};
@@ -155,6 +158,7 @@ impl Session {
         }
         let formats = resolve_formats(formats, values.len())?;
         let result_formats = resolve_formats(result_formats, columns)?;
+        self.check_values(portal, &prepared.params, &formats, &values)?;
         if portal.is_empty() {
             self.close_portal(portal).await?;
         }
@@ -167,6 +171,52 @@ impl Session {
                 state: PortalState::Ready,
             },
         )?;
+        Ok(())
+    }
+
+    /// Reads each value as its type does: PostgreSQL finds out at Bind what is none.
+    ///
+    /// # Errors
+    /// The type's, saying which parameter it is.
+    fn check_values(
+        &self,
+        portal: &str,
+        types: &[TypeId],
+        formats: &[Format],
+        values: &[Option<Bytes>],
+    ) -> Result<(), Error> {
+        let typed = self.settings.typed();
+        let user = types.iter().any(|ty| ty.is_user()).then(|| self.context(&[]));
+        let context = user.as_ref().unwrap_or(&typed.context);
+        for (place, (value, ty)) in values.iter().zip(types).enumerate() {
+            let Some(bytes) = value else { continue };
+            let format = formats.get(place).copied().unwrap_or_default();
+            let Err(error) = decode(Some(bytes), TypeRef::plain(*ty), format, context) else {
+                continue;
+            };
+            // A type that only databases know passes through.
+            if error.sqlstate() == "0A000" {
+                continue;
+            }
+            let number = place + 1;
+            let mut failure = NodeError::statement(error.sqlstate(), error.message());
+            if format == Format::Binary && error.sqlstate() == "22P03" {
+                failure.message =
+                    format!("incorrect binary data format in bind parameter {number}");
+            }
+            failure.detail = error.detail().map(str::to_owned);
+            failure.hint = error.hint().map(str::to_owned);
+            let portal = match portal {
+                "" => "unnamed portal".to_owned(),
+                name => format!("portal \"{name}\""),
+            };
+            // How long a value may be to be shown is PostgreSQL's log_parameter_max_length_on_error, 0 by default.
+            failure.context = Some(match format {
+                Format::Text => format!("{portal} parameter ${number} = '...'"),
+                Format::Binary => format!("{portal} parameter ${number}"),
+            });
+            return Err(failure.into());
+        }
         Ok(())
     }
 

@@ -58,8 +58,6 @@ impl CastStep {
             CastMethod::Function(function) => {
                 Self::by_function(function, target, explicit).ok_or_else(refused)
             }
-            // A label's place among its enum's labels is known to the binder alone, which reads literals.
-            CastMethod::InputOutput if target.id.is_user() => Err(refused()),
             CastMethod::InputOutput => Ok(Self::InputOutput { source, target }),
             CastMethod::Length => Self::length(target, explicit).ok_or_else(refused),
             CastMethod::Array => {

@@ -114,6 +114,7 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::INTERVAL => {
             Value::Interval(interval::input(text, ty.typmod, context.interval_style)?)
         }
+        id if id.is_user() => crate::enumeration::input(text, id, context)?,
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {
                 crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?

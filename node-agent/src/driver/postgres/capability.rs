@@ -75,15 +75,17 @@ impl Capability for PostgresCapability {
 
     fn is_exact(&self, expr: &Expr) -> bool {
         match expr {
-            Expr::Const(constant) => is_known(constant.ty.id),
-            Expr::Param { ty, .. } => is_known(*ty),
+            // What a constant of a user's enum is follows from the field that it stands with.
+            Expr::Const(constant) => is_known(constant.ty.id) || is_user(constant.ty.id),
+            Expr::Param { ty, .. } => is_known(*ty) || is_user(*ty),
             // A field of a user's enum is of the same enum there, in the same order.
             Expr::Field(_) => true,
             Expr::Column { .. } => false,
             Expr::Call(call) => {
                 is_known(call.ty.id)
                     && is_exact_function(call.function)
-                    && call.args.iter().all(|arg| is_known(arg.type_id()))
+                    && (call.args.iter().all(|arg| is_known(arg.type_id()))
+                        || is_enum_comparison(call))
             }
             Expr::Cast(cast) => {
                 let from = cast.arg.type_id();
@@ -163,6 +165,17 @@ impl Capability for PostgresCapability {
 /// Whether the server knows the type under the same number and its values mean the same on every server.
 fn is_known(ty: TypeId) -> bool {
     ty.0 < FIRST_USER_TYPE && !is_server_bound_type(ty)
+}
+
+fn is_user(ty: TypeId) -> bool {
+    ty.0 >= FIRST_USER_TYPE
+}
+
+/// A comparison of a field of a user's enum with another value of it.
+fn is_enum_comparison(call: &dataman_pg::expr::Call) -> bool {
+    call.args.len() == 2
+        && call.args.iter().all(|arg| is_user(arg.type_id()))
+        && call.args.iter().any(|arg| matches!(arg, Expr::Field(_)))
 }
 
 /// The `reg…` types: numbers of objects in one server's catalogs.

@@ -64,6 +64,9 @@ const SESSION_FUNCTIONS: &[&str] = &[
     "currval",
     "lastval",
     "setval",
+    "enum_first",
+    "enum_last",
+    "enum_range",
 ];
 
 /// Functions on stored forms that change the type and not the stored form.
@@ -96,6 +99,13 @@ pub fn form(expr: &Expr) -> Form {
         Expr::Distinct { call, .. } if comparison(call) == Some("=") => Form::Native,
         Expr::ArrayOp { .. } if list_test(expr).is_some() => Form::Native,
         Expr::RowCompare { operator, fields } if is_native_row(operator, fields) => Form::Native,
+        // There is no stored form for arrays of enums.
+        Expr::Aggregate(aggregate)
+            if aggregate.ty.id.is_user()
+                && aggregate.args.iter().all(|arg| arg.type_id() != aggregate.ty.id) =>
+        {
+            Form::None
+        }
         Expr::Aggregate(aggregate) => native_if(is_aggregate_exact(aggregate)),
         Expr::Window(window) => native_if(is_window_exact(window)),
         Expr::Subquery { kind, ty, .. } => native_if(match kind {
@@ -149,6 +159,8 @@ fn acts_on_session(expr: &Expr) -> bool {
     match expr {
         Expr::Call(call) => catalog::function(call.function)
             .is_none_or(|found| SESSION_FUNCTIONS.contains(&found.name)),
+        // The labels of enums are the proxy's.
+        Expr::Cast(cast) => cast.ty.id.is_user(),
         _ => false,
     }
 }

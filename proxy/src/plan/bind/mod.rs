@@ -32,7 +32,7 @@ pub(crate) use copy::{copy_out_of_query, copy_out_of_table};
 pub use parameter::{Internal, Parameters};
 pub(crate) use sequence::split_qualified;
 pub use types::SnapshotTypes;
-pub(crate) use types::type_by_name;
+pub(crate) use types::{DatabaseTypes, type_by_name};
 pub use write::InsertRows;
 
 pub(crate) use from::collection_source as source_of;

@@ -1,6 +1,10 @@
 //! Type names → types.
 
+use std::sync::Arc;
+
+use dataman_metadata::id::DatabaseId;
 use dataman_metadata::schema::{Database, EnumType};
+use dataman_metadata::snapshot::Snapshot;
 use dataman_pg::catalog;
 use dataman_pg::resolve::{UserType, UserTypes};
 use dataman_pg::types::TypeRef;
@@ -49,6 +53,28 @@ impl UserTypes for SnapshotTypes<'_> {
                 None
             }
         })
+    }
+}
+
+/// The user-defined types of a database, for computing with their values.
+pub(crate) struct DatabaseTypes {
+    snapshot: Arc<Snapshot>,
+    database: DatabaseId,
+}
+
+impl DatabaseTypes {
+    /// The types of a database, if it has any.
+    pub(crate) fn of(snapshot: &Arc<Snapshot>, database: &str) -> Option<Self> {
+        let found = snapshot.database(database)?;
+        let has_types = found.schemas.values().any(|schema| !schema.enums.is_empty());
+        has_types.then(|| Self { snapshot: Arc::clone(snapshot), database: database.into() })
+    }
+}
+
+impl UserTypes for DatabaseTypes {
+    fn describe(&self, id: TypeId) -> Option<UserType> {
+        let database = self.snapshot.databases.get(&self.database)?;
+        SnapshotTypes::new(database).describe(id)
     }
 }
 
@@ -236,8 +262,12 @@ fn interval_typmod(fields: &str, modifiers: &[i64]) -> Result<i32> {
 }
 
 impl Binder<'_> {
-    pub(crate) fn type_ref(&self, name: &TypeName) -> Result<TypeRef> {
-        self.place(type_by_name(name, self.context.search_path, self.database), name.name.span)
+    pub(crate) fn type_ref(&mut self, name: &TypeName) -> Result<TypeRef> {
+        let found = type_by_name(name, self.context.search_path, self.database);
+        let found = self.place(found, name.name.span)?;
+        // On a shard a user's type has another name, which the client's own text does not say.
+        self.facts.internal |= found.id.is_user();
+        Ok(found)
     }
 
     /// A type's name as SQL writes it, also a user's.

@@ -149,6 +149,16 @@ impl Draft<'_> {
         for shard in self.shards_with(collection) {
             let Some(capability) = self.capabilities.of(&shard) else { continue };
             for field in &collection.fields {
+                let of_enums = self.database.schemas.values().any(|schema| {
+                    schema.enums.values().any(|found| found.array_oid.0 == field.type_oid)
+                });
+                if of_enums {
+                    return Err(PgError::unsupported(format!(
+                        "column \"{}\", an array of enums, is not supported",
+                        field.name
+                    ))
+                    .with_hint("Use text[] and a CHECK constraint."));
+                }
                 if let Err(reason) = capability.stores(type_of(field)) {
                     return Err(PgError::unsupported(format!(
                         "column \"{}\" of type {} cannot be stored in {}: {reason}",
