@@ -389,7 +389,7 @@ async fn programs(topology: Topology) {
     program("pgbench", &["-i", "-q", "-s", "1", "bench"], port, "");
     let counted = "SELECT count(*), sum(bid), min(aid), max(aid) FROM pgbench_accounts";
     assert_eq!(psql(counted, ""), "100000|100000|1|100000\n");
-    program("pgbench", &["-i", "-q", "-I", "gvpf", "bench"], port, "");
+    program("pgbench", &["-i", "-q", "-I", "gvf", "bench"], port, "");
     assert_eq!(psql(counted, ""), "100000|100000|1|100000\n");
     program("pgbench", &["-n", "-t", "20", "bench"], port, "");
     assert_eq!(psql("SELECT count(*) FROM pgbench_history", ""), "20\n");
