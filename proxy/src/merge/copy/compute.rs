@@ -299,7 +299,7 @@ impl Load<'_> {
             {
                 let buffer = self.records.buffer();
                 if copy.options.format != CopyFormat::Binary {
-                    check_utf8(copy, buffer, record)?;
+                    check_utf8(copy, buffer, record.start..record.end, number)?;
                 }
                 let line = &buffer[record.start..record.end];
                 computer.split(copy, record, line)?;

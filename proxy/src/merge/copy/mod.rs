@@ -19,6 +19,7 @@ mod feed;
 mod key;
 mod places;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -159,7 +160,11 @@ impl Records {
                     newlines: line.newlines,
                     returns: line.returns,
                 })),
-                Err(failed) => Err(of_line_bare(copy, failed.number, failed.error)),
+                Err(failed) => {
+                    let (start, end) = lines.partial();
+                    check_utf8(copy, lines.buffer(), start..end, failed.number)?;
+                    Err(of_line_bare(copy, failed.number, failed.error))
+                }
             },
             Self::Tuples(tuples) => match tuples.next_tuple() {
                 Ok(None) => Ok(None),
@@ -357,7 +362,7 @@ impl<'a> Load<'a> {
                 return Ok(Some(record));
             }
             self.header_is_due = false;
-            check_utf8(self.copy, self.records.buffer(), record)?;
+            check_utf8(self.copy, self.records.buffer(), record.start..record.end, record.number)?;
             if self.copy.options.header == Header::Match {
                 self.match_header(record)?;
             }
@@ -637,8 +642,14 @@ impl Feed {
 }
 
 /// Checks that a record is UTF-8. As in PostgreSQL, the bytes shown may be those of the line end and beyond.
-fn check_utf8(copy: &CopyPlan, buffer: &[u8], record: Record) -> Result<(), Stop> {
-    let line = &buffer[record.start..record.end];
+fn check_utf8(
+    copy: &CopyPlan,
+    buffer: &[u8],
+    place: Range<usize>,
+    number: u64,
+) -> Result<(), Stop> {
+    let start = place.start;
+    let line = &buffer[place];
     let valid = match std::str::from_utf8(line) {
         Ok(_) => line.len(),
         Err(error) => error.valid_up_to(),
@@ -646,15 +657,15 @@ fn check_utf8(copy: &CopyPlan, buffer: &[u8], record: Record) -> Result<(), Stop
     let wrong = match memchr::memchr(0, &line[..valid]) {
         Some(zero) => &line[zero..=zero],
         None if valid == line.len() => return Ok(()),
-        None => &buffer[record.start + valid..],
+        None => &buffer[start + valid..],
     };
     match dataman_pg::io::binary::utf8(wrong) {
         Ok(_) => Ok(()),
-        Err(error) => Err(of_line_bare(copy, record.number, error)),
+        Err(error) => Err(of_line_bare(copy, number, error)),
     }
 }
 
 /// How many rows are gathered at most for an insert of so many fields.
 fn part_rows(width: usize) -> usize {
-    if width == 0 { 1 } else { PART_ROWS.min(PARAMETERS_MAX / width).max(1) }
+    PARAMETERS_MAX.checked_div(width).map_or(1, |rows| rows.clamp(1, PART_ROWS))
 }

@@ -139,6 +139,11 @@ impl Lines {
         self.number + 1 + u64::from(self.partial.counted)
     }
 
+    /// What has been looked at of the line that has not ended.
+    pub fn partial(&self) -> (usize, usize) {
+        (self.start, self.at)
+    }
+
     /// The next line; none when more data is needed, or at the end.
     ///
     /// # Errors
@@ -196,6 +201,7 @@ impl Lines {
                 return Ok(Found::More);
             };
             let place = self.at + offset;
+            self.at = place;
             match self.buffer[place] {
                 b'\n' if self.line_end == LineEnd::Newline => {
                     return Ok(Found::Line { end: place, next: place + 1 });
@@ -203,14 +209,10 @@ impl Lines {
                 b'\n' => return self.newline(place),
                 b'\r' => match self.carriage_return(place)? {
                     Some(found) => return Ok(found),
-                    None => {
-                        self.at = place;
-                        return Ok(Found::More);
-                    }
+                    None => return Ok(Found::More),
                 },
                 _ => {
                     let Some(&second) = self.buffer.get(place + 1) else {
-                        self.at = place;
                         if self.complete {
                             // A backslash just before the end is a character like others.
                             self.partial.backslash = true;
@@ -229,10 +231,7 @@ impl Lines {
                             return Ok(Found::Line { end: place, next: self.buffer.len() });
                         }
                         Marker::Data => self.at = place + 1,
-                        Marker::More => {
-                            self.at = place;
-                            return Ok(Found::More);
-                        }
+                        Marker::More => return Ok(Found::More),
                     }
                 }
             }
@@ -243,7 +242,8 @@ impl Lines {
         let Quoting { quote, escape } = quoting;
         let own_escape = (escape != quote).then_some(escape);
         while self.at < self.buffer.len() {
-            if !self.partial.in_quote && !(self.at == self.start && self.buffer[self.at] == b'\\') {
+            let may_be_marker = self.at == self.start && self.buffer[self.at] == b'\\';
+            if !self.partial.in_quote && !may_be_marker {
                 // What is neither a quote nor a line end says nothing.
                 self.partial.escaped = false;
                 match memchr3(quote, b'\n', b'\r', &self.buffer[self.at..]) {
