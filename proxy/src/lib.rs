@@ -8,6 +8,7 @@
 //!    startup message, found out who it is and made its [`session::Session`].
 //! 2. [`wire::serve::serve`] reads one message after the other. A Query goes to `wire::simple`, the messages of the extended
 //!    protocol to `wire::extended`; while a statement runs the client is watched, and its going away cancels the statement.
+//!    What one shard can answer whole, and what has been planned before, takes the short way of [`session::pass`] from here.
 //! 3. [`session::dispatch`] takes the statement through the stages below, in the transaction that
 //!    [`session::transaction::Transaction`] keeps: read it second.
 //! 4. [`parse::parse`] makes the text a syntax tree, or refuses it as PostgreSQL would.

@@ -6,6 +6,7 @@
 mod bounds;
 mod cluster_file;
 mod crash;
+mod leak;
 mod setup;
 mod shard;
 mod streaming;
