@@ -55,6 +55,9 @@ pub(crate) struct Row {
     /// Bytes: of a connection, or gained by the soak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) memory_bytes: Option<f64>,
+    /// Bytes of a connection that has run a statement and is idle again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_used_bytes: Option<f64>,
     /// How much of the machine's CPU time everything else took, of 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) others: Option<f64>,
@@ -95,6 +98,7 @@ impl Row {
             latency_p99_us: median(percentile(|percentiles| percentiles.most)),
             cpu_us: cpu.collect(),
             memory_bytes: median(samples.iter().filter_map(|sample| sample.memory)),
+            memory_used_bytes: median(samples.iter().filter_map(|sample| sample.memory_used)),
             others: median(samples.iter().map(|sample| sample.others)),
             rounds: samples.iter().map(rate).collect(),
             refused: None,
@@ -108,6 +112,11 @@ impl Row {
 }
 
 impl Row {
+    fn memory(&self) -> String {
+        let used = self.memory_used_bytes.map(|used| format!(" (used: {})", bytes(used)));
+        self.memory_bytes.map(bytes).unwrap_or_default() + &used.unwrap_or_default()
+    }
+
     fn latency(&self) -> String {
         let average = self.latency_us.map(time).unwrap_or_default();
         let percentiles = self.latency_p50_us.zip(self.latency_p99_us);
@@ -176,7 +185,7 @@ impl Record {
                 cpu(Role::Agent).unwrap_or_default(),
                 cpu(Role::Postgres).unwrap_or_default(),
                 cpu(Role::Client).unwrap_or_default(),
-                row.memory_bytes.map(bytes).unwrap_or_default(),
+                row.memory(),
                 row.others.map(|others| format!("{:.0} %", others * 100.0)).unwrap_or_default(),
             );
         }

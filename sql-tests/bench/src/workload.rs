@@ -108,6 +108,8 @@ pub(crate) struct Sample {
     pub(crate) others: f64,
     /// Memory in bytes: a connection's, or what was gained by a soak.
     pub(crate) memory: Option<f64>,
+    /// Memory in bytes of a connection that has run a statement.
+    pub(crate) memory_used: Option<f64>,
 }
 
 impl Protocol {
@@ -175,7 +177,8 @@ impl Workload {
     /// All of them. What depends on a fresh process comes first.
     pub(crate) fn all() -> Vec<Self> {
         let new = |name: String, unit, tables, kind| Self { name, unit, tables, kind };
-        let mut all = vec![new("idle".to_owned(), "connection", &[] as &[_], Kind::Idle)];
+        let mut all =
+            vec![new("idle".to_owned(), "connection", &[Table::Inserts] as &[_], Kind::Idle)];
         for protocol in Protocol::ALL {
             for clients in [1, 8, 32] {
                 let name = format!("select-{}-{clients}", protocol.name());
@@ -370,7 +373,16 @@ impl<'a> Meter<'a> {
         let others = busy.saturating_sub(cpu.values().sum()).as_secs_f64();
         let others = others / elapsed.as_secs_f64() / cores as f64;
         let latency = latency(elapsed);
-        Sample { units, elapsed, latency, percentiles: None, cpu, others, memory: None }
+        Sample {
+            units,
+            elapsed,
+            latency,
+            percentiles: None,
+            cpu,
+            others,
+            memory: None,
+            memory_used: None,
+        }
     }
 }
 
@@ -399,7 +411,7 @@ fn connect_sample(target: &Target, clients: u32, effort: &Effort) -> Result<Samp
     Ok(meter.read(done, |elapsed| elapsed.mul_f64(f64::from(clients) / done as f64)))
 }
 
-/// Opens connections and lets them lie. A few are opened before memory is looked at, so that what the first connection
+/// Opens connections and lets them lie, before and after each has run a statement. A few are opened before memory is looked at, so that what the first connection
 /// brings with it does not count.
 fn idle_sample(target: &Target, connections: u64) -> Result<Sample, Error> {
     let memory = || -> u64 {
@@ -418,9 +430,16 @@ fn idle_sample(target: &Target, connections: u64) -> Result<Sample, Error> {
         clients = open(connections)?;
         Ok(connections)
     })?;
-    let gained = memory().saturating_sub(bytes_before);
+    let each = || memory().saturating_sub(bytes_before) as f64 / connections as f64;
     sample.latency = sample.elapsed.div_f64(connections as f64);
-    sample.memory = Some(gained as f64 / connections as f64);
+    sample.memory = Some(each());
+    // Pooling by session, PgBouncer keeps a server for every client that has said something.
+    if target.form != Form::Pgbouncer {
+        for client in &mut clients {
+            client.execute("SELECT amount FROM point_inserts WHERE id = 1")?;
+        }
+        sample.memory_used = Some(each());
+    }
     Ok(sample)
 }
 
