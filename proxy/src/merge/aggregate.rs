@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dataman_pg::aggregate::{Accumulator, Combiner, accumulator, split};
+use dataman_pg::aggregate::{
+    Accumulator, Combiner, accumulator, input_types, is_ordered_set, split,
+};
 use dataman_pg::expr::{Aggregate, SortKey};
 use dataman_pg::{CallContext, Expr, PgError, TypeId, Value};
 
@@ -103,6 +105,8 @@ struct Call<'a> {
     aggregate: &'a Aggregate,
     args: Vec<Compiled>,
     types: Vec<TypeId>,
+    /// Its arguments are direct, and its rows the values of WITHIN GROUP.
+    is_ordered_set: bool,
     filter: Option<Compiled>,
     order: Vec<Compiled>,
     keys: &'a [SortKey],
@@ -115,6 +119,8 @@ struct State {
     seen: HashSet<Vec<u8>>,
     /// Rows kept until the end, for ORDER BY: keys and arguments.
     kept: Vec<(Vec<Value>, Vec<Value>)>,
+    /// The direct arguments of an ordered-set aggregate, of the group's first row.
+    direct: Option<Vec<Value>>,
 }
 
 /// Aggregates rows whole.
@@ -130,7 +136,8 @@ pub(super) async fn group<'a>(
         calls.push(Call {
             aggregate,
             args: aggregate.args.iter().map(|arg| run.compiled(arg)).collect::<Result<_, _>>()?,
-            types: aggregate.args.iter().map(Expr::type_id).collect(),
+            types: input_types(aggregate),
+            is_ordered_set: is_ordered_set(aggregate.function),
             filter: aggregate.filter.as_ref().map(|filter| run.compiled(filter)).transpose()?,
             order: aggregate
                 .order_by
@@ -149,7 +156,7 @@ pub(super) async fn group<'a>(
                     .ok_or_else(|| {
                         PgError::internal("a plan aggregates what the library does not compute")
                     })?;
-                Ok(State { accumulator, seen: HashSet::new(), kept: Vec::new() })
+                Ok(State { accumulator, seen: HashSet::new(), kept: Vec::new(), direct: None })
             })
             .collect()
     };
@@ -187,9 +194,18 @@ impl Call<'_> {
         context: &dataman_pg::Context,
         memory: &Memory,
     ) -> Result<(), Error> {
+        if self.is_ordered_set && state.direct.is_none() {
+            state.direct = Some(self.direct(row)?);
+        }
         if let Some(filter) = &self.filter
             && !filter.is_true(row)?
         {
+            return Ok(());
+        }
+        if self.is_ordered_set {
+            let key = self.order.iter().map(|key| key.eval(row)).collect::<Result<Vec<_>, _>>()?;
+            memory.take_row(&key, "an aggregate with WITHIN GROUP")?;
+            state.kept.push((key.clone(), key));
             return Ok(());
         }
         let args = self.args.iter().map(|arg| arg.eval(row)).collect::<Result<Vec<_>, _>>()?;
@@ -217,6 +233,10 @@ impl Call<'_> {
         Ok(())
     }
 
+    fn direct(&self, row: &[Value]) -> Result<Vec<Value>, PgError> {
+        self.args.iter().map(|arg| arg.eval(row)).collect()
+    }
+
     fn call<'c>(&'c self, context: &'c dataman_pg::Context) -> CallContext<'c> {
         CallContext {
             context,
@@ -239,6 +259,11 @@ impl Call<'_> {
             state.kept.sort_by(|(one, _), (other, _)| compare(one, other, self.keys));
         }
         let call = self.call(context);
+        if self.is_ordered_set {
+            // Without a row there are no columns that the direct arguments could read.
+            let direct = state.direct.take().map_or_else(|| self.direct(&[]), Ok)?;
+            state.accumulator.begin(&direct);
+        }
         for (_, args) in state.kept {
             state.accumulator.accumulate(&call, &args)?;
         }

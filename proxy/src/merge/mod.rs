@@ -13,6 +13,7 @@
 mod aggregate;
 mod copy;
 mod distinct;
+mod expand;
 mod filter;
 mod insert;
 mod join;

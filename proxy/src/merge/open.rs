@@ -18,7 +18,8 @@ use super::memory::Memory;
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::{
-    Sequences, aggregate, distinct, filter, join, limit, project, setop, sort, taking_numbers,
+    Sequences, aggregate, distinct, expand, filter, join, limit, project, setop, sort,
+    taking_numbers,
 };
 use crate::error::Error;
 use crate::plan::Plan;
@@ -300,6 +301,12 @@ impl<'a> Run<'a> {
                     let sequences = self.numbers();
                     let input = self.values(input).await?;
                     Box::new(project::Project { input, exprs, sequences })
+                }
+                Operator::Expand { input, call, columns, ordinality, keeps } => {
+                    let call = expand::SetCall::new(self, call)?;
+                    let input = self.values(input).await?;
+                    let width = columns.len() + usize::from(*ordinality);
+                    Box::new(expand::Expand::new(input, call, width, *ordinality, *keeps))
                 }
                 Operator::Limit { input, limit, offset, ties } => {
                     let limits = limit::Limits::of(self, limit.as_ref(), offset.as_ref())?;

@@ -7,14 +7,14 @@ use dataman_node_protocol::query::{
     Condition, Distinct, JoinKind, NamedType, OutputField, Select, SetOperation, SetOperationKind,
     Source,
 };
-use dataman_pg::expr::{Aggregate, Field, SortKey};
-use dataman_pg::{Expr, PgError, catalog, eval};
+use dataman_pg::expr::{Aggregate, Call, Field, SortKey};
+use dataman_pg::{Expr, PgError, Value, catalog, eval};
 
 use super::Planner;
 use super::distribution::{conjuncts, filter_conjuncts};
 use super::form::{replace, walk};
 use super::operator::{Operator, ShardRule};
-use super::select::{Result, output_exprs};
+use super::select::{First, Result, output_exprs};
 use super::split::{aggregates_of, check_accumulated, check_decodable, grouped_tail, has_window};
 
 /// What comes after the rows of a query are there, over their columns.
@@ -103,7 +103,7 @@ impl Planner<'_> {
     /// # Errors
     /// `0A000` for what the proxy does not compute.
     pub(super) fn above(&mut self, mut select: Select) -> Result<Operator> {
-        self.run_subqueries_first(&mut select)?;
+        self.run_subqueries_first(&mut select, First::All)?;
         if select.lock.is_some() {
             return Err(PgError::unsupported(
                 "FOR UPDATE and its like is only supported on one shard",
@@ -190,6 +190,10 @@ impl Planner<'_> {
         let mut open = conditions;
         let mut joined: Option<(Operator, Columns)> = None;
         for source in &select.source {
+            if let Some(left) = joined.take_if(|(_, columns)| reads_left(source, columns)) {
+                joined = Some(expand(left, source, Unmatched::Dropped)?);
+                continue;
+            }
             let (right, right_columns) = self.source(source, select, &mut open)?;
             joined = Some(match joined {
                 None => (right, right_columns),
@@ -286,16 +290,9 @@ impl Planner<'_> {
                     columns,
                 ))
             }
-            Source::Function { call, .. } => {
-                let name = match call {
-                    Expr::Call(call) => {
-                        catalog::function(call.function).map_or("?", |function| function.name)
-                    }
-                    _ => "?",
-                };
-                Err(PgError::unsupported(format!(
-                    "the function {name} in FROM is not supported here yet"
-                )))
+            Source::Function { .. } => {
+                let nothing = Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() };
+                expand((nothing, columns), source, Unmatched::Dropped)
             }
             Source::CommonTable { .. } => {
                 Err(PgError::unsupported("WITH RECURSIVE over several shards is not supported yet"))
@@ -321,6 +318,21 @@ impl Planner<'_> {
                     JoinKind::Right => self.source(left, select, &mut own)?,
                     JoinKind::Full => self.source(left, select, &mut none)?,
                 };
+                if reads_left(right, &left_columns) {
+                    let unmatched = match kind {
+                        JoinKind::Inner => Unmatched::Dropped,
+                        JoinKind::Left if on.as_ref().is_none_or(is_true) => Unmatched::Kept,
+                        _ => {
+                            return Err(PgError::unsupported(
+                                "an outer join with a function of the other side is only supported ON true",
+                            ));
+                        }
+                    };
+                    if *kind == JoinKind::Inner {
+                        open.append(&mut own);
+                    }
+                    return expand((left_operator, left_columns), right, unmatched);
+                }
                 let (right_operator, right_columns) = match kind {
                     JoinKind::Inner | JoinKind::Left => self.source(right, select, &mut own)?,
                     JoinKind::Right => self.source(right, select, open)?,
@@ -470,6 +482,54 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
         operator = Operator::Project { input: Box::new(operator), exprs };
     }
     Ok(operator)
+}
+
+/// What becomes of a row for which a function gives no rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unmatched {
+    Dropped,
+    Kept,
+}
+
+/// Whether a source is a function whose arguments read columns to its left.
+fn reads_left(source: &Source, left: &Columns) -> bool {
+    let Source::Function { call, .. } = source else { return false };
+    let mut reads = false;
+    walk(call, &mut |node| reads |= matches!(node, Expr::Field(field) if left.has(field)));
+    reads
+}
+
+fn is_true(condition: &Expr) -> bool {
+    matches!(condition, Expr::Const(constant) if constant.value == Value::Bool(true))
+}
+
+/// Each row of `left` with the rows that a function gives for it.
+fn expand(
+    (input, mut columns): (Operator, Columns),
+    source: &Source,
+    unmatched: Unmatched,
+) -> Result<(Operator, Columns)> {
+    let Source::Function { call: Expr::Call(call), alias, columns: names, ordinality } = source
+    else {
+        return Err(PgError::unsupported("an expression that is no call in FROM is not supported"));
+    };
+    if !dataman_pg::set::is_computed(call.function) {
+        let name = catalog::function(call.function).map_or("?", |function| function.name);
+        return Err(PgError::unsupported(format!(
+            "the function {name} in FROM is not supported here yet"
+        )));
+    }
+    let args = call.args.iter().map(|arg| columns.bind(arg)).collect::<Result<_>>()?;
+    columns.add(alias, names);
+    let given = names.len() - usize::from(*ordinality);
+    let operator = Operator::Expand {
+        input: Box::new(input),
+        call: Call { args, ..call.clone() },
+        columns: names[..given].iter().map(|name| name.ty).collect(),
+        ordinality: *ordinality,
+        keeps: unmatched == Unmatched::Kept,
+    };
+    Ok((operator, columns))
 }
 
 /// A join above the shards; equal pairs of its condition are looked up by hash.

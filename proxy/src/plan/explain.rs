@@ -297,6 +297,10 @@ fn operator_node(operator: &Operator) -> Node {
             ));
             "Project".to_owned()
         }
+        Operator::Expand { call, .. } => {
+            facts.push(("Function", json!(expr_text(&Expr::Call(call.clone())))));
+            "Function Rows".to_owned()
+        }
         Operator::Combine { keys, aggregates, .. } => {
             facts.push(("Group columns", json!(keys)));
             facts.push((

@@ -8,7 +8,7 @@ use dataman_metadata::schema::Keyspace;
 use dataman_metadata::snapshot::shard_instance_name;
 use dataman_node_protocol::node::NodeStatement;
 use dataman_node_protocol::query::{JoinKind, NodeQuery, SetOperationKind};
-use dataman_pg::expr::{Aggregate, SortKey};
+use dataman_pg::expr::{Aggregate, Call, SortKey};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
@@ -71,6 +71,19 @@ pub(crate) enum Operator {
         input: Box<Operator>,
         /// The columns out.
         exprs: Vec<Expr>,
+    },
+    /// Each row in with every row that a set-returning function gives for it.
+    Expand {
+        /// Rows in; the function's columns come after theirs.
+        input: Box<Operator>,
+        /// The call, its arguments over their columns.
+        call: Call,
+        /// The types of the function's columns.
+        columns: Vec<TypeRef>,
+        /// A last column counts the function's rows of each row in.
+        ordinality: bool,
+        /// A row in for which the function gives none stays, filled up with NULLs.
+        keeps: bool,
     },
     /// Groups of partial aggregates: the first `keys` columns are the group, the rest partial results.
     Combine {
@@ -290,6 +303,12 @@ impl Operator {
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => input.columns(),
             Self::Project { exprs, .. } => exprs.iter().map(Expr::type_ref).collect(),
+            Self::Expand { input, columns, ordinality, .. } => {
+                let mut all = input.columns();
+                all.extend(columns);
+                all.extend(ordinality.then(|| TypeRef::plain(TypeId::INT8)));
+                all
+            }
             Self::Combine { input, keys, aggregates } => {
                 let mut columns = input.columns();
                 columns.truncate(*keys);
@@ -318,6 +337,7 @@ impl Operator {
             Self::Route { otherwise, .. } => otherwise.iter().map(AsRef::as_ref).collect(),
             Self::Filter { input, .. }
             | Self::Project { input, .. }
+            | Self::Expand { input, .. }
             | Self::Combine { input, .. }
             | Self::Group { input, .. }
             | Self::Distinct { input, .. }
@@ -336,6 +356,7 @@ impl Operator {
             Self::Route { otherwise, .. } => otherwise.iter_mut().map(AsMut::as_mut).collect(),
             Self::Filter { input, .. }
             | Self::Project { input, .. }
+            | Self::Expand { input, .. }
             | Self::Combine { input, .. }
             | Self::Group { input, .. }
             | Self::Distinct { input, .. }
@@ -365,6 +386,7 @@ impl Operator {
             Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(&mut *visit),
             Self::Filter { predicate, .. } => visit(predicate),
             Self::Project { exprs, .. } => exprs.iter_mut().for_each(&mut *visit),
+            Self::Expand { call, .. } => call.args.iter_mut().for_each(&mut *visit),
             Self::Group { keys, aggregates, .. } => {
                 keys.iter_mut().for_each(&mut *visit);
                 for aggregate in aggregates {

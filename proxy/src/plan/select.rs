@@ -66,7 +66,7 @@ impl Planner<'_> {
 
     /// Shard by shard with a merge where that is proven, else above the shards.
     fn general(&mut self, mut select: Select) -> Result<Operator> {
-        self.run_subqueries_first(&mut select)?;
+        self.run_subqueries_first(&mut select, First::Leaving)?;
         let aliases = collection_aliases(&select);
         if aliases.is_empty() {
             return self.above(select);
@@ -360,7 +360,7 @@ impl Planner<'_> {
 
     /// Subqueries that do not look at the outer row and that a shard alone cannot answer run first; their results become
     /// parameters.
-    pub(super) fn run_subqueries_first(&mut self, select: &mut Select) -> Result<()> {
+    pub(super) fn run_subqueries_first(&mut self, select: &mut Select, which: First) -> Result<()> {
         let subqueries = std::mem::take(&mut select.subqueries);
         let mut result = Ok(());
         let mut shell = std::mem::take(select);
@@ -376,7 +376,7 @@ impl Planner<'_> {
                     let numbers =
                         self.facts.numbers && super::number::select_takes_numbers(subquery);
                     let stays = match &distribution {
-                        Ok(_) if numbers => false,
+                        Ok(_) if numbers || which == First::All => false,
                         Ok(distribution) => Prover { tables: &self.tables }
                             .subquery_stays(subquery, kind, distribution, &[])
                             .is_ok(),
@@ -495,6 +495,15 @@ impl Planner<'_> {
         let names = names.iter().map(|name| (name.physical.clone(), name.alias.clone())).collect();
         Some(TextTemplate { pieces, names })
     }
+}
+
+/// Which subqueries run before a statement, of those that do not look at its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// Those that do not stay with its rows on each shard.
+    Leaving,
+    /// All: nothing of the statement runs on the shards with them.
+    All,
 }
 
 /// The collections of which every row of a source has a row: not those that an outer join may fill up.

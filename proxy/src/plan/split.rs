@@ -342,7 +342,7 @@ pub(super) fn has_window(select: &Select) -> bool {
 /// # Errors
 /// `0A000` naming it.
 pub(super) fn check_accumulated(call: &Aggregate) -> Result<()> {
-    let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+    let types = aggregate::input_types(call);
     if aggregate::accumulator(call.function, &types, &dataman_pg::Context::default()).is_some() {
         return Ok(());
     }

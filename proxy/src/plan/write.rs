@@ -355,7 +355,7 @@ impl Planner<'_> {
     fn write_subqueries_first(&mut self, seen: &mut Select, _alias: &str) -> Result<()> {
         debug_assert!(seen.union.is_empty(), "a write is one block");
         if seen.subqueries.iter().any(is_uncorrelated) {
-            self.run_subqueries_first(seen)?;
+            self.run_subqueries_first(seen, super::select::First::Leaving)?;
         }
         Ok(())
     }

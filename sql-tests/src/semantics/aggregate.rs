@@ -23,13 +23,16 @@ pub async fn compare(
 ) -> Report {
     let mut cases = Vec::new();
     for aggregate in catalog::functions().iter().filter(|f| f.kind == 'a') {
-        let is_normal = catalog::aggregate(aggregate.id).is_some_and(|a| a.kind == 'n');
-        if !is_normal || only.is_some_and(|only| !aggregate.name.contains(only)) {
+        let kind = catalog::aggregate(aggregate.id).map_or('n', |a| a.kind);
+        if kind == 'h' || only.is_some_and(|only| !aggregate.name.contains(only)) {
             continue;
         }
         let mut rng = StdRng::seed_from_u64(effort.seed ^ u64::from(aggregate.id.0));
         for _ in 0..effort.cases {
-            cases.extend(cases_of(aggregate, context, &mut rng));
+            match kind {
+                'o' => cases.extend(ordered_case(aggregate, context, &mut rng)),
+                _ => cases.extend(cases_of(aggregate, context, &mut rng)),
+            }
         }
     }
     let questions: Vec<String> = cases.iter().map(|(_, sql, _)| sql.clone()).collect();
@@ -90,6 +93,66 @@ fn cases_of(
         cases.push((format!("{subject} split"), sql, show(answer, result, context)));
     }
     cases
+}
+
+/// An ordered-set aggregate over one group: its direct arguments, and rows of the value that is sorted.
+fn ordered_case(
+    aggregate: &'static Function,
+    context: &Context,
+    rng: &mut StdRng,
+) -> Option<(String, String, Answer)> {
+    const FRACTIONS: &[&str] = &["0", "1", "0.5", "0.25", "0.333", "0.9", "1.01", "-0.5", "NaN"];
+    const MANY: &[&str] = &["{}", "{0,0.5,1}", "{0.1,NULL,0.75}", "{{0.2,0.4},{1,0}}", "{0.5,2}"];
+    let types = concrete_types(aggregate, rng)?;
+    accumulator(aggregate.id, &types, context)?;
+    let (sorted, direct_types) = types.split_last()?;
+    let direct: Vec<Option<String>> = direct_types
+        .iter()
+        .map(|ty| {
+            let values = if *ty == TypeId::FLOAT8 { FRACTIONS } else { MANY };
+            values
+                .choose(rng)
+                .filter(|_| rng.random_range(0..12) > 0)
+                .map(|text| (*text).to_owned())
+        })
+        .collect();
+    let few: Vec<String> = (0..rng.random_range(1..8)).map(|_| pool::any(*sorted, rng)).collect();
+    let mut rows: Vec<(Value, String)> = Vec::new();
+    for _ in 0..*[0, 1, 2, 5, 9].choose(rng)? {
+        let text = few.choose(rng).filter(|_| rng.random_range(0..6) > 0).cloned();
+        let value = constants(&[text.clone()], &[*sorted], context)?.into_iter().next()?;
+        rows.push((value_of(value), literal(text.as_ref(), *sorted)));
+    }
+    let descending = rng.random_range(0..3) == 0;
+    let literals: Vec<String> =
+        direct.iter().zip(direct_types).map(|(text, ty)| literal(text.as_ref(), *ty)).collect();
+    let values: Vec<String> = rows.iter().map(|(_, text)| format!("({text})")).collect();
+    let (values, filter) = match values.is_empty() {
+        true => (format!("({})", literal(None, *sorted)), " WHERE false"),
+        false => (values.join(", "), ""),
+    };
+    let order = if descending { "a0 DESC" } else { "a0" };
+    let sql = format!(
+        "(SELECT pg_catalog.\"{}\"({}) WITHIN GROUP (ORDER BY {order}) FROM (VALUES {values}) AS v(a0){filter})",
+        aggregate.name,
+        literals.join(", ")
+    );
+    let result = result_type(aggregate, &types);
+    let direct: Vec<Value> =
+        constants(&direct, direct_types, context)?.into_iter().map(value_of).collect();
+    rows.sort_by(|(one, _), (other, _)| {
+        let order = dataman_pg::order::compare_nullable(one, other);
+        if descending { order.reverse() } else { order }
+    });
+    let call = CallContext { context, arguments: &types, result, variadic: false };
+    let mut state = accumulator(aggregate.id, &types, context)?;
+    state.begin(&direct);
+    let taken =
+        rows.iter().try_for_each(|(value, _)| state.accumulate(&call, std::slice::from_ref(value)));
+    let answer = taken.and_then(|()| state.finish(&call));
+    let names: Vec<String> = types.iter().map(|ty| catalog::format_type(*ty, -1)).collect();
+    let subject = format!("{}({}) within group", aggregate.name, names.join(", "));
+    Some((subject, sql, show(answer, result, context)))
 }
 
 /// The value of a constant.

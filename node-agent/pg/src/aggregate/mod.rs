@@ -6,6 +6,7 @@ mod document;
 mod extreme;
 mod logic;
 mod moments;
+mod ordered;
 mod regression;
 mod split;
 mod sum;
@@ -21,8 +22,11 @@ use crate::value::Value;
 
 /// One group's running state of a whole aggregate.
 pub trait Accumulator: Send + std::fmt::Debug {
+    /// Takes the direct arguments of an ordered-set aggregate, once, before its rows.
+    fn begin(&mut self, _direct: &[Value]) {}
+
     /// Takes one row's arguments (none for `count(*)`). The caller has applied FILTER, DISTINCT and ORDER BY; strictness
-    /// is the accumulator's own.
+    /// is the accumulator's own. An ordered-set aggregate takes the values of WITHIN GROUP, in their order.
     ///
     /// # Errors
     /// What PostgreSQL raises (`22003`, …).
@@ -40,7 +44,22 @@ pub trait Accumulator: Send + std::fmt::Debug {
     }
 }
 
-/// Makes the state of an aggregate over arguments of the given (resolved) types, if it is computed here.
+/// Whether an aggregate wants WITHIN GROUP: its arguments are direct, and its rows the values that are sorted there.
+pub fn is_ordered_set(function: FunctionId) -> bool {
+    crate::catalog::aggregate(function).is_some_and(|aggregate| aggregate.kind != 'n')
+}
+
+/// The types that tell the aggregate of a call: those of its arguments and, of an ordered-set one, of what is sorted.
+pub fn input_types(call: &crate::expr::Aggregate) -> Vec<TypeId> {
+    let mut types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+    if is_ordered_set(call.function) {
+        types.extend(call.order_by.iter().map(|key| key.expr.type_id()));
+    }
+    types
+}
+
+/// Makes the state of an aggregate over arguments of the given (resolved) types, if it is computed here. For an
+/// ordered-set aggregate they are those of [`input_types`].
 pub fn accumulator(
     function: FunctionId,
     args: &[TypeId],
@@ -68,6 +87,11 @@ pub fn accumulator(
         {
             Box::new(moments::NumericMoments::new(moments::Statistic::named(name)?))
         }
+        ("percentile_disc", [_, TypeId::ANYELEMENT]) if extreme::is_ordered(*args.get(1)?) => {
+            Box::new(ordered::Percentile::new(ordered::Kind::Discrete))
+        }
+        ("percentile_cont", _) => Box::new(ordered::Percentile::new(ordered::Kind::Continuous)),
+        ("mode", _) if extreme::is_ordered(argument?) => Box::new(ordered::Mode::new()),
         (name, [TypeId::FLOAT8, TypeId::FLOAT8]) => {
             Box::new(regression::Regression::new(regression::Statistic::named(name)?))
         }

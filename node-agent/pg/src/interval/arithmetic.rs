@@ -12,10 +12,7 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
         add(interval(args, 0)?, interval(args, 1)?).map(Value::Interval)
     }),
     entry("interval_mi", |_, args| {
-        let (a, b) = (interval(args, 0)?, interval(args, 1)?);
-        let months = a.months.checked_sub(b.months);
-        let days = a.days.checked_sub(b.days);
-        whole(months, days, a.time_us.checked_sub(b.time_us)).map(Value::Interval)
+        subtract(interval(args, 0)?, interval(args, 1)?).map(Value::Interval)
     }),
     entry("interval_um", |_, args| negate(interval(args, 0)?).map(Value::Interval)),
     entry("interval_mul", |_, args| {
@@ -60,7 +57,15 @@ fn negate(value: Interval) -> Result<Interval> {
     whole(months, value.days.checked_neg(), value.time_us.checked_neg())
 }
 
-fn multiply(value: Interval, factor: f64) -> Result<Interval> {
+/// The difference, part by part.
+pub(crate) fn subtract(a: Interval, b: Interval) -> Result<Interval> {
+    let months = a.months.checked_sub(b.months);
+    let days = a.days.checked_sub(b.days);
+    whole(months, days, a.time_us.checked_sub(b.time_us))
+}
+
+/// The product; fractions of months and days go down to the smaller parts.
+pub(crate) fn multiply(value: Interval, factor: f64) -> Result<Interval> {
     scale(value, |part| part * factor)
 }
 

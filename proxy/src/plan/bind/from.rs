@@ -305,22 +305,36 @@ impl Binder<'_> {
         let name = call.name.parts.last().cloned().unwrap_or_default();
         let expr = self.call(call, scope, Clause::FromFunction, call.name.span)?;
         let ty = expr.type_ref();
-        if ty.id == TypeId::RECORD
-            || matches!(&expr, Expr::Call(found) if dataman_pg::catalog::function(found.function).is_some_and(|f| f.out.len() > 1))
-        {
-            return Err(PgError::unsupported(format!(
-                "the function {name} in FROM returns several columns: not supported"
-            )));
-        }
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
-        let column = alias
-            .and_then(|alias| alias.columns.first().cloned())
-            .unwrap_or_else(|| if alias.is_some() { given.clone() } else { name });
-        let mut columns = vec![NamedType { name: column, ty }];
+        let out = match &expr {
+            Expr::Call(found) => {
+                dataman_pg::catalog::function(found.function).map_or(&[][..], |found| found.out)
+            }
+            _ => &[],
+        };
+        let mut columns: Vec<NamedType> = match out {
+            [] if ty.id == TypeId::RECORD => {
+                return Err(PgError::unsupported(format!(
+                    "the function {name} in FROM needs a list of its columns: not supported"
+                )));
+            }
+            [] => vec![NamedType { name: if alias.is_some() { given.clone() } else { name }, ty }],
+            // A single output column has its own name and the call's type.
+            [(own, _)] => vec![NamedType { name: (*own).to_owned(), ty }],
+            several => several
+                .iter()
+                .map(|(own, ty)| NamedType { name: (*own).to_owned(), ty: TypeRef::plain(*ty) })
+                .collect(),
+        };
+        let own = columns.len();
+        for (column, label) in columns.iter_mut().zip(alias.iter().flat_map(|alias| &alias.columns))
+        {
+            label.clone_into(&mut column.name);
+        }
         if ordinality {
             let label = alias
-                .and_then(|alias| alias.columns.get(1).cloned())
+                .and_then(|alias| alias.columns.get(own).cloned())
                 .unwrap_or_else(|| "ordinality".to_owned());
             columns.push(NamedType { name: label, ty: TypeRef::plain(TypeId::INT8) });
         }

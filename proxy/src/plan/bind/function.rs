@@ -93,15 +93,7 @@ impl Binder<'_> {
             ('p', _) => Err(PgError::new("42809", format!("{name} is a procedure"))
                 .with_hint("To call a procedure, use CALL.")),
             (_, Some(over)) => self.window(call, found, over, scope, clause),
-            ('a', None) => {
-                if ordered_set {
-                    return Err(PgError::unsupported(format!(
-                        "the ordered-set aggregate {name} is not supported yet"
-                    )));
-                }
-                let _ = &mut within;
-                self.aggregate(call, found, scope, clause)
-            }
+            ('a', None) => self.aggregate(call, found, within, scope, clause),
             ('w', None) => Err(PgError::new(
                 "42P20",
                 format!("window function {name} requires an OVER clause"),
@@ -185,34 +177,64 @@ impl Binder<'_> {
     ) -> Result<Expr> {
         let function = found.function;
         safety::check_function(function)?;
-        if function.returns_set && clause != Clause::FromFunction {
+        let in_list = function.returns_set && clause == Clause::SelectList;
+        if function.returns_set && !in_list && clause != Clause::FromFunction {
             return Err(PgError::unsupported(format!(
-                "the set-returning function {} is only supported in FROM",
+                "the set-returning function {} is only supported in FROM and the SELECT list",
                 function.name
             )));
         }
-        let _ = call;
         match function.volatility {
             'v' => self.facts.volatile = true,
             's' => self.facts.internal = true,
             _ => {}
         }
-        Ok(Expr::Call(Call {
+        let bound = Call {
             function: function.id,
             operator: None,
             args: found.args,
             variadic: found.variadic,
             ty: found.ty,
-        }))
+        };
+        if in_list && call.over.is_none() {
+            return self.set_in_list(bound, function.name);
+        }
+        Ok(Expr::Call(bound))
     }
 
     fn aggregate(
         &mut self,
         call: &FunctionCall,
-        found: ResolvedFunction,
+        mut found: ResolvedFunction,
+        mut within: Vec<SortKey>,
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Expr> {
+        let name = found.function.name;
+        let kind = catalog::aggregate(found.function.id).map_or('n', |aggregate| aggregate.kind);
+        match (kind, within.is_empty()) {
+            ('n', true) | ('o', false) => {}
+            ('n', false) => {
+                let message = format!(
+                    "{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"
+                );
+                return Err(PgError::new("42809", message));
+            }
+            ('h', false) => {
+                return Err(PgError::unsupported(format!(
+                    "the hypothetical-set aggregate {name} is not supported yet"
+                )));
+            }
+            (_, _) => {
+                let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
+                return Err(PgError::new("42809", message));
+            }
+        }
+        // What is sorted has the type that the aggregate takes.
+        let sorted = found.args.split_off(found.args.len().saturating_sub(within.len()));
+        for (key, expr) in within.iter_mut().zip(sorted) {
+            key.expr = expr;
+        }
         if clause == Clause::AggregateArgument {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
         }
@@ -229,7 +251,15 @@ impl Binder<'_> {
                 Some(self.resolver().to_boolean(bound, "FILTER")?)
             }
         };
-        let order_by = self.sort_keys(&call.order_by, scope, Clause::AggregateArgument)?;
+        let mut order_by = self.sort_keys(&call.order_by, scope, Clause::AggregateArgument)?;
+        if !within.is_empty() {
+            if call.distinct || !order_by.is_empty() {
+                return Err(PgError::unsupported(
+                    "DISTINCT and ORDER BY beside WITHIN GROUP are not supported",
+                ));
+            }
+            order_by = within;
+        }
         if call.distinct {
             if call.star {
                 return Err(PgError::new(
@@ -265,7 +295,8 @@ impl Binder<'_> {
     fn check_level(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<()> {
         let mut fields = 0;
         let mut own = 0;
-        for arg in &aggregate.args {
+        let sorted = aggregate.order_by.iter().map(|key| &key.expr);
+        for arg in aggregate.args.iter().chain(sorted) {
             walk(arg, &mut |node| {
                 if let Expr::Field(_) = node {
                     fields += 1;
@@ -334,6 +365,10 @@ impl Binder<'_> {
             ));
         }
         let name = found.function.name;
+        if dataman_pg::aggregate::is_ordered_set(found.function.id) {
+            let message = format!("OVER is not supported for ordered-set aggregate {name}");
+            return Err(PgError::new("0A000", message));
+        }
         if call.distinct {
             return Err(PgError::new("0A000", "DISTINCT is not implemented for window functions"));
         }

@@ -14,6 +14,7 @@ mod parameter;
 mod scope;
 mod select;
 mod sequence;
+mod set;
 mod types;
 mod write;
 
@@ -193,6 +194,8 @@ pub(crate) struct Binder<'a> {
     inserting: bool,
     /// The next query bound leaves its untyped literals as they are.
     keep_unknown: bool,
+    /// The set-returning functions of the SELECT list being bound, as sources.
+    listed_sets: Vec<query::Source>,
     /// The windows that the query being bound names.
     named_windows: Vec<(String, crate::parse::syntax::WindowSpec)>,
 }
@@ -221,6 +224,7 @@ impl<'a> Binder<'a> {
             keep_unknown: false,
             inserting: false,
             named_windows: Vec::new(),
+            listed_sets: Vec::new(),
         })
     }
 

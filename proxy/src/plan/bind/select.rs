@@ -205,7 +205,7 @@ impl Binder<'_> {
         scope: &mut Scope<'_>,
     ) -> Result<query::Select> {
         let keep_unknown = std::mem::take(&mut self.keep_unknown);
-        let source = self.from(&query.from, scope)?;
+        let mut source = self.from(&query.from, scope)?;
         let filter = match &query.filter {
             None => None,
             Some(filter) => {
@@ -215,7 +215,11 @@ impl Binder<'_> {
             }
         };
         self.windows(query, scope)?;
+        let around_list = std::mem::take(&mut self.listed_sets);
         let mut fields = self.select_items(&query.items, scope, Clause::SelectList)?;
+        let listed = std::mem::replace(&mut self.listed_sets, around_list);
+        super::set::check_list(&listed, query, &fields)?;
+        source.extend(listed);
         let mut group = self.group_by(query.group_by.as_deref(), &fields, scope)?;
         let having = match &query.having {
             None => None,
