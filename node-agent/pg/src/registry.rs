@@ -40,6 +40,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::json::access::FUNCTIONS,
     crate::json::build::FUNCTIONS,
     crate::json::change::FUNCTIONS,
+    crate::json::path::FUNCTIONS,
     crate::string::FUNCTIONS,
     crate::string::cast::FUNCTIONS,
     crate::string::encoding::FUNCTIONS,

@@ -221,6 +221,10 @@ impl Planner<'_> {
     ) -> Result<Operator> {
         let mut fields: Vec<Expr> = Vec::new();
         let mut column = |expr: &Expr| -> Expr {
+            // What is the same for every row is also there when there is none.
+            if is_fixed(expr) {
+                return expr.clone();
+            }
             let index = fields.iter().position(|field| field == expr).unwrap_or_else(|| {
                 fields.push(expr.clone());
                 fields.len() - 1
@@ -262,6 +266,18 @@ impl Planner<'_> {
         }
         Ok(Operator::Group { input: Box::new(Operator::Scan(scan)), keys, aggregates: calls })
     }
+}
+
+/// Whether an expression is made of constants and parameters alone.
+fn is_fixed(expr: &Expr) -> bool {
+    let mut fixed = true;
+    walk(expr, &mut |node| {
+        fixed &= matches!(
+            node,
+            Expr::Const(_) | Expr::Param { .. } | Expr::Cast(_) | Expr::Array { .. }
+        );
+    });
+    fixed && dataman_pg::eval::check_computed(expr).is_ok()
 }
 
 /// What comes after grouping: HAVING, the select list, DISTINCT, ORDER BY and LIMIT over keys and aggregates.

@@ -488,6 +488,14 @@ pub fn suggested(source: &str, place: usize, ty: TypeId) -> Option<&'static [&'s
             "-1 mon",
         ],
         ("generate_subscripts" | "generate_subscripts_nodir", 1) => &["0", "1", "2", "3", "-1"],
+        (source, 2) if source.starts_with("jsonb_path") => &[
+            "{}",
+            "{\"v\": 2}",
+            "{\"v\": \"a\", \"w\": 1}",
+            "{\"v\": 1}",
+            "[1]",
+            "{\"v\": [1, 2]}",
+        ],
         ("chr", 0) => &[
             "0", "1", "65", "255", "256", "55296", "8364", "128512", "1114111", "1114112", "-1",
             "10",

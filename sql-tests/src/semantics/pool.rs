@@ -387,6 +387,53 @@ const JSON: &[&str] = &[
 ];
 const OID: &[&str] = &["0", "1", "1259", "2147483647", "2147483648", "4294967295"];
 
+const JSONPATH: &[&str] = &[
+    "$",
+    "strict $",
+    "$.a",
+    "strict $.a",
+    "$.b.c[0]",
+    "$[*]",
+    "strict $[*]",
+    "$.*",
+    "$.**",
+    "$.**{1}",
+    "$.**{last}",
+    "$.**{1 to 2}.a",
+    "$[0]",
+    "$[last]",
+    "$[1 to last]",
+    "strict $[5]",
+    "$[0, 2]",
+    "$[*] ? (@ > 1)",
+    "$.a ? (@ == 1 || @ == 2)",
+    "$ ? (exists(@.a))",
+    "$ ? (!(@.a > 1) && @.b != null)",
+    "$.a == 1",
+    "$.a > 1 && $.b < 2",
+    "($.a > 1) is unknown",
+    "$.a + 1",
+    "-$.a",
+    "$.a * 2 - $[0] / 0",
+    "$.size()",
+    "$[*].type()",
+    "$.a.abs()",
+    "$[*].double()",
+    "$.floor()",
+    "$.ceiling() % 2",
+    "$ starts with \"a\"",
+    "$[*] like_regex \"^a.*\" flag \"i\"",
+    "$v",
+    "$.a == $v",
+    "$ ? (@ like_regex \"A\" flag \"q\")",
+    "\"text\"",
+    "1.50",
+    "null",
+    "true",
+    "$.\"a b\".c",
+    "$.aa ? (@ > 0).b",
+];
+
 /// The extreme and peculiar values of a type; none for a type whose values are not tried.
 pub fn fixed(ty: TypeId) -> Vec<String> {
     let texts = match ty {
@@ -411,6 +458,7 @@ pub fn fixed(ty: TypeId) -> Vec<String> {
         TypeId::UUID => UUID,
         TypeId::JSON | TypeId::JSONB => JSON,
         TypeId::OID => OID,
+        TypeId::JSONPATH => JSONPATH,
         other => return fixed_arrays(other),
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -497,6 +545,7 @@ pub fn random(ty: TypeId, rng: &mut StdRng) -> String {
         ),
         TypeId::JSON | TypeId::JSONB => random_json(rng, 3),
         TypeId::OID => rng.random::<u32>().to_string(),
+        TypeId::JSONPATH => random_path(rng),
         other => match element(other) {
             None => String::new(),
             Some(element) => {
@@ -568,6 +617,70 @@ fn random_time(rng: &mut StdRng) -> String {
 fn random_zone(rng: &mut StdRng) -> String {
     let sign = ["+", "-"][rng.random_range(0..2)];
     format!("{sign}{:02}:{:02}", rng.random_range(0..15), [0, 0, 0, 30, 45][rng.random_range(0..5)])
+}
+
+/// A path, mostly one that random documents have something for.
+fn random_path(rng: &mut StdRng) -> String {
+    let mode = ["", "", "lax ", "strict "][rng.random_range(0..4)];
+    let path = match rng.random_range(0..3) {
+        0 => path_predicate(rng, 1),
+        _ => path_value(rng, 1),
+    };
+    format!("{mode}{path}")
+}
+
+fn path_value(rng: &mut StdRng, depth: u32) -> String {
+    let base = if depth == 0 { "@" } else { "$" };
+    match rng.random_range(0..10) {
+        0 => {
+            ["1", "2.50", "\"a\"", "null", "true", "$v", "\"\""][rng.random_range(0..7)].to_owned()
+        }
+        1 => {
+            let operator = ["+", "-", "*", "/", "%"][rng.random_range(0..5)];
+            format!("{} {operator} {}", path_steps(base, rng, depth), path_steps(base, rng, depth))
+        }
+        2 => format!("-{}", path_steps(base, rng, depth)),
+        _ => path_steps(base, rng, depth),
+    }
+}
+
+fn path_steps(base: &str, rng: &mut StdRng, depth: u32) -> String {
+    let mut path = base.to_owned();
+    for _ in 0..rng.random_range(0..4) {
+        path += &match rng.random_range(0..9) {
+            0 | 1 => [".a", ".b", ".c", ".\"é\"", ".aa"][rng.random_range(0..5)].to_owned(),
+            2 => "[*]".to_owned(),
+            3 => ["[0]", "[1]", "[last]", "[0 to 1]", "[-1]", "[0,1]"][rng.random_range(0..6)]
+                .to_owned(),
+            4 => ".*".to_owned(),
+            5 => [".**", ".**{1}", ".**{0 to 1}", ".**{last}"][rng.random_range(0..4)].to_owned(),
+            6 => [".size()", ".type()", ".abs()", ".double()", ".floor()"][rng.random_range(0..5)]
+                .to_owned(),
+            _ if depth == 0 => String::new(),
+            _ => format!(" ? ({})", path_predicate(rng, depth - 1)),
+        };
+    }
+    path
+}
+
+fn path_predicate(rng: &mut StdRng, depth: u32) -> String {
+    let (left, right) = (path_value(rng, depth), path_value(rng, depth));
+    let simple = match rng.random_range(0..8) {
+        0 => format!("exists({left})"),
+        1 => format!("{left} starts with \"a\""),
+        2 => format!("{left} like_regex \"[a-c]\""),
+        _ => {
+            let operator = ["==", "!=", "<", "<=", ">", ">="][rng.random_range(0..6)];
+            format!("{left} {operator} {right}")
+        }
+    };
+    match rng.random_range(0..8) {
+        0 => format!("!({simple})"),
+        1 => format!("({simple}) is unknown"),
+        2 => format!("{simple} && {right} == 1"),
+        3 => format!("{simple} || {left} > 0"),
+        _ => simple,
+    }
 }
 
 fn random_json(rng: &mut StdRng, depth: u32) -> String {

@@ -45,6 +45,14 @@ fn is_read(ty: TypeId) -> bool {
 /// Compares input and output in text: each type's own values, and what belongs to other types.
 pub async fn compare_text(oracle: &Oracle, context: &Context, effort: Effort) -> Report {
     let mut cases = Vec::new();
+    // Paths are written back in a normal form.
+    let mut paths = pool::fixed(TypeId::JSONPATH);
+    let mut rng = StdRng::seed_from_u64(effort.seed);
+    paths.extend((0..effort.cases * 4).map(|_| pool::random(TypeId::JSONPATH, &mut rng)));
+    for text in paths {
+        let sql = format!("{}::jsonpath", quote(&text));
+        cases.push(("jsonpath".to_owned(), sql, read_and_write(&text, TypeId::JSONPATH, context)));
+    }
     for ty in tried_types().into_iter().filter(|ty| is_read(*ty)) {
         let mut rng = StdRng::seed_from_u64(effort.seed ^ u64::from(ty.0));
         let mut texts = pool::fixed(ty);

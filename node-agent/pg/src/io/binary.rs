@@ -13,7 +13,11 @@ use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
 
 /// Appends the binary form of a value of type `ty` (without a length); nothing for NULL.
-pub fn encode(value: &Value, _ty: TypeId, out: &mut Vec<u8>) {
+pub fn encode(value: &Value, ty: TypeId, out: &mut Vec<u8>) {
+    // A path's text follows the version of its form.
+    if ty == TypeId::JSONPATH && !value.is_null() {
+        out.push(1);
+    }
     match value {
         Value::Null => {}
         Value::Bool(value) => out.push(u8::from(*value)),
@@ -58,6 +62,7 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         TypeId::FLOAT8 => Value::Float8(f64::from_be_bytes(fixed(bytes)?)),
         TypeId::NUMERIC => Value::Numeric(decode_numeric(bytes)?.fit(ty.typmod)?),
         TypeId::TEXT | TypeId::UNKNOWN => Value::Text(Arc::from(utf8(bytes)?)),
+        TypeId::JSONPATH => crate::json::path::decode(bytes)?,
         TypeId::VARCHAR => {
             Value::Text(plain::fit_varchar(&Arc::from(utf8(bytes)?), ty.typmod, false)?)
         }

@@ -104,6 +104,7 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::VOID => Value::Null,
         TypeId::JSON => crate::json::json_input(text)?,
         TypeId::JSONB => crate::json::jsonb_input(text)?,
+        TypeId::JSONPATH => crate::json::path::input(text)?,
         TypeId::DATE => Value::Date(datetime::input_date(text, context)?),
         TypeId::TIME => Value::Time(datetime::input_time(text, ty.typmod, context)?),
         TypeId::TIMETZ => Value::TimeTz(datetime::input_timetz(text, ty.typmod, context)?),

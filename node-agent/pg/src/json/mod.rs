@@ -12,6 +12,7 @@ pub(crate) mod access;
 pub(crate) mod build;
 pub(crate) mod change;
 pub mod parse;
+pub(crate) mod path;
 mod write;
 
 pub use write::{escape_string, write_jsonb};

@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use super::regex::{Flags, Regex, Span, set_option};
+pub(crate) use super::regex::Flags;
+use super::regex::{Regex, Span, set_option};
 use crate::arguments::{int4, text};
 use crate::context::CallContext;
 use crate::error::{PgError, Result};
@@ -83,6 +84,11 @@ fn compile(pattern: &str, flags: Flags) -> Result<Arc<Regex>> {
         entries.push((*clock, Arc::from(pattern), flags, regex.clone()));
     }
     Ok(regex)
+}
+
+/// Whether a pattern matches anywhere in a text.
+pub(crate) fn is_match(source: &str, pattern: &str, flags: Flags) -> Result<bool> {
+    compile(pattern, flags)?.is_match(source)
 }
 
 enum Case {

@@ -5,6 +5,7 @@ use crate::arguments::{jsonb, text};
 use crate::error::{PgError, Result};
 use crate::json::Jsonb;
 use crate::json::access::{self, Form};
+use crate::json::path;
 use crate::value::Value;
 
 pub(super) const FUNCTIONS: &[Entry] = &[
@@ -25,6 +26,8 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     entry("jsonb_each_text", |_, args| {
         jsonb_members(jsonb(args, 0)?, Form::Text, "jsonb_each_text")
     }),
+    entry("jsonb_path_query", |_, args| path::query(args).map(Rows::column)),
+    entry("jsonb_path_query_tz", |_, args| path::query(args).map(Rows::column)),
     entry("jsonb_object_keys", |_, args| {
         let refused = |what: &str| {
             let message = format!("cannot call jsonb_object_keys on {what}");
