@@ -149,6 +149,7 @@ pub(crate) fn has_values(ty: TypeId) -> bool {
         | TypeId::NUMERIC
         | TypeId::UUID
         | TypeId::JSONB
+        | TypeId::JSONPATH
         | TypeId::RECORD
         | TypeId::VOID
         | TypeId::ANY

@@ -95,10 +95,19 @@ impl<'a> Call<'a> {
 
     /// Hands on every item; false when a soft error that is kept silent ended it.
     fn each(&self, sink: Sink<'_>) -> Result<bool> {
-        let scope = Scope { current: self.run.root, ignores: !self.path.is_strict, size: None };
-        match self.run.expr(&self.path.expr, scope, sink) {
-            Ok(_) => Ok(true),
-            Err(Fail::Soft(_)) if self.is_silent => Ok(false),
+        self.told(self.run.expr(&self.path.expr, self.scope(), sink)).map(|end| end.is_some())
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        let (ignores, raises) = (!self.path.is_strict, !self.is_silent);
+        Scope { current: self.run.root, ignores, size: None, raises }
+    }
+
+    /// What the caller hears of a result: nothing of a soft error that is kept silent.
+    fn told<T>(&self, result: Result<T, Fail>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Fail::Soft(_)) if self.is_silent => Ok(None),
             Err(Fail::Soft(error) | Fail::Hard(error)) => Err(error),
         }
     }
@@ -115,14 +124,8 @@ impl<'a> Call<'a> {
 
 fn exists(args: &[Value]) -> Result<Value> {
     let call = Call::new(args)?;
-    // Strictly, an error behind the first item counts as well.
-    let after_first = if call.path.is_strict { Flow::On } else { Flow::Stop };
-    let mut found = false;
-    let is_whole = call.each(&mut |_| {
-        found = true;
-        Ok(after_first)
-    })?;
-    Ok(if is_whole { Value::Bool(found) } else { Value::Null })
+    let found = call.told(call.run.finds(&call.path.expr, call.scope()))?;
+    Ok(found.map_or(Value::Null, Value::Bool))
 }
 
 fn matches(args: &[Value]) -> Result<Value> {
@@ -166,6 +169,8 @@ struct Scope<'a> {
     ignores: bool,
     /// The size of the array whose subscripts are computed.
     size: Option<usize>,
+    /// Whether a soft error ends the call.
+    raises: bool,
 }
 
 impl Run<'_> {
@@ -231,6 +236,22 @@ impl Run<'_> {
             Ok(Flow::On)
         })?;
         Ok(items)
+    }
+
+    /// Whether there is an item. Strictly, an error behind the first one counts as well.
+    fn finds(&self, expr: &Expr, scope: Scope<'_>) -> Result<bool, Fail> {
+        if let (Expr::Sign(_, operand), false) = (expr, self.is_strict) {
+            // What is no number is passed over where only existence counts.
+            let items = self.unwrapped(operand, scope)?;
+            return Ok(items.iter().any(|item| matches!(item, Jsonb::Number(_))));
+        }
+        let after_first = if self.is_strict { Flow::On } else { Flow::Stop };
+        let mut found = false;
+        self.expr(expr, scope, &mut |_| {
+            found = true;
+            Ok(after_first)
+        })?;
+        Ok(found)
     }
 
     fn arithmetic(
@@ -315,8 +336,14 @@ impl Run<'_> {
             Step::Below { first, last } => {
                 let scope = Scope { ignores: true, ..scope };
                 let mut next = |item: &Jsonb| self.steps(rest, item, scope, !self.is_strict, sink);
-                if *first == 0 && next(item)? == Flow::Stop {
-                    return Ok(Flow::Stop);
+                if *first == 0 {
+                    let is_container = matches!(item, Jsonb::Array(_) | Jsonb::Object(_));
+                    match next(item) {
+                        // What lies below decides, as in PostgreSQL.
+                        Err(Fail::Soft(_)) if is_container && !scope.raises => {}
+                        Ok(Flow::On) => {}
+                        end => return end,
+                    }
                 }
                 self.below(item, 1, (*first, *last), &mut next)
             }
@@ -482,19 +509,11 @@ impl Run<'_> {
             }
             Expr::Not(inner) => Ok(self.truth(inner, scope)?.map(|value| !value)),
             Expr::IsUnknown(inner) => Ok(Some(self.truth(inner, scope)?.is_none())),
-            Expr::Exists(inner) => {
-                let after_first = if self.is_strict { Flow::On } else { Flow::Stop };
-                let mut found = false;
-                let result = self.expr(inner, scope, &mut |_| {
-                    found = true;
-                    Ok(after_first)
-                });
-                match result {
-                    Ok(_) => Ok(Some(found)),
-                    Err(Fail::Soft(_)) => Ok(None),
-                    Err(hard) => Err(hard),
-                }
-            }
+            Expr::Exists(inner) => match self.finds(inner, Scope { raises: false, ..scope }) {
+                Ok(found) => Ok(Some(found)),
+                Err(Fail::Soft(_)) => Ok(None),
+                Err(hard) => Err(hard),
+            },
             Expr::Compare(comparison, left, right) => {
                 let right = self.operands(right, true, scope);
                 self.any(left, right, scope, |left, right| Ok(compare(*comparison, left, right)))
@@ -530,6 +549,7 @@ impl Run<'_> {
         unwraps: bool,
         scope: Scope<'_>,
     ) -> Result<Option<Vec<Jsonb>>, Fail> {
+        let scope = Scope { raises: false, ..scope };
         let items = if unwraps {
             self.unwrapped(expr, scope)
         } else {
