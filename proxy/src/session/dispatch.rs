@@ -102,6 +102,10 @@ impl Session {
                 self.check_not_failed(&statement.statement)?;
                 self.begin_statement(place);
                 let prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
+                // The simple protocol has no values to give.
+                if !prepared.params.is_empty() {
+                    return Err(PgError::new("42P02", "there is no parameter $1").into());
+                }
                 let formats = vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)];
                 let parameters = Parameters::default();
                 let started = self.start(&prepared, &parameters, &formats, &token).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dataman_node_protocol::node::Parameters;
 use dataman_node_protocol::record::Format;
+use dataman_pg::resolve::{CastContext, Resolver};
 use dataman_pg::{PgError, TypeId};
 use tokio_util::sync::CancellationToken;
 
@@ -38,35 +39,20 @@ impl Session {
         if args.is_empty() {
             return Ok(Parameters::default());
         }
+        for (place, (arg, ty)) in args.iter().zip(&named.params).enumerate() {
+            self.check_argument(place + 1, arg, *ty)?;
+        }
         let items = args
             .iter()
             .zip(&named.params)
-            .map(|(arg, ty)| syntax::SelectItem::Expr {
-                expr: syntax::Expr {
+            .map(|(arg, ty)| {
+                item(syntax::Expr {
                     kind: syntax::ExprKind::Cast { arg: Box::new(arg.clone()), ty: type_name(*ty) },
                     span: arg.span,
-                },
-                alias: None,
+                })
             })
             .collect();
-        let select = syntax::Select {
-            with: None,
-            body: syntax::SelectBody::Query(Box::new(syntax::Query {
-                items,
-                ..syntax::Query::default()
-            })),
-            order_by: Vec::new(),
-            limit: None,
-            with_ties: false,
-            offset: None,
-            locks: Vec::new(),
-        };
-        // The values are in the tree, not in the text, so the plan must not be found by its text.
-        let statement = ParsedStatement {
-            text: format!("EXECUTE {name} {args:?}"),
-            offset: 0,
-            statement: Statement::Select(Box::new(select)),
-        };
+        let statement = select_of(format!("EXECUTE {name} {args:?}"), items);
         let prepared = Arc::new(self.describe(Some(Arc::new(statement)), &[])?);
         let formats = vec![Format::Binary; args.len()];
         let mut rows = self.start_plan(&prepared, &Parameters::default(), &formats, token).await?;
@@ -78,6 +64,40 @@ impl Session {
         }
         self.transaction.give_back(rows.take_connections());
         Ok(Parameters { formats: vec![Format::Binary; values.len()], values })
+    }
+
+    /// An argument becomes its parameter's type as an assigned value does, not as an explicit cast would make it.
+    fn check_argument(
+        &mut self,
+        number: usize,
+        arg: &syntax::Expr,
+        ty: TypeId,
+    ) -> Result<(), Error> {
+        if matches!(arg.kind, syntax::ExprKind::String(_) | syntax::ExprKind::Null) {
+            return Ok(());
+        }
+        let statement = select_of(format!("EXECUTE argument {arg:?}"), vec![item(arg.clone())]);
+        let described = self.describe(Some(Arc::new(statement)), &[])?;
+        let found = described.columns.as_ref().and_then(|columns| columns.first());
+        let Some(found) = found.map(|column| column.ty.id) else { return Ok(()) };
+        let snapshot = self.snapshot();
+        let Some(database) = snapshot.database(&self.identity.database) else { return Ok(()) };
+        let types = plan::bind::SnapshotTypes::new(database);
+        let mut params = plan::Parameters::default();
+        let resolver = Resolver { params: &mut params, types: &types };
+        if found == ty || resolver.can_coerce(found, ty, CastContext::Assignment) {
+            return Ok(());
+        }
+        Err(PgError::new(
+            "42804",
+            format!(
+                "parameter ${number} of type {} cannot be coerced to the expected type {}",
+                resolver.type_name(found),
+                resolver.type_name(ty)
+            ),
+        )
+        .with_hint("You will need to rewrite or cast the expression.")
+        .into())
     }
 
     /// The type that PREPARE declares for a parameter.
@@ -92,6 +112,25 @@ impl Session {
         })?;
         plan::bind::type_by_name(name, &self.schemas(), database).map(|ty| ty.id)
     }
+}
+
+fn item(expr: syntax::Expr) -> syntax::SelectItem {
+    syntax::SelectItem::Expr { expr, alias: None }
+}
+
+/// A SELECT of expressions. The values are in the tree, not in the text, so the text must tell them apart in the plan cache.
+fn select_of(text: String, items: Vec<syntax::SelectItem>) -> ParsedStatement {
+    let query = syntax::Query { items, ..syntax::Query::default() };
+    let select = syntax::Select {
+        with: None,
+        body: syntax::SelectBody::Query(Box::new(query)),
+        order_by: Vec::new(),
+        limit: None,
+        with_ties: false,
+        offset: None,
+        locks: Vec::new(),
+    };
+    ParsedStatement { text, offset: 0, statement: Statement::Select(Box::new(select)) }
 }
 
 /// A type's name, for a cast to it.
