@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod dialogue;
 pub mod engine;
 pub mod failing;
+pub mod fuzz;
 pub mod oracle;
 pub mod pushdown;
 pub mod random;

@@ -13,7 +13,7 @@ use crate::session::running::{Reason, Running};
 use crate::sqlstate::{Report, Severity, report};
 use crate::wire::auth::Accepted;
 use crate::wire::connection::{Reader, Writer};
-use crate::wire::message::{Frame, Message};
+use crate::wire::message::{Frame, FrameError, Message};
 use crate::wire::{extended, simple};
 
 /// One client.
@@ -128,6 +128,11 @@ impl Client {
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<Next, Error> {
+        if frame.kind == b'p' {
+            // Nobody was asked for a password: no client of this protocol says that here.
+            self.writer.report(&Report::fatal("08P01", FrameError::Type(frame.kind).to_string()));
+            return Ok(Next::Close);
+        }
         if self.skipping && !matches!(frame.kind, b'S' | b'X') {
             return self.pass_over().await;
         }

@@ -6,7 +6,12 @@
 mod bounds;
 mod cluster_file;
 mod crash;
+mod decoders;
+mod disk;
+mod encryption;
 mod leak;
+mod parts;
 mod setup;
 mod shard;
 mod streaming;
+mod wire;

@@ -144,7 +144,7 @@ async fn streams(topology: Topology) {
     }
 
     // A client that stops reading stops the shards: the program stands still, with no more than its buffers full.
-    let large = "SELECT id, repeat(pad, 10) FROM t";
+    let large = "SELECT id, repeat(pad, 10) FROM t WHERE id < 300000";
     for bytes in [query(large), extended(large)] {
         forget_peak(process);
         let before = memory(process, "VmRSS");
@@ -159,7 +159,7 @@ async fn streams(topology: Topology) {
         }
         // It goes on where it was, to the last row.
         let (answers, rows_read) = client.rest().await.expect("answers");
-        assert_eq!(rows_read as u64 + 1, rows());
+        assert_eq!(rows_read + 1, 300_000);
         assert_eq!(answers.last().map(|answer| answer.kind), Some(b'Z'));
     }
     if topology == Topology::Pg4 {
