@@ -120,7 +120,8 @@ fn ordered_case(
     let mut rows: Vec<(Value, String)> = Vec::new();
     for _ in 0..*[0, 1, 2, 5, 9].choose(rng)? {
         let text = few.choose(rng).filter(|_| rng.random_range(0..6) > 0).cloned();
-        let value = constants(&[text.clone()], &[*sorted], context)?.into_iter().next()?;
+        let value =
+            constants(std::slice::from_ref(&text), &[*sorted], context)?.into_iter().next()?;
         rows.push((value_of(value), literal(text.as_ref(), *sorted)));
     }
     let descending = rng.random_range(0..3) == 0;
