@@ -15,8 +15,10 @@ use crate::wire::message::{FRAME_BYTES_MAX, Frame, FrameError, take_frame};
 /// away is only noticed when the statement is done or writes to it.
 pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024;
 
-/// How much is read at a time.
-const READ_BYTES: usize = 16 * 1024;
+/// How much is read at a time at first, and at most: the room doubles whenever a read has filled it. Most clients send
+/// little at a time, and many are idle.
+const READ_BYTES: usize = 1024;
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// How much is read at a time while a COPY comes in.
 const COPY_READ_BYTES: usize = 128 * 1024;
@@ -31,6 +33,8 @@ pub struct Reader {
     ended: bool,
     /// Bytes of a CopyData message that are still to come, when its beginning has been taken.
     copy_left: usize,
+    /// How much is read next time.
+    room: usize,
 }
 
 /// Why there is no next frame.
@@ -47,7 +51,7 @@ pub enum ReadError {
 impl Reader {
     /// Reads from `half`, after what is in `input` already.
     pub fn new(half: Box<dyn AsyncRead + Send + Unpin>, input: BytesMut) -> Self {
-        Self { half, input, ended: false, copy_left: 0 }
+        Self { half, input, room: READ_BYTES, ended: false, copy_left: 0 }
     }
 
     /// The next frame; none when the client has closed its side. Safe to drop: nothing that was read is lost.
@@ -161,8 +165,15 @@ impl Reader {
             return Ok(false);
         }
         // The room follows what has really come, not what a frame's length promises.
-        self.input.reserve(READ_BYTES);
+        if self.input.is_empty() && self.input.capacity() > 2 * READ_BYTES_MAX {
+            // A COPY is over.
+            self.input = BytesMut::new();
+        }
+        self.input.reserve(self.room);
         let read = self.half.read_buf(&mut self.input).await?;
+        if read >= self.room {
+            self.room = (self.room * 2).min(READ_BYTES_MAX);
+        }
         self.ended = read == 0;
         Ok(!self.ended)
     }
@@ -205,7 +216,7 @@ pub struct Writer {
 impl Writer {
     /// Writes to `half`.
     pub fn new(half: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        Self { half, output: BytesMut::with_capacity(READ_BYTES), rows: Bytes::new(), lost: false }
+        Self { half, output: BytesMut::new(), rows: Bytes::new(), lost: false }
     }
 
     /// Writes what is gathered. Safe to drop: what was written is not written again, and the rest is kept.
@@ -220,8 +231,12 @@ impl Writer {
             }
             self.output.advance(count);
         }
-        // The same room serves the next answer.
-        self.output.clear();
+        if self.output.capacity() > 2 * OUTPUT_BYTES_MAX {
+            self.output = BytesMut::new();
+        } else {
+            // The same room serves the next answer.
+            self.output.clear();
+        }
         while !self.rows.is_empty() {
             if self.half.write_buf(&mut self.rows).await? == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
