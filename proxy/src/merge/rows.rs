@@ -85,9 +85,7 @@ pub(crate) fn decode(
     match format {
         Format::Binary => dataman_pg::io::binary::decode(bytes, TypeRef::plain(ty.id)),
         Format::Text => {
-            let text = std::str::from_utf8(bytes).map_err(|_| {
-                PgError::new("22021", "invalid byte sequence for encoding \"UTF8\"")
-            })?;
+            let text = dataman_pg::io::binary::utf8(bytes)?;
             dataman_pg::io::text::input(text, TypeRef::plain(ty.id), context)
         }
     }
