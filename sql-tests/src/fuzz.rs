@@ -134,7 +134,7 @@ pub const TARGETS: &[Target] = &[
         name: "templates",
         run: templates,
         seeds: &[
-            b"YYYY-MM-DD HH24:MI:SS.US TZ\02024-02-29 12:34:56.789",
+            b"YYYY-MM-DD HH24:MI:SS.US TZ\x002024-02-29 12:34:56.789",
             b"FMDay, FMDDth Month \"of\" Y,YYY\0Monday, 3rd May 2,024",
             b"S9G999D99EEEE PR RN V99\0-1,234.56",
             b"%1$s %2$10I %-5L %%\0x",
