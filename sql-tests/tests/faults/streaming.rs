@@ -15,15 +15,15 @@ use crate::setup::{DATABASE, connect, until};
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 
 /// How many rows are read.
-fn rows() -> u64 {
+fn rows() -> usize {
     if std::env::var_os("DATAMAN_TEST_LONG").is_some() { 10_000_000 } else { 300_000 }
 }
 
 /// How many rows of PostgreSQL shards are made with one statement, in one shard.
-const LOAD_ROWS: u64 = 1_000_000;
+const LOAD_ROWS: usize = 1_000_000;
 
 /// How many rows one COPY brings.
-const COPY_ROWS: u64 = 100_000;
+const COPY_ROWS: usize = 100_000;
 
 /// A text of a hundred letters in each row.
 const PAD: &str = "repeat('x', 100)";
@@ -53,7 +53,7 @@ async fn filled(topology: Topology) -> Running {
     for (shard, url) in urls.iter().enumerate() {
         let name = url.rsplit_once('/').expect("a URL").1;
         let server = Postgres::shared().connect(name).await.expect("the server answers");
-        for first in (0..rows() / 4).step_by(LOAD_ROWS as usize) {
+        for first in (0..rows() / 4).step_by(LOAD_ROWS) {
             let last = (first + LOAD_ROWS).min(rows() / 4) - 1;
             let insert = format!(
                 "INSERT INTO dbshard_{DATABASE}_{shard}.t \
@@ -69,7 +69,7 @@ async fn filled(topology: Topology) -> Running {
 async fn copy_rows(dataman: &Running) {
     let mut client = RawClient::connect(dataman.port(), DATABASE).await.expect("answers");
     let pad = "x".repeat(100);
-    for first in (0..rows()).step_by(COPY_ROWS as usize) {
+    for first in (0..rows()).step_by(COPY_ROWS) {
         client.send(&query("COPY t FROM STDIN")).await.expect("sent");
         let answer = client.answer().await.expect("an answer").expect("it is there");
         assert_eq!(answer.kind, b'G', "{}", answer.field('M'));
@@ -139,7 +139,7 @@ async fn streams(topology: Topology) {
         let (answers, rows_read) = client.rest().await.expect("answers");
         let kinds: String = answers.iter().map(|answer| char::from(answer.kind)).collect();
         assert!(kinds.ends_with("CZ"), "{kinds}");
-        assert_eq!(rows_read as u64, rows(), "{sql}");
+        assert_eq!(rows_read, rows(), "{sql}");
         check_growth(process, before, &format!("{name}: {sql}, {} rows", rows()));
     }
 
