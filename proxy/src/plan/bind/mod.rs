@@ -4,6 +4,7 @@
 //! rules and PostgreSQL's errors. Views and common tables are put in place where they are read, so that the rest of the
 //! planner sees collections, subqueries and expressions only.
 
+mod construct;
 mod copy;
 mod expr;
 mod from;
@@ -11,10 +12,12 @@ mod function;
 mod group;
 mod name;
 mod parameter;
+mod predicate;
 mod scope;
 mod select;
 mod sequence;
 mod set;
+mod subquery;
 mod types;
 mod write;
 

@@ -1,0 +1,178 @@
+//! IS, BETWEEN, IN and LIKE.
+
+use dataman_pg::expr::IsTest;
+use dataman_pg::resolve::CastContext;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::expr::{Clause, row_fields};
+use super::scope::Scope;
+use super::{Binder, Result};
+use crate::parse::syntax::{self, ExprKind};
+
+impl Binder<'_> {
+    pub(super) fn is_test(
+        &mut self,
+        arg: &syntax::Expr,
+        test: &str,
+        negated: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let test = match test {
+            "TRUE" => IsTest::True,
+            "FALSE" => IsTest::False,
+            "UNKNOWN" => IsTest::Unknown,
+            _ => IsTest::Null,
+        };
+        let bound = self.expr(arg, scope, clause)?;
+        let bound = match test {
+            IsTest::Null if matches!(bound, Expr::Row(_)) => {
+                return Err(PgError::unsupported("IS NULL of a row is not supported")
+                    .with_hint("Test each field."));
+            }
+            IsTest::Null => bound,
+            _ => {
+                let word = match test {
+                    IsTest::True => "IS TRUE",
+                    IsTest::False => "IS FALSE",
+                    _ => "IS UNKNOWN",
+                };
+                self.resolver().to_boolean(bound, word)?
+            }
+        };
+        Ok(Expr::Is { arg: Box::new(bound), test, negated })
+    }
+
+    pub(super) fn distinct(
+        &mut self,
+        left: &syntax::Expr,
+        right: &syntax::Expr,
+        negated: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        for (one, other) in [(left, right), (right, left)] {
+            if matches!(other.kind, ExprKind::Null) {
+                let arg = Box::new(self.expr(one, scope, clause)?);
+                return Ok(Expr::Is { arg, test: IsTest::Null, negated: !negated });
+            }
+        }
+        let left = self.expr(left, scope, clause)?;
+        let right = self.expr(right, scope, clause)?;
+        match self.resolver().binary("=", left, right)? {
+            Expr::Call(call) => Ok(Expr::Distinct { call: Box::new(call), negated }),
+            _ => Err(PgError::unsupported("IS DISTINCT FROM over rows is not supported")),
+        }
+    }
+
+    pub(super) fn between(
+        &mut self,
+        arg: &syntax::Expr,
+        low: &syntax::Expr,
+        high: &syntax::Expr,
+        symmetric: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let arg = self.expr(arg, scope, clause)?;
+        let low = self.expr(low, scope, clause)?;
+        let high = self.expr(high, scope, clause)?;
+        let mut within = |low: Expr, high: Expr| -> Result<Expr> {
+            let above = self.resolver().binary(">=", arg.clone(), low)?;
+            let below = self.resolver().binary("<=", arg.clone(), high)?;
+            Ok(Expr::And(vec![above, below]))
+        };
+        if !symmetric {
+            return within(low, high);
+        }
+        let one = within(low.clone(), high.clone())?;
+        let other = within(high, low)?;
+        Ok(Expr::Or(vec![one, other]))
+    }
+
+    pub(super) fn in_list(
+        &mut self,
+        arg: &syntax::Expr,
+        list: &[syntax::Expr],
+        negated: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        if let Some(fields) = row_fields(arg) {
+            let mut parts = Vec::new();
+            for item in list {
+                let item = row_fields(item).ok_or_else(|| {
+                    PgError::new("42601", "a row is compared with something that is no row")
+                })?;
+                parts.push(self.row_compare("=", fields, item, scope, clause)?);
+            }
+            let any = if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) };
+            return Ok(if negated { Expr::Not(Box::new(any)) } else { any });
+        }
+        let left = self.expr(arg, scope, clause)?;
+        let items = self.exprs(list, scope, clause)?;
+        let mut all = vec![left.clone()];
+        all.extend(items.iter().cloned());
+        let plain = items.len() > 1;
+        if plain
+            && let Ok(common) = self.resolver().common_type(&all, "IN")
+            && common != TypeId::RECORD
+        {
+            let common = if common == TypeId::UNKNOWN { TypeId::TEXT } else { common };
+            if let Ok(array_type) = self.array_of(common) {
+                let elements = items
+                    .into_iter()
+                    .map(|item| {
+                        self.resolver().cast(item, TypeRef::plain(common), CastContext::Implicit)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                let array = Expr::Array { elements, ty: array_type };
+                let operator = if negated { "<>" } else { "=" };
+                return self.resolver().array_operator(operator, left, array, negated);
+            }
+        }
+        let operator = if negated { "<>" } else { "=" };
+        let mut parts = items
+            .into_iter()
+            .map(|item| self.resolver().binary(operator, left.clone(), item))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(match (parts.len(), negated) {
+            (1, _) => parts.remove(0),
+            (_, true) => Expr::And(parts),
+            (_, false) => Expr::Or(parts),
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of LIKE as SQL writes them")]
+    pub(super) fn like(
+        &mut self,
+        kind: &str,
+        arg: &syntax::Expr,
+        pattern: &syntax::Expr,
+        escape: Option<&syntax::Expr>,
+        negated: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let arg = self.expr(arg, scope, clause)?;
+        let mut pattern = self.expr(pattern, scope, clause)?;
+        let escape = escape.map(|escape| self.expr(escape, scope, clause)).transpose()?;
+        let operator = match (kind, negated) {
+            ("LIKE", false) => "~~",
+            ("LIKE", true) => "!~~",
+            ("ILIKE", false) => "~~*",
+            ("ILIKE", true) => "!~~*",
+            (_, false) => "~",
+            (_, true) => "!~",
+        };
+        if kind == "SIMILAR TO" {
+            let mut args = vec![pattern];
+            args.extend(escape);
+            pattern = self.plain_call("similar_to_escape", args)?;
+        } else if let Some(escape) = escape {
+            pattern = self.plain_call("like_escape", vec![pattern, escape])?;
+        }
+        self.resolver().binary(operator, arg, pattern)
+    }
+}

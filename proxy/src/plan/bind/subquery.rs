@@ -1,0 +1,170 @@
+//! Subqueries in expressions, ANY and ALL over them, and rows compared.
+
+use dataman_pg::expr::{RowField, SubqueryKind};
+use dataman_pg::resolve::CastContext;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, PgError, TypeId};
+
+use super::expr::{Clause, conjunction, row_fields};
+use super::scope::Scope;
+use super::{Binder, Result};
+use crate::parse::syntax::{self};
+use crate::plan::form::output_columns;
+
+impl Binder<'_> {
+    /// Binds a subquery in an expression; [`Binder::keep_subquery`] puts it in its place.
+    pub(super) fn subquery(
+        &mut self,
+        query: &syntax::Select,
+        scope: &Scope<'_>,
+    ) -> Result<(usize, dataman_node_protocol::query::Select)> {
+        let windows = std::mem::take(&mut self.named_windows);
+        let bound = self.select(query, Some(scope));
+        self.named_windows = windows;
+        let bound = bound?;
+        let index = self.subqueries.last().map_or(0, Vec::len);
+        Ok((index, bound))
+    }
+
+    pub(super) fn keep_subquery(
+        &mut self,
+        index: usize,
+        select: dataman_node_protocol::query::Select,
+    ) {
+        if let Some(list) = self.subqueries.last_mut() {
+            debug_assert_eq!(index, list.len(), "subqueries are kept in the order they are bound");
+            list.push(select);
+        }
+    }
+
+    pub(super) fn quantified_subquery(
+        &mut self,
+        operator: &str,
+        left: &syntax::Expr,
+        query: &syntax::Select,
+        all: bool,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let mut left = match row_fields(left) {
+            Some(fields) => self.exprs(fields, scope, clause)?,
+            None => vec![self.expr(left, scope, clause)?],
+        };
+        let (index, mut select) = self.subquery(query, scope)?;
+        let columns = output_columns(&select);
+        match columns.len().cmp(&left.len()) {
+            std::cmp::Ordering::Less => {
+                return Err(PgError::new("42601", "subquery has too few columns"));
+            }
+            std::cmp::Ordering::Greater => {
+                return Err(PgError::new("42601", "subquery has too many columns"));
+            }
+            std::cmp::Ordering::Equal => {}
+        }
+        let mut operators = Vec::new();
+        for (place, column) in columns.iter().enumerate() {
+            let probe = Expr::Column { index: place, ty: column.ty };
+            let Expr::Call(call) = self.resolver().binary(operator, left[place].clone(), probe)?
+            else {
+                return Err(PgError::internal("an operator is a call"));
+            };
+            if call.ty.id != TypeId::BOOL {
+                return Err(PgError::new(
+                    "42804",
+                    format!(
+                        "row comparison operator must yield type boolean, not type {}",
+                        self.type_name(call.ty.id)
+                    ),
+                ));
+            }
+            let [one, other] = <[Expr; 2]>::try_from(call.args)
+                .map_err(|_| PgError::internal("a comparison has two operands"))?;
+            left[place] = one;
+            if let Some(function) = call.operator {
+                operators.push(function);
+            }
+            // A cast that the comparison needs on the subquery's side is made inside the subquery.
+            let target = other.type_ref();
+            if !matches!(other, Expr::Column { .. }) {
+                self.retype_output(&mut select, place, target)?;
+            }
+        }
+        self.keep_subquery(index, select);
+        Ok(Expr::Subquery {
+            index,
+            kind: SubqueryKind::Compare { all, left, operators },
+            ty: TypeRef::plain(TypeId::BOOL),
+        })
+    }
+
+    pub(super) fn retype_output(
+        &mut self,
+        select: &mut dataman_node_protocol::query::Select,
+        place: usize,
+        target: TypeRef,
+    ) -> Result<()> {
+        use dataman_node_protocol::query::OutputField;
+        if !select.union.is_empty() || !select.distinct.is_all() {
+            return Err(PgError::unsupported(
+                "comparing with a set operation of another type is not supported",
+            )
+            .with_hint("Cast the subquery's column."));
+        }
+        if let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place) {
+            let taken = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
+            *expr = self.resolver().cast(taken, target, CastContext::Implicit)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn row_compare(
+        &mut self,
+        operator: &str,
+        left: &[syntax::Expr],
+        right: &[syntax::Expr],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        if left.len() != right.len() {
+            return Err(PgError::new("42601", "unequal number of entries in row expressions"));
+        }
+        if left.is_empty() {
+            return Err(PgError::new("0A000", "cannot compare rows of zero length"));
+        }
+        if !matches!(operator, "=" | "<>" | "<" | "<=" | ">" | ">=") {
+            return Err(PgError::new(
+                "0A000",
+                format!("could not determine interpretation of row comparison operator {operator}"),
+            )
+            .with_hint(
+                "Row comparison operators must be associated with btree operator families.",
+            ));
+        }
+        let mut fields = Vec::new();
+        for (one, other) in left.iter().zip(right) {
+            let one = self.expr(one, scope, clause)?;
+            let other = self.expr(other, scope, clause)?;
+            let call = |bound: Expr| match bound {
+                Expr::Call(call) => Ok(call),
+                _ => Err(PgError::internal("an operator is a call")),
+            };
+            let equal = call(self.resolver().binary("=", one.clone(), other.clone())?)?;
+            let compare = match operator {
+                "<" | "<=" => Some(call(self.resolver().binary("<", one, other)?)?),
+                ">" | ">=" => Some(call(self.resolver().binary(">", one, other)?)?),
+                _ => None,
+            };
+            fields.push(RowField { equal, compare });
+        }
+        // Equality of rows is a conjunction; so it can prune shards and use indexes.
+        match operator {
+            "=" => {
+                Ok(conjunction(fields.into_iter().map(|field| Expr::Call(field.equal)).collect()))
+            }
+            "<>" => Ok(Expr::Not(Box::new(conjunction(
+                fields.into_iter().map(|field| Expr::Call(field.equal)).collect(),
+            )))),
+            _ => Ok(Expr::RowCompare { operator: operator.to_owned(), fields }),
+        }
+    }
+}
