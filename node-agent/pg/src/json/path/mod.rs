@@ -1,6 +1,6 @@
 //! The SQL/JSON path language (the manual's section 9.16.2).
 //!
-//! A `jsonpath` value is kept as its normal text: [`parse`] reads it to an [`Expr`], [`write`] writes it, and [`run`] follows
+//! A `jsonpath` value is kept as its normal text: [`parse`] reads it to an [`Expr`], [`mod@write`] writes it, and [`run`] follows
 //! it through a document.
 
 mod lex;
