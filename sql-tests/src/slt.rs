@@ -80,8 +80,11 @@ pub async fn run_file(path: &Path, sides: &Sides) -> Result<Report, Box<dyn std:
             Record::Halt { .. } => break,
             _ => continue,
         };
-        let on_dataman = applies(&conditions, &sides.topology.labels());
-        let on_postgres = applies(&conditions, &["postgres"]);
+        let protocol = sides.protocol.name();
+        let mut labels = sides.topology.labels();
+        labels.push(protocol);
+        let on_dataman = applies(&conditions, &labels);
+        let on_postgres = applies(&conditions, &["postgres", protocol]);
         if !on_dataman && !on_postgres {
             continue;
         }

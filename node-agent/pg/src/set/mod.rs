@@ -114,7 +114,11 @@ mod tests {
             variadic: false,
         };
         let functions = catalog::functions_named(name);
-        let function = functions.iter().find(|f| f.args.len() == args.len()).expect("it exists");
+        let is_of_integers = |ty: &TypeId| *ty == TypeId::INT4;
+        let function = functions
+            .iter()
+            .find(|f| f.args.len() == args.len() && f.args.iter().all(is_of_integers))
+            .expect("it exists");
         let mut shown = Vec::new();
         let made = rows(function.id, &call, args).expect("it is computed");
         let outcome = made.and_then(|mut rows| {

@@ -298,6 +298,9 @@ fn is_one_form(ty: TypeId) -> bool {
 }
 
 fn is_aggregate_exact(aggregate: &Aggregate) -> bool {
+    if dataman_pg::aggregate::is_ordered_set(aggregate.function) {
+        return false;
+    }
     if aggregate.args.iter().any(|arg| stored::check_stored(arg.type_id()).is_err())
         || stored::check_stored(aggregate.ty.id).is_err()
         || aggregate.distinct && (aggregate.args.len() != 1 || !is_distinct_exact(aggregate))
