@@ -23,10 +23,11 @@ use crate::session::prepared::Prepared;
 use crate::session::settings::Typed;
 
 /// How many texts without their literals a proxy keeps for each set of circumstances.
-const LIFTED_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+const LIFTED_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 
-/// How many sets of circumstances (database, user, search path, settings) it keeps them for.
-const SCOPES_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+/// How many sets of circumstances (database, user, search path, settings, epoch) it keeps them for. Each change of the
+/// metadata makes new ones, and those that went out of use hold on to their snapshots: so there are few.
+const SCOPES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 /// What a text's meaning depends on besides itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
