@@ -10,6 +10,7 @@ pub mod oracle;
 pub mod pushdown;
 pub mod random;
 pub mod raw;
+pub mod regress;
 pub mod semantics;
 pub mod slt;
 pub mod topology;

@@ -128,6 +128,10 @@ arguments! {
     &'a crate::value::Numeric = Value::Numeric(value) => value;
     &'a str = Value::Text(value) | Value::Bpchar(value) | Value::Json(value) => value;
     &'a [u8] = Value::Bytea(value) => value;
+    &'a crate::value::Bits = Value::Bits(value) => value;
+    crate::value::Inet = Value::Inet(value) => *value;
+    [u8; 6] = Value::MacAddr(value) => *value;
+    [u8; 8] = Value::MacAddr8(value) => *value;
 }
 
 /// The argument at a place.

@@ -150,6 +150,16 @@ pub(crate) fn has_values(ty: TypeId) -> bool {
         | TypeId::UUID
         | TypeId::JSONB
         | TypeId::JSONPATH
+        | TypeId::INET
+        | TypeId::CIDR
+        | TypeId::MACADDR
+        | TypeId::MACADDR8
+        | TypeId::BIT
+        | TypeId::VARBIT
+        | TypeId::ANYRANGE
+        | TypeId::ANYMULTIRANGE
+        | TypeId::ANYCOMPATIBLERANGE
+        | TypeId::ANYCOMPATIBLEMULTIRANGE
         | TypeId::RECORD
         | TypeId::VOID
         | TypeId::ANY
@@ -164,6 +174,7 @@ pub(crate) fn has_values(ty: TypeId) -> bool {
         id if id.is_oid() || id.is_user() => true,
         // The system's vectors are arrays with other rules of comparison.
         TypeId::INT2VECTOR | TypeId::OIDVECTOR => false,
+        id if crate::range::element_of(id).is_some() => true,
         id => catalog::type_by_id(id)
             .is_some_and(|entry| entry.element != TypeId::NONE && has_values(entry.element)),
     }
@@ -218,7 +229,8 @@ mod tests {
         assert_eq!(test_of("numeric_lt"), Some(Test::Less));
         assert_eq!(test_of("array_ge"), Some(Test::GreaterEqual));
         assert_eq!(test_of("int48eq"), None);
-        assert_eq!(test_of("network_lt"), None);
+        assert_eq!(test_of("network_lt"), Some(Test::Less));
+        assert_eq!(test_of("tsvector_lt"), None);
         let entries = entries();
         for source in ["btint4cmp", "bttextcmp", "int8larger", "text_smaller", "enum_larger"] {
             assert!(entries.iter().any(|entry| entry.source == source), "{source}");

@@ -9,6 +9,7 @@ use num_bigint::Sign;
 use num_traits::Zero;
 
 use crate::json::Jsonb;
+use crate::range::{compare_spans, encode_ordered as encode_spans};
 use crate::value::{Array, Interval, Numeric, TimeTz, Value};
 
 /// PostgreSQL's order of two values of one type: NaN equals itself and is greatest, -0 equals 0, intervals compare by
@@ -37,6 +38,12 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
         (Value::TimeTz(a), Value::TimeTz(b)) => time_key(*a).cmp(&time_key(*b)),
         (Value::Interval(a), Value::Interval(b)) => span(*a).cmp(&span(*b)),
         (Value::Uuid(a), Value::Uuid(b)) => a.cmp(b),
+        (Value::Inet(a), Value::Inet(b)) => a.compare(b),
+        (Value::MacAddr(a), Value::MacAddr(b)) => a.cmp(b),
+        (Value::MacAddr8(a), Value::MacAddr8(b)) => a.cmp(b),
+        (Value::Bits(a), Value::Bits(b)) => a.cmp(b),
+        (Value::Range(a), Value::Range(b)) => compare_spans(a.spans(), b.spans()),
+        (Value::Multirange(a), Value::Multirange(b)) => compare_spans(&a.spans, &b.spans),
         (Value::Jsonb(a), Value::Jsonb(b)) => compare_jsonb(a, b),
         (Value::Array(a), Value::Array(b)) => compare_arrays(a, b),
         (Value::Enum(a), Value::Enum(b)) => a.rank.cmp(&b.rank),
@@ -92,6 +99,12 @@ fn rank(value: &Value) -> u8 {
         Value::Array(_) => 22,
         Value::Enum(_) => 23,
         Value::Record(_) => 24,
+        Value::Inet(_) => 25,
+        Value::MacAddr(_) => 26,
+        Value::MacAddr8(_) => 27,
+        Value::Bits(_) => 28,
+        Value::Range(_) => 29,
+        Value::Multirange(_) => 30,
     }
 }
 
@@ -197,7 +210,16 @@ pub fn hash(value: &Value, state: &mut impl Hasher) {
         Value::TimeTz(time) => time_key(*time).hash(state),
         Value::Interval(interval) => span(*interval).hash(state),
         Value::Enum(label) => label.rank.hash(state),
-        Value::Numeric(_) | Value::Jsonb(_) | Value::Array(_) | Value::Record(_) => {
+        Value::Inet(value) => value.hash(state),
+        Value::MacAddr(bytes) => bytes.hash(state),
+        Value::MacAddr8(bytes) => bytes.hash(state),
+        Value::Bits(bits) => bits.hash(state),
+        Value::Numeric(_)
+        | Value::Jsonb(_)
+        | Value::Array(_)
+        | Value::Record(_)
+        | Value::Range(_)
+        | Value::Multirange(_) => {
             let mut key = Vec::new();
             encode_ordered(value, &mut key);
             key.hash(state);
@@ -240,6 +262,15 @@ pub fn encode_ordered(value: &Value, out: &mut Vec<u8>) {
         Value::Char(value) => out.push(*value),
         Value::Bytea(bytes) => encode_bytes(bytes, out),
         Value::Uuid(bytes) => out.extend_from_slice(bytes),
+        Value::Inet(value) => value.encode_ordered(out),
+        Value::MacAddr(bytes) => out.extend_from_slice(bytes),
+        Value::MacAddr8(bytes) => out.extend_from_slice(bytes),
+        Value::Bits(bits) => {
+            encode_bytes(bits.bytes(), out);
+            encode_count(bits.length(), out);
+        }
+        Value::Range(range) => encode_spans(range.spans(), out),
+        Value::Multirange(value) => encode_spans(&value.spans, out),
         Value::TimeTz(time) => {
             let (instant, zone) = time_key(*time);
             encode_i64(instant, out);

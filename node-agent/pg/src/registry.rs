@@ -36,6 +36,11 @@ pub const fn entry(source: &'static str, implementation: Implementation) -> Entr
 /// Every family's table.
 const FAMILIES: &[&[Entry]] = &[
     crate::boolean::FUNCTIONS,
+    crate::bits::FUNCTIONS,
+    crate::network::FUNCTIONS,
+    crate::network::MAC_FUNCTIONS,
+    crate::range::FUNCTIONS,
+    crate::range::TESTS,
     crate::array::FUNCTIONS,
     crate::json::access::FUNCTIONS,
     crate::json::build::FUNCTIONS,

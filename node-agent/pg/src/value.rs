@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::types::TypeId;
 
+pub use crate::bits::Bits;
+pub use crate::network::Inet;
 pub use crate::numeric::Numeric;
+pub use crate::range::{Bound, Multirange, Range, Span};
 
 /// One value, or NULL.
 ///
@@ -61,6 +64,18 @@ pub enum Value {
     Array(Arc<Array>),
     /// A value of a user-defined enum.
     Enum(EnumLabel),
+    /// `inet` or `cidr`.
+    Inet(Inet),
+    /// `macaddr`.
+    MacAddr([u8; 6]),
+    /// `macaddr8`.
+    MacAddr8([u8; 8]),
+    /// `bit(n)` or `varbit(n)`.
+    Bits(Bits),
+    /// A range of any element type.
+    Range(Arc<Range>),
+    /// A multirange of any element type.
+    Multirange(Arc<Multirange>),
     /// A row value: its fields in order.
     Record(Arc<Vec<(TypeId, Value)>>),
 }

@@ -63,6 +63,9 @@ pub(crate) fn held_bytes(value: &Value) -> usize {
         Value::Record(fields) => fields.iter().map(|(_, value)| held_bytes(value)).sum(),
         Value::Numeric(_) => 32,
         Value::Jsonb(_) => 256,
+        Value::Bits(bits) => bits.bytes().len(),
+        Value::Range(_) => 4 * own,
+        Value::Multirange(value) => value.spans.len() * 4 * own,
         _ => 0,
     }
 }

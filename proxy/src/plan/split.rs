@@ -374,50 +374,13 @@ pub(super) fn check_accumulated(call: &Aggregate) -> Result<()> {
 /// # Errors
 /// `0A000` naming the type.
 pub(super) fn check_decodable(ty: TypeRef) -> Result<()> {
-    if is_decodable(ty.id) {
+    if dataman_pg::io::is_read(ty.id) {
         return Ok(());
     }
     Err(PgError::unsupported(format!(
         "values of type {} cannot be sorted, grouped or computed with above the shards yet",
         dataman_pg::catalog::format_type(ty.id, -1)
     )))
-}
-
-/// Whether the library reads and compares values of a type: DESIGN's closed list, arrays of it, and enums by their labels.
-fn is_decodable(ty: TypeId) -> bool {
-    let scalar = |ty: TypeId| {
-        matches!(
-            ty,
-            TypeId::BOOL
-                | TypeId::BYTEA
-                | TypeId::CHAR
-                | TypeId::NAME
-                | TypeId::INT8
-                | TypeId::INT2
-                | TypeId::INT4
-                | TypeId::TEXT
-                | TypeId::OID
-                | TypeId::JSON
-                | TypeId::FLOAT4
-                | TypeId::FLOAT8
-                | TypeId::UNKNOWN
-                | TypeId::BPCHAR
-                | TypeId::VARCHAR
-                | TypeId::DATE
-                | TypeId::TIME
-                | TypeId::TIMESTAMP
-                | TypeId::TIMESTAMPTZ
-                | TypeId::INTERVAL
-                | TypeId::TIMETZ
-                | TypeId::NUMERIC
-                | TypeId::UUID
-                | TypeId::JSONB
-        )
-    };
-    scalar(ty)
-        || ty.is_user()
-        || dataman_pg::catalog::type_by_id(ty)
-            .is_some_and(|found| found.category == 'A' && scalar(found.element))
 }
 
 /// Output fields for expressions, under names of their own.

@@ -47,6 +47,8 @@ pub const SKIPPED: &[(&str, &str)] = &[
         "btcharcmp",
         "PostgreSQL gives the difference of bytes, of which only the sign means anything",
     ),
+    ("bitcmp", "PostgreSQL gives the difference of bytes, of which only the sign means anything"),
+    ("network_cmp", "PostgreSQL gives a difference, of which only the sign means anything"),
     ("uuid_cmp", "PostgreSQL gives the difference of bytes, of which only the sign means anything"),
     ("btint2cmp", "PostgreSQL gives the difference, of which only the sign means anything"),
     ("btboolcmp", "PostgreSQL gives the difference, of which only the sign means anything"),
@@ -134,6 +136,9 @@ const ENCODING_NAMES: &[&str] = &[
     "sjis",
     "8859",
 ];
+const BIT_LENGTHS: &[&str] =
+    &["-1", "0", "1", "2", "3", "7", "8", "9", "24", "31", "32", "33", "64", "70", "128", "129"];
+const RANGE_FLAGS: &[&str] = &["[]", "[)", "(]", "()", "", "[", "[]x", "]["];
 const ENCODINGS: &[&str] = &["hex", "base64", "escape", "HEX", "nonsense", ""];
 const ZONES: &[&str] = &[
     "UTC",
@@ -285,6 +290,11 @@ pub fn suggested(source: &str, place: usize, ty: TypeId) -> Option<&'static [&'s
         ("timestamp_zone" | "timestamptz_zone" | "timetz_zone", 0) => ZONES,
         ("make_timestamptz_at_timezone", 6) => ZONES,
         ("binary_encode" | "binary_decode", 1) => ENCODINGS,
+        ("bitfromint4" | "bitfromint8" | "bit" | "varbit", 1) => BIT_LENGTHS,
+        ("bitgetbit" | "bitsetbit" | "bitshiftleft" | "bitshiftright", 1) => BIT_LENGTHS,
+        ("bitsetbit", 2) => BIT_LENGTHS,
+        ("inet_set_masklen" | "cidr_set_masklen", 1) => BIT_LENGTHS,
+        ("range_constructor3", 2) => RANGE_FLAGS,
         ("unicode_normalize_func" | "unicode_is_normalized", 1) => FORMS,
         (
             "timestamp_to_char"

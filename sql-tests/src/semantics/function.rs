@@ -103,7 +103,20 @@ fn subject(function: &Function) -> String {
 pub(super) fn concrete_types(function: &Function, rng: &mut StdRng) -> Option<Vec<TypeId>> {
     const ELEMENTS: &[TypeId] =
         &[TypeId::INT4, TypeId::TEXT, TypeId::NUMERIC, TypeId::FLOAT8, TypeId::DATE, TypeId::BOOL];
-    let element = *ELEMENTS.choose(rng)?;
+    let is_of_ranges = function.args.iter().any(|ty| {
+        matches!(
+            *ty,
+            TypeId::ANYRANGE
+                | TypeId::ANYMULTIRANGE
+                | TypeId::ANYCOMPATIBLERANGE
+                | TypeId::ANYCOMPATIBLEMULTIRANGE
+        )
+    });
+    let range = if is_of_ranges { catalog::ranges().choose(rng) } else { None };
+    let element = match range {
+        Some(range) => range.element,
+        None => *ELEMENTS.choose(rng)?,
+    };
     let array = catalog::type_by_id(element)?.array;
     let mut declared = function.args.to_vec();
     if function.variadic != TypeId::NONE {
@@ -118,6 +131,10 @@ pub(super) fn concrete_types(function: &Function, rng: &mut StdRng) -> Option<Ve
             TypeId::ANYCOMPATIBLENONARRAY => Some(element),
             TypeId::ANYARRAY | TypeId::ANYCOMPATIBLEARRAY => Some(array),
             TypeId::ANY => pool::SCALARS.choose(rng).copied(),
+            TypeId::ANYRANGE | TypeId::ANYCOMPATIBLERANGE => range.map(|range| range.id),
+            TypeId::ANYMULTIRANGE | TypeId::ANYCOMPATIBLEMULTIRANGE => {
+                range.map(|range| range.multirange)
+            }
             ty if pool::fixed(ty).is_empty() => None,
             ty => Some(ty),
         })

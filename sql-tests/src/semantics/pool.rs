@@ -30,6 +30,24 @@ pub const SCALARS: &[TypeId] = &[
     TypeId::JSON,
     TypeId::JSONB,
     TypeId::OID,
+    TypeId::INET,
+    TypeId::CIDR,
+    TypeId::MACADDR,
+    TypeId::MACADDR8,
+    TypeId::BIT,
+    TypeId::VARBIT,
+    TypeId::INT4RANGE,
+    TypeId::INT8RANGE,
+    TypeId::NUMRANGE,
+    TypeId::DATERANGE,
+    TypeId::TSRANGE,
+    TypeId::TSTZRANGE,
+    TypeId::INT4MULTIRANGE,
+    TypeId::INT8MULTIRANGE,
+    TypeId::NUMMULTIRANGE,
+    TypeId::DATEMULTIRANGE,
+    TypeId::TSMULTIRANGE,
+    TypeId::TSTZMULTIRANGE,
 ];
 
 const INT2: &[&str] = &["0", "1", "-1", "2", "3", "7", "-10", "100", "32767", "-32768", "32766"];
@@ -387,6 +405,94 @@ const JSON: &[&str] = &[
 ];
 const OID: &[&str] = &["0", "1", "1259", "2147483647", "2147483648", "4294967295"];
 
+const INET: &[&str] = &[
+    "0.0.0.0/0",
+    "0.0.0.0",
+    "255.255.255.255",
+    "10.1.2.3/8",
+    "10.1.2.3",
+    "10.0.0.0/8",
+    "10.1/16",
+    "192.168.1.5/24",
+    "192.168.1.255/25",
+    "192.168.1.0/31",
+    "::/0",
+    "::",
+    "::1",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "2001:4f8:3:ba::/64",
+    "2001:4f8:3:ba:2e0:81ff:fe22:d1f1/128",
+    "::ffff:1.2.3.0/120",
+    "::10.2.3.4/24",
+    "1:0:0:2:0:0:0:3/10",
+    "0:0:0:0:0:0:1:0/127",
+    "fe80::/10",
+];
+const CIDR: &[&str] = &[
+    "0.0.0.0/0",
+    "10",
+    "10.1",
+    "128.1",
+    "192.168.1",
+    "224",
+    "225.1",
+    "240.0.0.0",
+    "10.0.0.0/8",
+    "10.64.0.0/10",
+    "192.168.1.128/25",
+    "192.168.1.5/32",
+    "0x0a01",
+    "::/0",
+    "2001:4f8::/32",
+    "2001:4f8:3:ba::/64",
+    "::ffff:1.2.3.0/120",
+    "::1.2.3.4",
+    "0:0:0:1::/64",
+    "fe80::/10",
+    "1:0:0:2::/100",
+    "::1/128",
+];
+const MACADDR: &[&str] = &[
+    "08:00:2b:01:02:03",
+    "08-00-2b-01-02-03",
+    "08002b:010203",
+    "0800.2b01.0203",
+    "0800-2b01-0203",
+    "08002b010203",
+    "00:00:00:00:00:00",
+    "ff:ff:ff:ff:ff:ff",
+    "1:2:3:4:5:6",
+    "FF:fe:0:1:2:3",
+];
+const MACADDR8: &[&str] = &[
+    "08:00:2b:01:02:03:04:05",
+    "08-00-2b-01-02-03",
+    "08002b:0102030405",
+    "0800.2b01.0203.0405",
+    "08002b0102030405",
+    "00:00:00:00:00:00:00:00",
+    "ff:ff:ff:ff:ff:ff:ff:ff",
+    "08:00:2b:ff:fe:01:02:03",
+];
+const BITS: &[&str] = &[
+    "",
+    "0",
+    "1",
+    "10",
+    "01",
+    "101",
+    "1111111",
+    "10000000",
+    "100000001",
+    "B0011",
+    "xFf",
+    "X",
+    "00000000000000000000000000000000",
+    "10000000000000000000000000000001",
+    "1111111111111111111111111111111111111111111111111111111111111111",
+    "10000000000000000000000000000000000000000000000000000000000000001",
+];
+
 const JSONPATH: &[&str] = &[
     "$",
     "strict $",
@@ -459,9 +565,82 @@ pub fn fixed(ty: TypeId) -> Vec<String> {
         TypeId::JSON | TypeId::JSONB => JSON,
         TypeId::OID => OID,
         TypeId::JSONPATH => JSONPATH,
-        other => return fixed_arrays(other),
+        TypeId::INET => INET,
+        TypeId::CIDR => CIDR,
+        TypeId::MACADDR => MACADDR,
+        TypeId::MACADDR8 => MACADDR8,
+        TypeId::BIT | TypeId::VARBIT => BITS,
+        other => match range_of(other) {
+            Some((element, is_multirange)) => return fixed_ranges(element, is_multirange),
+            None => return fixed_arrays(other),
+        },
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// The element type of a range or multirange type, and whether it is the latter.
+fn range_of(ty: TypeId) -> Option<(TypeId, bool)> {
+    catalog::ranges().iter().find_map(|range| {
+        let is_multirange = range.multirange == ty;
+        (range.id == ty || is_multirange).then_some((range.element, is_multirange))
+    })
+}
+
+fn fixed_ranges(element: TypeId, is_multirange: bool) -> Vec<String> {
+    let (a, b, c, d) = match element {
+        TypeId::NUMERIC => ("-1.5", "0", "1.10", "100"),
+        TypeId::DATE => ("1999-12-31", "2000-01-01", "2000-01-02", "2024-02-29"),
+        TypeId::TIMESTAMP => {
+            ("1999-12-31 23:59:59", "2000-01-01", "2000-01-01 00:00:01", "infinity")
+        }
+        TypeId::TIMESTAMPTZ => {
+            ("1999-12-31 23:59:59+00", "2000-01-01+02", "2000-01-01 00:00:01+00", "infinity")
+        }
+        _ => ("-1", "0", "1", "5"),
+    };
+    let ranges = [
+        "empty".to_owned(),
+        "(,)".to_owned(),
+        format!("[{a},)"),
+        format!("(,{b}]"),
+        format!("({a},{b})"),
+        format!("[{a},{b}]"),
+        format!("[{b},{c})"),
+        format!("({b},{c}]"),
+        format!("[{c},{d}]"),
+        format!("({c},{d})"),
+        format!("[{b},{b}]"),
+        format!("[\"{b}\",{d})"),
+        format!("({a},{c}]"),
+    ];
+    if !is_multirange {
+        return ranges.to_vec();
+    }
+    let mut texts = vec!["{}".to_owned()];
+    texts.extend(ranges.iter().map(|range| format!("{{{range}}}")));
+    for (first, second) in [(4, 9), (4, 6), (5, 8), (3, 8), (10, 9), (4, 10), (0, 8), (6, 5)] {
+        texts.push(format!("{{{}, {}}}", ranges[first], ranges[second]));
+    }
+    texts.push(format!("{{{},{},{}}}", ranges[9], ranges[4], ranges[10]));
+    texts
+}
+
+fn random_range(element: TypeId, rng: &mut StdRng) -> String {
+    let mut bound = || match rng.random_range(0..6) {
+        0 => String::new(),
+        1 => quote_element(&any(element, rng)),
+        _ => match element {
+            TypeId::NUMERIC => format!("{}", f64::from(rng.random_range(-20..20)) / 4.0),
+            TypeId::DATE => format!("2000-01-{:02}", rng.random_range(1..20)),
+            TypeId::TIMESTAMP | TypeId::TIMESTAMPTZ => {
+                format!("2000-01-01 00:00:{:02}", rng.random_range(0..20))
+            }
+            _ => rng.random_range(-10..10).to_string(),
+        },
+    };
+    let (lower, upper) = (bound(), bound());
+    let (open, close) = (["[", "("], ["]", ")"]);
+    format!("{}{lower},{upper}{}", open[rng.random_range(0..2)], close[rng.random_range(0..2)])
 }
 
 fn fixed_arrays(ty: TypeId) -> Vec<String> {
@@ -546,6 +725,36 @@ pub fn random(ty: TypeId, rng: &mut StdRng) -> String {
         TypeId::JSON | TypeId::JSONB => random_json(rng, 3),
         TypeId::OID => rng.random::<u32>().to_string(),
         TypeId::JSONPATH => random_path(rng),
+        TypeId::INET | TypeId::CIDR => {
+            let is_v6 = rng.random_range(0..3) == 0;
+            let width: u32 = if is_v6 { 128 } else { 32 };
+            let bits = rng.random_range(0..=width);
+            let address = rng.random::<u128>() >> (128 - width);
+            let host = width - bits;
+            let network = address.checked_shr(host).and_then(|a| a.checked_shl(host)).unwrap_or(0);
+            let address = if ty == TypeId::CIDR { network } else { address };
+            match u32::try_from(address) {
+                Ok(short) if !is_v6 => format!("{}/{bits}", std::net::Ipv4Addr::from(short)),
+                _ => format!("{}/{bits}", std::net::Ipv6Addr::from(address)),
+            }
+        }
+        TypeId::MACADDR | TypeId::MACADDR8 => {
+            let count = if ty == TypeId::MACADDR { 6 } else { 8 };
+            let bytes: Vec<String> =
+                (0..count).map(|_| format!("{:02x}", rng.random::<u8>())).collect();
+            bytes.join(":")
+        }
+        TypeId::BIT | TypeId::VARBIT => {
+            (0..rng.random_range(0..40)).map(|_| if rng.random() { '1' } else { '0' }).collect()
+        }
+        other if let Some((element, is_multirange)) = range_of(other) => {
+            if !is_multirange {
+                return random_range(element, rng);
+            }
+            let ranges: Vec<String> =
+                (0..rng.random_range(0..4)).map(|_| random_range(element, rng)).collect();
+            format!("{{{}}}", ranges.join(","))
+        }
         other => match element(other) {
             None => String::new(),
             Some(element) => {

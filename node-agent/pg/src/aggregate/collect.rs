@@ -22,6 +22,9 @@ pub(super) fn held_bytes(value: &Value) -> usize {
         Value::Record(fields) => {
             fields.iter().map(|(_, value)| size_of::<(TypeId, Value)>() + held_bytes(value)).sum()
         }
+        Value::Bits(bits) => bits.bytes().len(),
+        Value::Range(_) => size_of::<crate::value::Range>(),
+        Value::Multirange(value) => value.spans.len() * size_of::<crate::value::Span>(),
         // A parsed document has no cheap size; its text would be about as long.
         Value::Jsonb(_) => 256,
         _ => 0,

@@ -7,6 +7,7 @@ mod extreme;
 mod logic;
 mod moments;
 mod ordered;
+mod ranges;
 mod regression;
 mod split;
 mod sum;
@@ -101,6 +102,8 @@ pub fn accumulator(
         ("string_agg", _) => Box::new(collect::StringAggregate::default()),
         ("array_agg", [TypeId::ANYARRAY]) => Box::new(collect::NestedArray::default()),
         ("array_agg", _) => Box::new(collect::FlatArray::default()),
+        ("range_agg", _) => Box::new(ranges::Union::default()),
+        ("range_intersect_agg", _) => Box::new(ranges::Intersection::default()),
         ("json_agg", _) => Box::new(document::JsonArray::default()),
         ("jsonb_agg", _) => Box::new(document::JsonbArray::default()),
         ("json_object_agg", _) => Box::new(document::JsonObject::default()),

@@ -124,12 +124,15 @@ fn what_is_not_computed_is_named() {
         assert_eq!(error.sqlstate(), "0A000");
         error.message().to_owned()
     };
-    let inet = || Expr::Column { index: 0, ty: TypeId(869).into() };
-    let message = refusal(with(|r| r.binary("<<", inet(), inet())));
-    assert_eq!(message, "operator inet << inet is not computed by dataman yet");
-    assert_eq!(refusal(Ok(inet())), "values of type inet are not computed with by dataman yet");
-    let message = refusal(with(|r| r.cast(inet(), TypeId::TEXT.into(), CastContext::Explicit)));
-    assert_eq!(message, "the cast from inet to text is not computed by dataman yet");
+    let vector = || Expr::Column { index: 0, ty: TypeId(3614).into() };
+    let message = refusal(with(|r| r.binary("||", vector(), vector())));
+    assert_eq!(message, "operator tsvector || tsvector is not computed by dataman yet");
+    assert_eq!(
+        refusal(Ok(vector())),
+        "values of type tsvector are not computed with by dataman yet"
+    );
+    let message = refusal(with(|r| r.cast(vector(), TypeId::TEXT.into(), CastContext::Explicit)));
+    assert_eq!(message, "the cast from tsvector to text is not computed by dataman yet");
 }
 
 #[test]

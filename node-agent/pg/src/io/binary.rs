@@ -9,8 +9,9 @@ use crate::error::{PgError, Result};
 use crate::io::text::not_read;
 use crate::io::{plain, record};
 use crate::numeric::{Rounding, divide_rounded, pow10};
+use crate::range;
 use crate::types::{TypeId, TypeRef};
-use crate::value::{Numeric, Value};
+use crate::value::{Bits, Inet, Numeric, Value};
 
 /// Appends the binary form of a value of type `ty` (without a length); nothing for NULL.
 pub fn encode(value: &Value, ty: TypeId, out: &mut Vec<u8>) {
@@ -44,6 +45,12 @@ pub fn encode(value: &Value, ty: TypeId, out: &mut Vec<u8>) {
         Value::Jsonb(value) => crate::json::jsonb_encode(value, out),
         Value::Array(array) => crate::array::encode(array, out),
         Value::Record(fields) => record::encode(fields, out),
+        Value::Inet(value) => value.encode(ty == TypeId::CIDR, out),
+        Value::MacAddr(bytes) => out.extend_from_slice(bytes),
+        Value::MacAddr8(bytes) => out.extend_from_slice(bytes),
+        Value::Bits(bits) => bits.encode(out),
+        Value::Range(range) => crate::range::encode(range, out),
+        Value::Multirange(value) => crate::range::encode_multirange(value, out),
     }
 }
 
@@ -89,6 +96,20 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         | TypeId::TIMESTAMP
         | TypeId::TIMESTAMPTZ
         | TypeId::INTERVAL => crate::datetime::wire::decode(bytes, ty)?,
+        TypeId::RECORD => Value::Record(Arc::new(record::decode(bytes)?)),
+        TypeId::INET => Value::Inet(Inet::decode(bytes, false)?),
+        TypeId::CIDR => Value::Inet(Inet::decode(bytes, true)?),
+        TypeId::MACADDR => Value::MacAddr(fixed(bytes)?),
+        TypeId::MACADDR8 => match <[u8; 6]>::try_from(bytes) {
+            Ok([a, b, c, d, e, f]) => Value::MacAddr8([a, b, c, 0xff, 0xfe, d, e, f]),
+            Err(_) => Value::MacAddr8(fixed(bytes)?),
+        },
+        TypeId::BIT => Value::Bits(Bits::decode(bytes, ty.typmod, false)?),
+        TypeId::VARBIT => Value::Bits(Bits::decode(bytes, ty.typmod, true)?),
+        id if let Some(element) = range::element_of(id) => match crate::catalog::range(id) {
+            Some(_) => Value::Range(Arc::new(range::decode(bytes, element)?)),
+            None => Value::Multirange(Arc::new(range::decode_multirange(bytes, element)?)),
+        },
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {
                 crate::array::decode(bytes, TypeRef { id: element, typmod: ty.typmod })?

@@ -5,3 +5,15 @@ pub mod plain;
 pub mod record;
 pub(crate) mod send;
 pub mod text;
+
+use crate::catalog;
+use crate::types::TypeId;
+
+/// Whether values of a type, as a server sends them, can be read here, so that they can be compared and computed with.
+pub fn is_read(ty: TypeId) -> bool {
+    let is_plain = catalog::type_by_id(ty).is_some_and(|entry| entry.kind != 'p');
+    let is_alias = ty.is_oid() && ty != TypeId::OID;
+    ty.is_user()
+        || ty == TypeId::RECORD
+        || is_plain && !is_alias && crate::comparison::has_values(ty)
+}

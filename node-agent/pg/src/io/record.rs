@@ -1,6 +1,8 @@
 //! Row values' output: `(1,"a b",)`.
 
 use crate::context::Context;
+use crate::error::Result;
+use crate::io::binary::insufficient;
 use crate::types::TypeId;
 use crate::value::Value;
 
@@ -54,6 +56,37 @@ pub fn encode(fields: &[(TypeId, Value)], out: &mut Vec<u8>) {
     }
 }
 
+/// Reads the binary form; the fields' types stand in it.
+///
+/// # Errors
+/// `08P01` for what ends too early, `0A000` for a field of a type that is not read here, and what the fields' types say.
+pub fn decode(bytes: &[u8]) -> Result<Vec<(TypeId, Value)>> {
+    let (count, mut rest) = take_number(bytes)?;
+    let mut fields = Vec::new();
+    for _ in 0..count {
+        let (oid, after) = take_number(rest)?;
+        let (length, after) = take_number(after)?;
+        let ty = TypeId(oid);
+        let Ok(length) = usize::try_from(length.cast_signed()) else {
+            fields.push((ty, Value::Null));
+            rest = after;
+            continue;
+        };
+        if after.len() < length {
+            return Err(insufficient());
+        }
+        let (field, after) = after.split_at(length);
+        fields.push((ty, super::binary::decode(field, ty.into())?));
+        rest = after;
+    }
+    Ok(fields)
+}
+
+fn take_number(bytes: &[u8]) -> Result<(u32, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<4>().ok_or_else(insufficient)?;
+    Ok((u32::from_be_bytes(*head), rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +104,14 @@ mod tests {
         check(&[(TypeId::INT4, Value::Int4(1)), (TypeId::INT4, Value::Null)], "(1,)");
         check(&[text("a b"), text("")], "(\"a b\",\"\")");
         check(&[text("a\"b\\")], "(\"a\"\"b\\\\\")");
+    }
+
+    #[test]
+    fn the_binary_form_is_read_back() {
+        let fields = vec![(TypeId::INT4, Value::Int4(7)), (TypeId::TEXT, Value::Null)];
+        let mut bytes = Vec::new();
+        encode(&fields, &mut bytes);
+        assert_eq!(decode(&bytes), Ok(fields));
+        assert!(decode(&bytes[..7]).is_err());
     }
 }

@@ -31,6 +31,17 @@ pub(crate) const FUNCTIONS: &[Entry] = &[
     entry("timetz_send", send),
     entry("uuid_send", send),
     entry("varcharsend", send),
+    entry("inet_send", send),
+    entry("cidr_send", send),
+    entry("macaddr_send", send),
+    entry("macaddr8_send", send),
+    entry("bit_send", send),
+    entry("varbit_send", send),
+    entry("range_send", send),
+    entry("multirange_send", send),
+    entry("record_send", send),
+    entry("enum_send", send),
+    entry("jsonpath_send", send),
 ];
 
 fn send(call: &CallContext<'_>, args: &[Value]) -> Result<Value> {

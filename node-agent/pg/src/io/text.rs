@@ -8,7 +8,7 @@ use crate::error::{PgError, Result};
 use crate::io::{plain, record};
 use crate::types::{TypeId, TypeRef};
 use crate::value::{Numeric, Value};
-use crate::{catalog, float, integer, interval};
+use crate::{catalog, float, integer, interval, network, range};
 
 /// Appends the text form of a value of type `ty`; nothing for NULL, which the caller writes its own way.
 pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
@@ -75,6 +75,18 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
             record::output(fields, context, out);
             Ok(())
         }
+        Value::Inet(value) => out.write_all(network::output(value, ty == TypeId::CIDR).as_bytes()),
+        Value::MacAddr(bytes) => out.write_all(network::output_mac(bytes).as_bytes()),
+        Value::MacAddr8(bytes) => out.write_all(network::output_mac(bytes).as_bytes()),
+        Value::Bits(bits) => out.write_all(crate::bits::output(bits).as_bytes()),
+        Value::Range(value) => {
+            range::output(value, context, out);
+            Ok(())
+        }
+        Value::Multirange(value) => {
+            range::output_multirange(value, context, out);
+            Ok(())
+        }
     };
     debug_assert!(result.is_ok(), "writing type {} to memory", ty.0);
 }
@@ -115,6 +127,16 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
         TypeId::INTERVAL => {
             Value::Interval(interval::input(text, ty.typmod, context.interval_style)?)
         }
+        TypeId::INET => Value::Inet(network::input(text, false)?),
+        TypeId::CIDR => Value::Inet(network::input(text, true)?),
+        TypeId::MACADDR => Value::MacAddr(network::input_mac(text)?),
+        TypeId::MACADDR8 => Value::MacAddr8(network::input_mac8(text)?),
+        TypeId::BIT => Value::Bits(crate::bits::input(text, ty.typmod, false)?),
+        TypeId::VARBIT => Value::Bits(crate::bits::input(text, ty.typmod, true)?),
+        id if let Some(element) = range::element_of(id) => match catalog::range(id) {
+            Some(_) => Value::Range(Arc::new(range::input(text, element, context)?)),
+            None => Value::Multirange(Arc::new(range::input_multirange(text, element, context)?)),
+        },
         id if id.is_user() => crate::enumeration::input(text, id, context)?,
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {

@@ -7,6 +7,14 @@ use crate::value::Value;
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     entry("array_unnest", |_, args| Ok(Rows::column(array(args, 0)?.elements.clone()))),
+    entry("multirange_unnest", |_, args| {
+        let (element, spans) = crate::range::operand(args, 0)?;
+        let range = |span: &crate::value::Span| {
+            let range = crate::value::Range { element, span: Some(span.clone()) };
+            Value::Range(std::sync::Arc::new(range))
+        };
+        Ok(Rows::column(spans.iter().map(range).collect()))
+    }),
     entry("generate_subscripts", |_, args| subscripts(args, boolean(args, 2)?)),
     entry("generate_subscripts_nodir", |_, args| subscripts(args, false)),
 ];

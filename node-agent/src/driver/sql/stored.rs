@@ -208,6 +208,16 @@ pub fn store(value: &Value) -> Result<Stored, PgError> {
             Stored::Text(format!("{}:{}", array.element_type.0, text_form(value, array_type)))
         }
         Value::Record(_) => return Err(PgError::unsupported("SQLite stores no row values")),
+        Value::Inet(_)
+        | Value::MacAddr(_)
+        | Value::MacAddr8(_)
+        | Value::Bits(_)
+        | Value::Range(_)
+        | Value::Multirange(_) => {
+            return Err(PgError::unsupported(
+                "SQLite stores no network addresses, bit strings or ranges",
+            ));
+        }
     })
 }
 

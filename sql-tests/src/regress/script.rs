@@ -1,0 +1,177 @@
+//! What psql is given: the pieces of a file with a mark after each, and definitions that shard where that is possible.
+
+use super::split::{Piece, words};
+
+/// What stands before the number of a piece in psql's output.
+pub const MARK: &str = "=~=~= ";
+
+/// Whom a script is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// dataman: tables are sharded if they have a key.
+    Dataman,
+    /// The plain server.
+    Plain,
+}
+
+/// Makes the script of one file. Temporary tables are made as ordinary ones, on both sides, and dropped at the end: what is
+/// done with them is then judged too.
+pub fn script(pieces: &[Piece], side: Side) -> String {
+    let mut out = String::new();
+    let mut temporary = Vec::new();
+    let statements: Vec<&str> = pieces
+        .iter()
+        .filter_map(|piece| match piece {
+            Piece::Statement(text) => Some(text.as_str()),
+            Piece::Command(_) => None,
+        })
+        .collect();
+    for (number, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Command(text) => out.push_str(text),
+            Piece::Statement(text) => {
+                let text = client_copy(&ordinary(text, &mut temporary));
+                match sharded(&text, &statements).filter(|_| side == Side::Dataman) {
+                    Some(sharded) => {
+                        out.push_str(&format!("{sharded}\n\\if :ERROR\n{text}\n\\endif\n"));
+                    }
+                    None => out.push_str(&text),
+                }
+            }
+        }
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        out.push_str(&format!("\\echo {MARK}{number} :SQLSTATE\n"));
+    }
+    out.push_str("ROLLBACK;\n");
+    for table in temporary {
+        out.push_str(&format!("DROP TABLE IF EXISTS {table} CASCADE;\n"));
+    }
+    out
+}
+
+/// A definition of a temporary table as that of an ordinary one.
+fn ordinary(text: &str, temporary: &mut Vec<String>) -> String {
+    let found: Vec<String> = words(text).take(4).collect();
+    let is_table = found.len() == 4
+        && found[0] == "create"
+        && matches!(found[1].as_str(), "temp" | "temporary")
+        && found[2] == "table";
+    if !is_table {
+        return text.to_owned();
+    }
+    temporary.push(found[3].clone());
+    let mut shortened = text.to_owned();
+    for word in [" TEMPORARY", " temporary", " TEMP", " temp"] {
+        if let Some(at) = text.find(word) {
+            shortened.replace_range(at..at + word.len(), "");
+            break;
+        }
+    }
+    let on_commit = shortened.to_lowercase().find("on commit");
+    on_commit.map_or(shortened.clone(), |at| format!("{};", &shortened[..at]))
+}
+
+/// `COPY t FROM 'file'` as psql's own copy: dataman reads no files of its machine.
+fn client_copy(text: &str) -> String {
+    let trimmed = text.trim();
+    match trimmed.strip_prefix("COPY ").and_then(|rest| rest.split_once(" FROM :'filename'")) {
+        Some((table, _)) => {
+            format!("\\set command '\\\\copy ' '{table}' ' from ' :filename\n:command\n")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// Types whose columns make a good shard key.
+const KEY_TYPES: &[&str] = &[
+    "int", "integer", "int4", "int2", "int8", "smallint", "bigint", "serial", "text", "varchar",
+    "name", "numeric", "date",
+];
+
+/// The definition with a shard key: the first column of its primary key, else its first column if it is of a type that
+/// makes a good key. `None` if it has none, says itself how it is laid out, or if a statement leaves the key empty or changes
+/// it.
+fn sharded(text: &str, statements: &[&str]) -> Option<String> {
+    let found: Vec<String> = words(text).collect();
+    let is_table = found.len() > 3 && found[0] == "create" && found[1] == "table";
+    let elsewhere = ["inherits", "partition", "as", "like", "with", "of", "exclude", "on"];
+    if !is_table || found.iter().any(|word| elsewhere.contains(&word.as_str())) {
+        return None;
+    }
+    let body = text.trim_end().trim_end_matches(';');
+    let end = body.rfind(')')?;
+    let columns = &body[body.find('(')? + 1..end];
+    let of_key = columns.to_lowercase().find("primary key").and_then(|at| {
+        let listed = columns[at + "primary key".len()..].trim_start();
+        match listed.strip_prefix('(') {
+            Some(list) => words(list).next(),
+            None => {
+                let own = columns[..at].rfind(',').map_or(0, |comma| comma + 1);
+                words(&columns[own..at]).next()
+            }
+        }
+    });
+    let mut first = words(columns);
+    let (name, ty) = (first.next()?, first.next()?);
+    let key = of_key.or_else(|| KEY_TYPES.contains(&ty.as_str()).then_some(name.clone()))?;
+    if statements.iter().any(|statement| spoils_key(statement, &found[2], &key, key == name)) {
+        return None;
+    }
+    Some(format!("{} WITH (shard_key = '{key}');", &body[..=end]))
+}
+
+/// Whether a statement puts rows without the key into the table, or gives the key another value.
+fn spoils_key(statement: &str, table: &str, key: &str, is_first: bool) -> bool {
+    let found: Vec<String> = words(statement).collect();
+    let begins = |start: &[&str]| {
+        found.len() > start.len()
+            && start.iter().zip(&found).all(|(word, found)| word == found)
+            && found[start.len()] == table
+    };
+    if begins(&["insert", "into"]) {
+        let flat: String = statement.to_lowercase().split_whitespace().collect();
+        let behind = flat.split_once(&format!("into{table}")).map_or("", |(_, rest)| rest);
+        let listed = behind.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        return match listed {
+            Some((columns, _)) => {
+                !columns.split(',').any(|column| column == key)
+                    || columns.starts_with(key) && behind.contains("(null")
+            }
+            None => behind.starts_with("default") || is_first && behind.contains("(null"),
+        };
+    }
+    if begins(&["copy"]) {
+        return is_first && statement.lines().any(|line| line.starts_with("\\N"));
+    }
+    begins(&["update"]) && found.windows(2).any(|pair| pair[0] == "set" && pair[1] == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&str>) {
+        let key = sharded(text, &[]).and_then(|text| {
+            text.split_once("shard_key = '")
+                .map(|(_, rest)| rest.trim_end_matches("');").to_owned())
+        });
+        assert_eq!(key.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn tables_get_keys() {
+        check("CREATE TABLE t (a int, b int primary key);", Some("b"));
+        check("CREATE TABLE t (a int, b int, primary key (b, a));", Some("b"));
+        check("-- one\nCREATE TABLE t (a numeric(3,2));", Some("a"));
+        check("CREATE TABLE t (a point, b int);", None);
+        check("CREATE TABLE t (a int) INHERITS (u);", None);
+        check("CREATE TABLE t AS SELECT 1;", None);
+        let table = "CREATE TABLE t (a int, b int);";
+        assert!(sharded(table, &["insert into t values (1, null);"]).is_some());
+        assert!(sharded(table, &["insert into t values (1, 2), (null, null);"]).is_none());
+        assert!(sharded(table, &["insert into t (b) values (1);"]).is_none());
+        assert!(sharded(table, &["update t set a = 1;"]).is_none());
+    }
+}
