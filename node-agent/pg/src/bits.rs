@@ -232,7 +232,15 @@ fn made(bits: impl Iterator<Item = bool>) -> Value {
     Value::Bits(Bits::from_bits(bits))
 }
 
-fn bitwise(args: &[Value], name: &str, operation: fn(bool, bool) -> bool) -> Result<Value> {
+/// Joins two strings of one length bit by bit.
+///
+/// # Errors
+/// `22026`.
+pub(crate) fn bitwise(
+    args: &[Value],
+    name: &str,
+    operation: fn(bool, bool) -> bool,
+) -> Result<Value> {
     let (left, right) = (bits(args, 0)?, bits(args, 1)?);
     if left.length != right.length {
         let message = format!("cannot {name} bit strings of different sizes");

@@ -39,6 +39,8 @@ pub(super) fn is_ordered(ty: TypeId) -> bool {
             | TypeId::TIMESTAMP
             | TypeId::TIMESTAMPTZ
             | TypeId::INTERVAL
+            | TypeId::INET
+            | TypeId::CIDR
     ) || ty.is_user()
         || crate::array::element_type(ty).is_some_and(is_array_element_ordered)
 }

@@ -5,7 +5,7 @@ use crate::context::CallContext;
 use crate::error::Result;
 use crate::value::Value;
 
-/// A running conjunction, disjunction or exclusive disjunction, of truth values or of integers' bits.
+/// A running conjunction, disjunction or exclusive disjunction, of truth values, of integers' bits or of bit strings.
 #[derive(Debug)]
 pub(super) struct Logic {
     operation: Operation,
@@ -31,7 +31,7 @@ impl Logic {
         Some(Self { operation, value: Value::Null })
     }
 
-    fn take(&mut self, value: &Value) {
+    fn take(&mut self, value: &Value) -> Result<()> {
         macro_rules! joined {
             ($a:expr, $b:expr) => {
                 match self.operation {
@@ -42,20 +42,28 @@ impl Logic {
             };
         }
         self.value = match (&self.value, value) {
-            (_, Value::Null) => return,
+            (_, Value::Null) => return Ok(()),
             (Value::Bool(a), Value::Bool(b)) => Value::Bool(joined!(a, b)),
             (Value::Int2(a), Value::Int2(b)) => Value::Int2(joined!(a, b)),
             (Value::Int4(a), Value::Int4(b)) => Value::Int4(joined!(a, b)),
             (Value::Int8(a), Value::Int8(b)) => Value::Int8(joined!(a, b)),
+            (left @ Value::Bits(_), right @ Value::Bits(_)) => {
+                let operands = [left.clone(), right.clone()];
+                match self.operation {
+                    Operation::And => crate::bits::bitwise(&operands, "AND", |a, b| a & b)?,
+                    Operation::Or => crate::bits::bitwise(&operands, "OR", |a, b| a | b)?,
+                    Operation::Xor => crate::bits::bitwise(&operands, "XOR", |a, b| a ^ b)?,
+                }
+            }
             _ => value.clone(),
         };
+        Ok(())
     }
 }
 
 impl Accumulator for Logic {
     fn accumulate(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<()> {
-        args.first().into_iter().for_each(|value| self.take(value));
-        Ok(())
+        args.first().map_or(Ok(()), |value| self.take(value))
     }
 
     fn finish(&self, _: &CallContext<'_>) -> Result<Value> {
@@ -65,8 +73,7 @@ impl Accumulator for Logic {
 
 impl Combiner for Logic {
     fn combine(&mut self, partials: &[Value]) -> Result<()> {
-        partials.first().into_iter().for_each(|value| self.take(value));
-        Ok(())
+        partials.first().map_or(Ok(()), |value| self.take(value))
     }
 
     fn finish(&self) -> Result<Value> {

@@ -415,13 +415,13 @@ pub fn input_float4(text: &str) -> Result<f32> {
             if single.is_finite() && (single != 0.0 || value == 0.0) {
                 Ok(single)
             } else {
-                Err(too_large("real", trim_blanks(text)))
+                Err(too_large("real", text))
             }
         }
         Some(Scanned::Decimal { number, nonzero, complete }) => {
             let value: f32 = number.parse().map_err(|_| PgError::invalid_text("real", text))?;
             if value.is_infinite() || (value == 0.0 && nonzero) {
-                return Err(too_large("real", number));
+                return Err(too_large("real", text));
             }
             if complete { Ok(value) } else { Err(PgError::invalid_text("real", text)) }
         }

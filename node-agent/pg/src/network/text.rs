@@ -53,8 +53,13 @@ fn octets(text: &str) -> Option<(Vec<u8>, Option<u8>)> {
 }
 
 fn v4(text: &str) -> Option<Inet> {
-    // A dot may stand behind the last octet if a slash follows or the address is whole.
-    let (octets, bits) = octets(text)?;
+    // A dot may stand behind the last octet.
+    let (octets, bits) = match text.split_once('/') {
+        Some((address, bits)) => {
+            octets(&format!("{}/{bits}", address.strip_suffix('.').unwrap_or(address)))?
+        }
+        None => octets(text.strip_suffix('.').unwrap_or(text))?,
+    };
     let bits = match bits {
         None if octets.len() == 4 => 32,
         None => return None,
@@ -259,6 +264,7 @@ mod tests {
         check("192.168.1.5/32", false, "192.168.1.5");
         check("10.1", false, "invalid input syntax for type inet: \"10.1\"");
         check("10.1/16", false, "10.1.0.0/16");
+        check("1.2.3.4.", false, "1.2.3.4");
         check("10.1", true, "10.1.0.0/16");
         check("192.168.1.5/24", true, "invalid cidr value: \"192.168.1.5/24\"");
         check("0xc0a8", true, "192.168.0.0/24");

@@ -212,7 +212,9 @@ impl Numeric {
     /// # Errors
     /// `22003`.
     pub fn round(&self, digits: i32) -> Result<Self> {
-        self.clone().rescale(bounded_scale(digits), Rounding::HalfAway)
+        // One digit more than there can be before the point: the highest may round up.
+        let digits = i64::from(digits).clamp(-131_073, SCALE_MAX);
+        self.clone().rescale(digits, Rounding::HalfAway)
     }
 
     /// `trunc(a, digits)`.

@@ -797,11 +797,7 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
         ExprKind::Collate(arg, _) => figure_name(arg),
         ExprKind::Cast { arg, ty } => {
             let inner = figure_name(arg);
-            if inner.0 >= 1 {
-                inner
-            } else {
-                (1, ty.name.parts.last().cloned().unwrap_or_default())
-            }
+            if inner.0 > 1 { inner } else { (1, ty.name.parts.last().cloned().unwrap_or_default()) }
         }
         ExprKind::TypedString(ty, _) => (1, ty.name.parts.last().cloned().unwrap_or_default()),
         ExprKind::Bool(_) => (1, "bool".to_owned()),
