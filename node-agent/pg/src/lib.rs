@@ -35,6 +35,7 @@ pub mod expr;
 pub mod float;
 mod formatting;
 mod hashing;
+pub mod in_range;
 pub mod integer;
 pub(crate) mod interval;
 pub mod io;

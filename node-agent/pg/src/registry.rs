@@ -64,6 +64,7 @@ const FAMILIES: &[&[Entry]] = &[
     crate::enumeration::FUNCTIONS,
     crate::numeric::FUNCTIONS,
     crate::integer::FUNCTIONS,
+    crate::in_range::FUNCTIONS,
     crate::float::FUNCTIONS,
     crate::datetime::arithmetic::FUNCTIONS,
     crate::datetime::compare::FUNCTIONS,

@@ -23,6 +23,11 @@ impl Memory {
         Self { used: Arc::default(), limit }
     }
 
+    /// An account within this one, for one operator.
+    pub(crate) fn account(&self) -> Account {
+        Account { memory: self.clone(), held: 0 }
+    }
+
     /// Takes bytes for something that `what` holds.
     ///
     /// # Errors
@@ -48,9 +53,57 @@ impl Memory {
     /// # Errors
     /// `53200`.
     pub(crate) fn take_row(&self, row: &[Value], what: &str) -> Result<(), Error> {
-        let bytes = row.iter().map(held_bytes).sum::<usize>() + std::mem::size_of::<Vec<Value>>();
-        self.take(bytes, what)
+        self.take(row_bytes(row), what)
     }
+}
+
+/// What one operator holds of a statement's account; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Account {
+    memory: Memory,
+    held: usize,
+}
+
+impl Account {
+    /// Takes bytes.
+    ///
+    /// # Errors
+    /// `53200`.
+    pub(crate) fn take(&mut self, bytes: usize, what: &str) -> Result<(), Error> {
+        self.held += bytes;
+        self.memory.take(bytes, what)
+    }
+
+    /// Takes the bytes of a row.
+    ///
+    /// # Errors
+    /// `53200`.
+    pub(crate) fn take_row(&mut self, row: &[Value], what: &str) -> Result<(), Error> {
+        self.take(row_bytes(row), what)
+    }
+
+    /// Gives bytes back.
+    pub(crate) fn give(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives everything back.
+    pub(crate) fn clear(&mut self) {
+        self.give(self.held);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The bytes a row holds, roughly.
+pub(crate) fn row_bytes(row: &[Value]) -> usize {
+    row.iter().map(held_bytes).sum::<usize>() + std::mem::size_of::<Vec<Value>>()
 }
 
 /// The bytes a value holds, roughly.

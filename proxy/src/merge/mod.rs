@@ -20,12 +20,15 @@ mod join;
 mod limit;
 mod memory;
 mod open;
+mod pace;
 mod parameters;
 mod project;
 mod raw;
 mod rows;
 mod setop;
 mod sort;
+mod store;
+mod window;
 mod write;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::{
     Sequences, aggregate, distinct, expand, filter, join, limit, project, setop, sort,
-    taking_numbers,
+    taking_numbers, window,
 };
 use crate::error::Error;
 use crate::plan::Plan;
@@ -327,6 +327,7 @@ impl<'a> Run<'a> {
                 Operator::Group { input, keys, aggregates } => {
                     aggregate::group(self, input, keys, aggregates).await?
                 }
+                Operator::Window { input, calls } => window::open(self, input, calls).await?,
                 Operator::Join { left, right, kind, equal, on } => {
                     join::open(self, left, right, *kind, equal, on.as_ref()).await?
                 }

@@ -15,7 +15,7 @@ use super::distribution::{conjuncts, filter_conjuncts};
 use super::form::{replace, walk};
 use super::operator::{Operator, ShardRule};
 use super::select::{First, Result, output_exprs};
-use super::split::{aggregates_of, check_accumulated, check_decodable, grouped_tail, has_window};
+use super::split::{aggregates_of, check_accumulated, check_decodable, grouped_tail};
 
 /// What comes after the rows of a query are there, over their columns.
 pub(super) struct Tail {
@@ -93,7 +93,9 @@ impl Columns {
 
 fn is_relational(expr: &Expr) -> bool {
     let mut found = false;
-    walk(expr, &mut |node| found |= matches!(node, Expr::Aggregate(_) | Expr::Window(_)));
+    walk(expr, &mut |node| {
+        found |= matches!(node, Expr::Aggregate(_) | Expr::Window(_) | Expr::Grouping(_))
+    });
     found
 }
 
@@ -117,12 +119,6 @@ impl Planner<'_> {
         }
         if !select.union.is_empty() {
             return self.set_operations(select);
-        }
-        if has_window(&select) {
-            return Err(PgError::unsupported(
-                "a window function over several shards is not supported yet",
-            )
-            .with_hint("Partition by the shard key as well."));
         }
         let mut conditions = Vec::new();
         filter_conjuncts(select.filter.as_ref(), &mut conditions);
@@ -437,9 +433,11 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
         TailDistinct::On(on) => Some(on.iter().map(&mut column_of).collect()),
         _ => None,
     };
+    let operator = super::window::compute(operator, &mut exprs)?;
     for expr in &exprs {
         eval::check_computed(expr)?;
     }
+    let mut operator = operator;
     let identity = exprs
         .iter()
         .enumerate()

@@ -405,7 +405,7 @@ impl Prover<'_> {
             Distinct::All => {}
             Distinct::Distinct => {
                 let outputs = output_exprs(query);
-                if query.group.is_none() && !spread.decided_by(&outputs) {
+                if !spread.decided_by(&outputs) {
                     return Err(refuse("DISTINCT over several shards is not supported here yet"));
                 }
             }

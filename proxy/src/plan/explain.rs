@@ -3,6 +3,7 @@
 use dataman_metadata::id::ShardId;
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
+use dataman_pg::expr::{FrameBound, SortKey, Window};
 use serde_json::{Value as Json, json};
 
 use super::operator::{InsertSource, NodeScan, Operator, Root, ShardRule};
@@ -329,6 +330,22 @@ fn operator_node(operator: &Operator) -> Node {
             ));
             "Aggregate".to_owned()
         }
+        Operator::Window { calls, .. } => {
+            if let Some(first) = calls.first() {
+                let list =
+                    |exprs: &mut dyn Iterator<Item = String>| exprs.collect::<Vec<_>>().join(", ");
+                if !first.partition_by.is_empty() {
+                    let text = list(&mut first.partition_by.iter().map(expr_text));
+                    facts.push(("Partition", json!(text)));
+                }
+                if !first.order_by.is_empty() {
+                    facts.push(("Order", json!(list(&mut first.order_by.iter().map(key_text)))));
+                }
+            }
+            let calls: Vec<String> = calls.iter().map(window_text).collect();
+            facts.push(("Calls", json!(calls.join(", "))));
+            "Window".to_owned()
+        }
         Operator::Distinct { keys, .. } => {
             facts.push((
                 "Columns",
@@ -337,12 +354,7 @@ fn operator_node(operator: &Operator) -> Node {
             "Distinct".to_owned()
         }
         Operator::Sort { keys, .. } => {
-            let keys: Vec<String> = keys
-                .iter()
-                .map(|key| {
-                    format!("{}{}", expr_text(&key.expr), if key.descending { " DESC" } else { "" })
-                })
-                .collect();
+            let keys: Vec<String> = keys.iter().map(key_text).collect();
             facts.push(("Order", json!(keys.join(", "))));
             "Sort".to_owned()
         }
@@ -506,10 +518,34 @@ fn expr_text(expr: &Expr) -> String {
         }
         Expr::RowCompare { operator, .. } => format!("(row {operator} row)"),
         Expr::Subscript { array, .. } => format!("{}[…]", expr_text(array)),
-        Expr::Window(window) => format!(
-            "{}({}) OVER (…)",
-            dataman_pg::catalog::function(window.function).map_or("?", |function| function.name),
-            list(&window.args)
-        ),
+        Expr::Window(window) => format!("{} OVER (…)", window_text(window)),
+        Expr::Grouping(keys) => format!("GROUPING({})", list(keys)),
     }
+}
+
+fn key_text(key: &SortKey) -> String {
+    let nulls = match (key.descending, key.nulls_first) {
+        (false, true) => " NULLS FIRST",
+        (true, false) => " NULLS LAST",
+        _ => "",
+    };
+    format!("{}{}{nulls}", expr_text(&key.expr), if key.descending { " DESC" } else { "" })
+}
+
+/// A window call with its frame, without its partition and order.
+fn window_text(window: &Window) -> String {
+    let name = dataman_pg::catalog::function(window.function).map_or("?", |function| function.name);
+    let args = window.args.iter().map(expr_text).collect::<Vec<_>>().join(", ");
+    let args = if args.is_empty() && name == "count" { "*".to_owned() } else { args };
+    let frame = window.frame.as_ref().map(|frame| {
+        let bound = |bound: &FrameBound| match bound.offset() {
+            Some(offset) => format!("{} {}", expr_text(offset), bound.words()),
+            None => bound.words().to_owned(),
+        };
+        let exclude =
+            frame.exclude.words().map(|words| format!(" EXCLUDE {words}")).unwrap_or_default();
+        let (start, end) = (bound(&frame.start), bound(&frame.end));
+        format!(" {} BETWEEN {start} AND {end}{exclude}", frame.unit.word())
+    });
+    format!("{name}({args}){}", frame.unwrap_or_default())
 }

@@ -134,68 +134,7 @@ pub(crate) fn replace(expr: &Expr, change: &mut dyn FnMut(&Expr) -> Option<Expr>
 
 /// Calls `visit` on this expression's direct children.
 pub(crate) fn each_child_mut(expr: &mut Expr, visit: &mut dyn FnMut(&mut Expr)) {
-    use dataman_pg::expr::{SubqueryKind, SubscriptIndex};
-    match expr {
-        Expr::Const(_) | Expr::Param { .. } | Expr::Field(_) | Expr::Column { .. } => {}
-        Expr::Call(call) => call.args.iter_mut().for_each(visit),
-        Expr::Cast(cast) => visit(&mut cast.arg),
-        Expr::And(args) | Expr::Or(args) | Expr::Row(args) => args.iter_mut().for_each(visit),
-        Expr::Coalesce { args, .. } | Expr::Extreme { args, .. } => args.iter_mut().for_each(visit),
-        Expr::Array { elements, .. } => elements.iter_mut().for_each(visit),
-        Expr::Not(arg) | Expr::Is { arg, .. } => visit(arg),
-        Expr::Distinct { call, .. } => call.args.iter_mut().for_each(visit),
-        Expr::NullIf { call, value } => {
-            visit(value);
-            call.args.iter_mut().for_each(visit);
-        }
-        Expr::Case { branches, otherwise, .. } => {
-            for (condition, result) in branches {
-                visit(condition);
-                visit(result);
-            }
-            visit(otherwise);
-        }
-        Expr::RowCompare { fields, .. } => {
-            for field in fields {
-                field.equal.args.iter_mut().for_each(&mut *visit);
-                if let Some(compare) = &mut field.compare {
-                    compare.args.iter_mut().for_each(&mut *visit);
-                }
-            }
-        }
-        Expr::ArrayOp { left, array, .. } => {
-            visit(left);
-            visit(array);
-        }
-        Expr::Subscript { array, subscripts, .. } => {
-            visit(array);
-            for subscript in subscripts {
-                match subscript {
-                    SubscriptIndex::At(at) => visit(at),
-                    SubscriptIndex::Slice(from, to) => {
-                        from.iter_mut().for_each(&mut *visit);
-                        to.iter_mut().for_each(&mut *visit);
-                    }
-                }
-            }
-        }
-        Expr::Aggregate(aggregate) => {
-            aggregate.args.iter_mut().for_each(&mut *visit);
-            aggregate.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
-            aggregate.filter.iter_mut().for_each(visit);
-        }
-        Expr::Window(window) => {
-            window.args.iter_mut().for_each(&mut *visit);
-            window.filter.iter_mut().for_each(&mut *visit);
-            window.partition_by.iter_mut().for_each(&mut *visit);
-            window.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
-        }
-        Expr::Subquery { kind, .. } => {
-            if let SubqueryKind::Compare { left, .. } = kind {
-                left.iter_mut().for_each(visit);
-            }
-        }
-    }
+    expr.for_each_child_mut(visit);
 }
 
 /// Calls `visit` on the top of every expression of a select and of all selects inside it.

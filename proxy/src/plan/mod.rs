@@ -19,6 +19,7 @@ pub(crate) mod pass;
 mod safety;
 mod select;
 mod split;
+mod window;
 mod write;
 
 use std::sync::Arc;

@@ -72,6 +72,7 @@ impl Planner<'_> {
                                 | Expr::Column { .. }
                                 | Expr::Aggregate(_)
                                 | Expr::Window(_)
+                                | Expr::Grouping(_)
                                 | Expr::Subquery { .. }
                         );
                     from_below.then(|| {

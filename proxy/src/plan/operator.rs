@@ -8,7 +8,7 @@ use dataman_metadata::schema::Keyspace;
 use dataman_metadata::snapshot::shard_instance_name;
 use dataman_node_protocol::node::NodeStatement;
 use dataman_node_protocol::query::{JoinKind, NodeQuery, SetOperationKind};
-use dataman_pg::expr::{Aggregate, Call, SortKey};
+use dataman_pg::expr::{Aggregate, Call, Frame, SortKey, Window};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
@@ -102,6 +102,13 @@ pub(crate) enum Operator {
         keys: Vec<Expr>,
         /// The aggregates over the input's columns.
         aggregates: Vec<Aggregate>,
+    },
+    /// Each row in, with what window calls give for it. The rows come sorted by partition and order.
+    Window {
+        /// Rows in; a column for each call comes after theirs.
+        input: Box<Operator>,
+        /// The calls: all of one partition and order.
+        calls: Vec<Window>,
     },
     /// The first row of each set of rows that are alike in `keys`; all columns when none.
     Distinct {
@@ -320,6 +327,11 @@ impl Operator {
                 .map(Expr::type_ref)
                 .chain(aggregates.iter().map(|aggregate| aggregate.ty))
                 .collect(),
+            Self::Window { input, calls } => {
+                let mut columns = input.columns();
+                columns.extend(calls.iter().map(|call| call.ty));
+                columns
+            }
             Self::Join { left, right, .. } => {
                 let mut columns = left.columns();
                 columns.extend(right.columns());
@@ -340,6 +352,7 @@ impl Operator {
             | Self::Expand { input, .. }
             | Self::Combine { input, .. }
             | Self::Group { input, .. }
+            | Self::Window { input, .. }
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
@@ -359,6 +372,7 @@ impl Operator {
             | Self::Expand { input, .. }
             | Self::Combine { input, .. }
             | Self::Group { input, .. }
+            | Self::Window { input, .. }
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => vec![input],
@@ -393,6 +407,15 @@ impl Operator {
                     aggregate.args.iter_mut().for_each(&mut *visit);
                     aggregate.filter.iter_mut().for_each(&mut *visit);
                     aggregate.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+                }
+            }
+            Self::Window { calls, .. } => {
+                for call in calls {
+                    call.args.iter_mut().for_each(&mut *visit);
+                    call.filter.iter_mut().for_each(&mut *visit);
+                    call.partition_by.iter_mut().for_each(&mut *visit);
+                    call.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+                    call.frame.iter_mut().flat_map(Frame::offsets_mut).for_each(&mut *visit);
                 }
             }
             Self::Sort { keys, .. } => keys.iter_mut().for_each(|key| visit(&mut key.expr)),

@@ -108,8 +108,12 @@ impl Planner<'_> {
                     )
                     .with_hint("Fix the shard key to one value."));
                 }
-                prover.windows_stay(select, &spread)?;
-                self.split(select, &spread, datastore)
+                let has_window = super::split::has_window(select);
+                let stays = prover.windows_stay(select, &spread).is_ok();
+                match self.split(select, &spread, datastore, stays) {
+                    Err(_) if has_window => self.split_windows(select, datastore),
+                    split => split,
+                }
             }
         }
     }

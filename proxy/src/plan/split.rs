@@ -23,11 +23,13 @@ impl Planner<'_> {
         select: &Select,
         spread: &Spread,
         datastore: &DatastoreId,
+        windows_stay: bool,
     ) -> Result<Operator> {
         match &select.group {
             Some(group) if !spread.decided_by(&group.iter().collect::<Vec<_>>()) => {
                 self.split_aggregate(select, group, datastore)
             }
+            _ if !windows_stay => self.split_windows(select, datastore),
             _ => self.split_rows(select, spread, datastore),
         }
     }
@@ -135,6 +137,87 @@ impl Planner<'_> {
         Ok(operator)
     }
 
+    /// Rows, or groups that are each on one shard, with windows over all of them: the shards give what the windows and the
+    /// outputs read.
+    pub(super) fn split_windows(
+        &mut self,
+        select: &Select,
+        datastore: &DatastoreId,
+    ) -> Result<Operator> {
+        let mut in_offset = false;
+        super::form::for_each_expr(select, &mut |expr| {
+            walk(expr, &mut |node| {
+                let frame = match node {
+                    Expr::Window(window) => window.frame.as_ref(),
+                    _ => None,
+                };
+                for offset in frame.iter().flat_map(|frame| frame.offsets()) {
+                    walk(offset, &mut |node| in_offset |= matches!(node, Expr::Subquery { .. }));
+                }
+            });
+        });
+        if in_offset {
+            // It is no value of a row: it is computed before all rows.
+            return Err(PgError::unsupported("a subquery as the offset of a frame"));
+        }
+        let mut read: Vec<Expr> = Vec::new();
+        let mut above = |expr: &Expr| {
+            replace(expr, &mut |node| {
+                let is_key = select.group.as_ref().is_some_and(|keys| keys.contains(node));
+                let from_below = is_key
+                    || matches!(node, Expr::Field(_) | Expr::Aggregate(_) | Expr::Subquery { .. });
+                from_below.then(|| {
+                    let index = read.iter().position(|known| known == node).unwrap_or_else(|| {
+                        read.push(node.clone());
+                        read.len() - 1
+                    });
+                    Expr::Column { index, ty: node.type_ref() }
+                })
+            })
+        };
+        let tail_parts = Tail {
+            having: None,
+            fields: output_exprs(select).iter().map(&mut above).collect(),
+            distinct: match &select.distinct {
+                Distinct::All => TailDistinct::All,
+                Distinct::Distinct => TailDistinct::Rows,
+                Distinct::On(on) => TailDistinct::On(on.iter().map(&mut above).collect()),
+            },
+            sort: select
+                .sort
+                .iter()
+                .map(|key| dataman_pg::expr::SortKey { expr: above(&key.expr), ..key.clone() })
+                .collect(),
+            limit: select.limit.clone(),
+            offset: select.offset.clone(),
+            with_ties: select.with_ties,
+        };
+        if read.is_empty() {
+            read.push(Expr::constant(Value::Bool(true), TypeId::BOOL));
+        }
+        let mut node = Select {
+            source: select.source.clone(),
+            filter: select.filter.clone(),
+            group: select.group.clone(),
+            having: select.having.clone(),
+            fields: named(&read),
+            subqueries: select.subqueries.clone(),
+            ..Select::default()
+        };
+        self.drop_unused_subqueries(&mut node);
+        if !self.carried_out(&node, datastore) {
+            return Err(PgError::unsupported(
+                "the shards' databases cannot carry out the query exactly",
+            ));
+        }
+        let rule = self.prune(select);
+        let scan = self.scan(node, rule, datastore, None);
+        for column in &scan.columns {
+            check_decodable(*column)?;
+        }
+        tail(Operator::Scan(scan), tail_parts)
+    }
+
     /// Groups that span shards: partial aggregates that combine, or the rows themselves.
     fn split_aggregate(
         &mut self,
@@ -142,11 +225,6 @@ impl Planner<'_> {
         group: &[Expr],
         datastore: &DatastoreId,
     ) -> Result<Operator> {
-        if has_window(select) {
-            return Err(PgError::unsupported(
-                "window functions over groups of several shards are not supported yet",
-            ));
-        }
         let aggregates = aggregates_of(select);
         let partials = self.partials(select, group, &aggregates, datastore);
         let (input, from_input) = match partials {

@@ -146,6 +146,7 @@ pub(crate) fn is_fixed(expr: &Expr) -> bool {
         | Expr::Column { .. }
         | Expr::Aggregate(_)
         | Expr::Window(_)
+        | Expr::Grouping(_)
         | Expr::Subquery { .. } => {
             fixed = false;
         }

@@ -18,6 +18,11 @@ impl Accumulator for Count {
         Ok(())
     }
 
+    fn retract(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<bool> {
+        self.rows -= i64::from(!args.first().is_some_and(Value::is_null));
+        Ok(true)
+    }
+
     fn finish(&self, _: &CallContext<'_>) -> Result<Value> {
         Ok(Value::Int8(self.rows))
     }

@@ -33,6 +33,15 @@ pub trait Accumulator: Send + std::fmt::Debug {
     /// What PostgreSQL raises (`22003`, …).
     fn accumulate(&mut self, call: &CallContext<'_>, args: &[Value]) -> Result<()>;
 
+    /// Takes back a row's arguments, the first ones of those taken and not yet taken back, when a window's frame has left
+    /// them behind. `false` when the state cannot say what it would be without them: then nothing has happened.
+    ///
+    /// # Errors
+    /// What PostgreSQL raises.
+    fn retract(&mut self, _call: &CallContext<'_>, _args: &[Value]) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The aggregate's value.
     ///
     /// # Errors

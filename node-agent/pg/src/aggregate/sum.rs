@@ -23,16 +23,18 @@ enum Wanted {
 /// `sum` over `smallint` and `integer`: a `bigint`, which PostgreSQL does not check.
 #[derive(Debug, Default)]
 pub(super) struct ShortSum {
-    sum: Option<i64>,
+    sum: i64,
+    count: u64,
 }
 
 impl ShortSum {
     fn add(&mut self, value: i64) {
-        self.sum = Some(self.sum.unwrap_or(0).wrapping_add(value));
+        self.sum = self.sum.wrapping_add(value);
+        self.count += 1;
     }
 
     fn value(&self) -> Value {
-        self.sum.map_or(Value::Null, Value::Int8)
+        if self.count == 0 { Value::Null } else { Value::Int8(self.sum) }
     }
 }
 
@@ -44,6 +46,17 @@ impl Accumulator for ShortSum {
             _ => {}
         }
         Ok(())
+    }
+
+    fn retract(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<bool> {
+        let value = match args.first() {
+            Some(Value::Int2(value)) => i64::from(*value),
+            Some(Value::Int4(value)) => i64::from(*value),
+            _ => return Ok(true),
+        };
+        self.sum = self.sum.wrapping_sub(value);
+        self.count -= 1;
+        Ok(true)
     }
 
     fn finish(&self, _: &CallContext<'_>) -> Result<Value> {
@@ -82,17 +95,31 @@ impl LongSum {
     }
 }
 
+/// An integer of any width; none for NULL.
+fn whole(value: Option<&Value>) -> Option<i128> {
+    match value {
+        Some(Value::Int2(value)) => Some(i128::from(*value)),
+        Some(Value::Int4(value)) => Some(i128::from(*value)),
+        Some(Value::Int8(value)) => Some(i128::from(*value)),
+        _ => None,
+    }
+}
+
 impl Accumulator for LongSum {
     fn accumulate(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<()> {
-        let value = match args.first() {
-            Some(Value::Int2(value)) => i128::from(*value),
-            Some(Value::Int4(value)) => i128::from(*value),
-            Some(Value::Int8(value)) => i128::from(*value),
-            _ => return Ok(()),
-        };
-        self.sum += value;
-        self.count += 1;
+        if let Some(value) = whole(args.first()) {
+            self.sum += value;
+            self.count += 1;
+        }
         Ok(())
+    }
+
+    fn retract(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<bool> {
+        if let Some(value) = whole(args.first()) {
+            self.sum -= value;
+            self.count -= 1;
+        }
+        Ok(true)
     }
 
     fn finish(&self, _: &CallContext<'_>) -> Result<Value> {
@@ -114,15 +141,17 @@ pub(super) struct NumericSum {
     result: Wanted,
     total: NumericTotal,
     count: i64,
+    /// How many of the numbers have the total's scale: without the last of them the scale would be another.
+    widest: u64,
 }
 
 impl NumericSum {
     pub(super) fn sum() -> Self {
-        Self { result: Wanted::Sum, total: NumericTotal::default(), count: 0 }
+        Self { result: Wanted::Sum, total: NumericTotal::default(), count: 0, widest: 0 }
     }
 
     pub(super) fn average() -> Self {
-        Self { result: Wanted::Average, total: NumericTotal::default(), count: 0 }
+        Self { result: Wanted::Average, total: NumericTotal::default(), count: 0, widest: 0 }
     }
 
     fn value(&self) -> Result<Value> {
@@ -140,10 +169,33 @@ impl NumericSum {
 impl Accumulator for NumericSum {
     fn accumulate(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<()> {
         if let Some(Value::Numeric(value)) = args.first() {
+            if let Numeric::Finite { scale, .. } = value {
+                match scale.cmp(&self.total.scale) {
+                    std::cmp::Ordering::Less => {}
+                    std::cmp::Ordering::Equal => self.widest += 1,
+                    std::cmp::Ordering::Greater => self.widest = 1,
+                }
+            }
             self.total.add(value);
             self.count += 1;
         }
         Ok(())
+    }
+
+    fn retract(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<bool> {
+        let Some(Value::Numeric(value)) = args.first() else { return Ok(true) };
+        let Numeric::Finite { unscaled, scale } = value else { return Ok(false) };
+        if self.total.is_special() {
+            return Ok(false);
+        }
+        let is_widest = *scale == self.total.scale;
+        if is_widest && self.widest == 1 && self.total.scale > 0 {
+            return Ok(false);
+        }
+        self.total.add_scaled(&-unscaled, *scale);
+        self.widest -= u64::from(is_widest);
+        self.count -= 1;
+        Ok(true)
     }
 
     fn finish(&self, _: &CallContext<'_>) -> Result<Value> {

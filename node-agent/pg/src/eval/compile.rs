@@ -123,6 +123,7 @@ pub(super) fn compile(expr: &Expr, place: Place<'_>) -> Result<Node> {
         }
         Expr::Aggregate(_) => return Err(not_scalar("an aggregate")),
         Expr::Window(_) => return Err(not_scalar("a window function")),
+        Expr::Grouping(_) => return Err(not_scalar("GROUPING")),
         Expr::Subquery { .. } => return Err(not_scalar("a subquery")),
     })
 }

@@ -1,11 +1,14 @@
 //! Bound expressions: every name, operator, function and cast decided, every type known.
 
+mod frame;
 mod wire;
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::{TypeId, TypeRef};
 use crate::value::Value;
+
+pub use frame::{Frame, FrameBound, FrameExclusion, FrameUnit};
 
 /// A `pg_proc` OID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -149,6 +152,8 @@ pub enum Expr {
     Aggregate(Box<Aggregate>),
     /// A window function.
     Window(Box<Window>),
+    /// `GROUPING(…)` over group keys: a bit for each, the last one lowest, set where the row's grouping set leaves the key out.
+    Grouping(Vec<Expr>),
     /// A subquery of the enclosing query, by its place in that query's list of subqueries.
     Subquery {
         /// The place in the list.
@@ -302,9 +307,9 @@ pub struct Window {
     /// `ORDER BY`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub order_by: Vec<SortKey>,
-    /// The frame, as PostgreSQL's text (`ROWS BETWEEN 1 PRECEDING AND CURRENT ROW`), offsets being constants.
+    /// The frame.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub frame: Option<String>,
+    pub frame: Option<Frame>,
     /// The result's type.
     #[serde(rename = "type")]
     pub ty: TypeRef,
@@ -373,6 +378,7 @@ impl Expr {
             Self::NullIf { value, .. } => value.type_ref(),
             Self::Aggregate(aggregate) => aggregate.ty,
             Self::Window(window) => window.ty,
+            Self::Grouping(_) => TypeRef::plain(TypeId::INT4),
             Self::Row(_) => TypeRef::plain(TypeId::RECORD),
             Self::And(_)
             | Self::Or(_)
@@ -396,7 +402,9 @@ impl Expr {
             Self::Const(_) | Self::Param { .. } | Self::Field(_) | Self::Column { .. } => {}
             Self::Call(call) => call.args.iter().for_each(visit),
             Self::Cast(cast) => visit(&cast.arg),
-            Self::And(args) | Self::Or(args) | Self::Row(args) => args.iter().for_each(visit),
+            Self::And(args) | Self::Or(args) | Self::Row(args) | Self::Grouping(args) => {
+                args.iter().for_each(visit);
+            }
             Self::Coalesce { args, .. } | Self::Extreme { args, .. } => args.iter().for_each(visit),
             Self::Array { elements, .. } => elements.iter().for_each(visit),
             Self::Not(arg) | Self::Is { arg, .. } => visit(arg),
@@ -443,6 +451,7 @@ impl Expr {
                 window.filter.iter().for_each(&mut *visit);
                 window.partition_by.iter().for_each(&mut *visit);
                 window.order_by.iter().for_each(|key| visit(&key.expr));
+                window.frame.iter().flat_map(Frame::offsets).for_each(visit);
             }
             Self::Subquery { kind, .. } => {
                 if let SubqueryKind::Compare { left, .. } = kind {
@@ -459,7 +468,9 @@ impl Expr {
             Self::Const(_) | Self::Param { .. } | Self::Field(_) | Self::Column { .. } => {}
             Self::Call(call) => call.args.iter_mut().for_each(visit),
             Self::Cast(cast) => visit(&mut cast.arg),
-            Self::And(args) | Self::Or(args) | Self::Row(args) => args.iter_mut().for_each(visit),
+            Self::And(args) | Self::Or(args) | Self::Row(args) | Self::Grouping(args) => {
+                args.iter_mut().for_each(visit);
+            }
             Self::Coalesce { args, .. } | Self::Extreme { args, .. } => {
                 args.iter_mut().for_each(visit);
             }
@@ -511,6 +522,7 @@ impl Expr {
                 window.filter.iter_mut().for_each(&mut *visit);
                 window.partition_by.iter_mut().for_each(&mut *visit);
                 window.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
+                window.frame.iter_mut().flat_map(Frame::offsets_mut).for_each(visit);
             }
             Self::Subquery { kind, .. } => {
                 if let SubqueryKind::Compare { left, .. } = kind {

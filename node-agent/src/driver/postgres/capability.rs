@@ -118,7 +118,12 @@ impl Capability for PostgresCapability {
             }
             Expr::Array { ty, .. } | Expr::Subscript { ty, .. } => is_known(*ty),
             Expr::Subquery { ty, .. } => is_known(ty.id),
-            Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Is { .. } | Expr::Row(_) => true,
+            Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Not(_)
+            | Expr::Is { .. }
+            | Expr::Row(_)
+            | Expr::Grouping(_) => true,
         }
     }
 

@@ -3,8 +3,8 @@
 use dataman_node_protocol::NodeError;
 use dataman_pg::catalog;
 use dataman_pg::expr::{
-    Aggregate, Call, Cast, CastMethod, Constant, Expr, IsTest, OperatorId, SortKey, SubqueryKind,
-    SubscriptIndex, Window,
+    Aggregate, Call, Cast, CastMethod, Constant, Expr, Frame, FrameBound, IsTest, OperatorId,
+    SortKey, SubqueryKind, SubscriptIndex, Window,
 };
 use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::value::Value;
@@ -141,6 +141,11 @@ impl<'q> Lowering<'q> {
             }
             Expr::Aggregate(aggregate) => self.aggregate(aggregate)?,
             Expr::Window(window) => self.window(window)?,
+            Expr::Grouping(keys) => {
+                self.push("GROUPING(");
+                self.list(keys, ", ", |lowering, key| lowering.expr(key))?;
+                self.push(")");
+            }
             Expr::Subquery { index, kind, .. } => self.subquery(*index, kind)?,
         }
         Ok(())
@@ -363,10 +368,37 @@ impl<'q> Lowering<'q> {
             self.sort_keys(&window.order_by)?;
         }
         if let Some(frame) = &window.frame {
-            self.push(" ");
-            self.push(frame);
+            self.frame(frame)?;
         }
         self.push(")");
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &'q Frame) -> Result<(), NodeError> {
+        self.push(&format!(" {} BETWEEN ", frame.unit.word()));
+        self.frame_bound(&frame.start)?;
+        self.push(" AND ");
+        self.frame_bound(&frame.end)?;
+        if let Some(words) = frame.exclude.words() {
+            self.push(&format!(" EXCLUDE {words}"));
+        }
+        Ok(())
+    }
+
+    fn frame_bound(&mut self, bound: &'q FrameBound) -> Result<(), NodeError> {
+        match bound.offset() {
+            // A plain number, which every database takes.
+            Some(Expr::Const(Constant { value: Value::Int8(rows), .. })) => {
+                self.push(&format!("{rows} "));
+            }
+            Some(offset) => {
+                self.push("(");
+                self.expr(offset)?;
+                self.push(") ");
+            }
+            None => {}
+        }
+        self.push(bound.words());
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataman_node_protocol::NodeError;
 use dataman_pg::expr::{
-    Aggregate, Call, CastMethod, Constant, Expr, FunctionId, IsTest, OperatorId, RowField,
-    SubqueryKind, Window,
+    Aggregate, Call, CastMethod, Constant, Expr, FrameUnit, FunctionId, IsTest, OperatorId,
+    RowField, SubqueryKind, Window,
 };
 use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::value::Value;
@@ -331,14 +331,18 @@ fn is_window_exact(window: &Window) -> bool {
     let Some(found) = catalog::function(window.function) else {
         return false;
     };
-    let frame = window.frame.as_deref().unwrap_or_default().to_ascii_uppercase();
+    // An offset of RANGE is arithmetic of the key's type, and one that is negative an error with PostgreSQL's words.
+    let is_frame_exact = window.frame.as_ref().is_none_or(|frame| {
+        frame.offsets().all(|offset| {
+            frame.unit != FrameUnit::Range
+                && matches!(offset, Expr::Const(Constant { value: Value::Int8(0..), .. }))
+        })
+    });
     WINDOW_FUNCTIONS.contains(&found.name)
         && window.args.iter().all(|arg| stored::check_stored(arg.type_id()).is_ok())
         && window.partition_by.iter().all(|key| family(key.type_id()).is_some())
         && window.order_by.iter().all(|key| family(key.expr.type_id()).is_some())
-        // An offset of RANGE is arithmetic of the key's type.
-        && (frame.is_empty() || !frame.starts_with("RANGE") || !frame.contains(|c: char| c.is_ascii_digit()))
-        && !frame.contains('\'')
+        && is_frame_exact
         && stored::check_stored(window.ty.id).is_ok()
 }
 

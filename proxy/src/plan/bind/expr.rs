@@ -43,6 +43,8 @@ pub(crate) enum Clause {
     Filter,
     /// A window's own clauses.
     Window,
+    /// The offset of a window's frame, of ROWS, RANGE or GROUPS.
+    FrameOffset(&'static str),
     /// A function in FROM.
     FromFunction,
     /// CHECK, DEFAULT, index expressions.
@@ -69,6 +71,9 @@ impl Clause {
             Self::Set => Some("UPDATE"),
             Self::Filter => Some("FILTER"),
             Self::Window => None,
+            Self::FrameOffset("ROWS") => Some("window ROWS"),
+            Self::FrameOffset("RANGE") => Some("window RANGE"),
+            Self::FrameOffset(_) => Some("window GROUPS"),
             Self::FromFunction => Some("functions in FROM"),
             Self::Definition => Some("DEFAULT expressions"),
             Self::CopyWhere => Some("COPY FROM WHERE conditions"),
@@ -80,7 +85,7 @@ impl Clause {
         match self {
             Self::SelectList | Self::OrderBy | Self::DistinctOn => None,
             Self::Having => Some("HAVING"),
-            Self::Window => Some("window definitions"),
+            Self::Window | Self::FrameOffset(_) => Some("window definitions"),
             other => other.refuses_aggregates(),
         }
     }
@@ -453,14 +458,9 @@ fn number(text: &str) -> Result<Expr> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         if let Ok(value) = text.parse::<i32>() {
-            // PostgreSQL reads the digits before the sign: -2147483648 is a bigint negated.
-            if value != i32::MIN {
-                return Ok(Expr::constant(Value::Int4(value), TypeId::INT4));
-            }
+            return Ok(Expr::constant(Value::Int4(value), TypeId::INT4));
         }
-        if let Ok(value) = text.parse::<i64>()
-            && value != i64::MIN
-        {
+        if let Ok(value) = text.parse::<i64>() {
             return Ok(Expr::constant(Value::Int8(value), TypeId::INT8));
         }
     }

@@ -1,7 +1,7 @@
-//! Function calls, aggregates and windows.
+//! Function calls and aggregates.
 
 use dataman_pg::catalog;
-use dataman_pg::expr::{Aggregate, Call, SortKey, Window};
+use dataman_pg::expr::{Aggregate, Call, SortKey};
 use dataman_pg::resolve::{CastContext, ResolvedFunction};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
@@ -9,7 +9,7 @@ use dataman_pg::{Expr, PgError, TypeId, Value};
 use super::expr::Clause;
 use super::scope::Scope;
 use super::{Binder, Result};
-use crate::parse::syntax::{self, FrameBound, FunctionCall, OrderBy, Over, Span, WindowSpec};
+use crate::parse::syntax::{FunctionCall, OrderBy, Span};
 use crate::plan::form::walk;
 use crate::plan::safety;
 
@@ -95,7 +95,7 @@ impl Binder<'_> {
             (_, Some(over)) => self.window(call, found, over, scope, clause),
             ('a', None) => self.aggregate(call, found, within, scope, clause),
             ('w', None) => Err(PgError::new(
-                "42P20",
+                "42809",
                 format!("window function {name} requires an OVER clause"),
             )),
             (_, None) => self.plain(call, found, clause),
@@ -324,7 +324,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn sort_keys(
+    pub(super) fn sort_keys(
         &mut self,
         keys: &[OrderBy],
         scope: &Scope<'_>,
@@ -348,150 +348,6 @@ impl Binder<'_> {
             });
         }
         Ok(bound)
-    }
-
-    fn window(
-        &mut self,
-        call: &FunctionCall,
-        found: ResolvedFunction,
-        over: &Over,
-        scope: &Scope<'_>,
-        clause: Clause,
-    ) -> Result<Expr> {
-        if let Some(word) = clause.refuses_windows() {
-            return Err(PgError::new(
-                "42P20",
-                format!("window functions are not allowed in {word}"),
-            ));
-        }
-        let name = found.function.name;
-        if dataman_pg::aggregate::is_ordered_set(found.function.id) {
-            let message = format!("OVER is not supported for ordered-set aggregate {name}");
-            return Err(PgError::new("0A000", message));
-        }
-        if call.distinct {
-            return Err(PgError::new("0A000", "DISTINCT is not implemented for window functions"));
-        }
-        if !call.order_by.is_empty() {
-            return Err(PgError::new(
-                "0A000",
-                "aggregate ORDER BY is not implemented for window functions",
-            ));
-        }
-        if call.filter.is_some() && found.function.kind != 'a' {
-            return Err(PgError::new(
-                "0A000",
-                "FILTER is not implemented for non-aggregate window functions",
-            ));
-        }
-        let _ = name;
-        let spec = self.window_spec(over)?;
-        let partition_by = spec
-            .partition_by
-            .iter()
-            .map(|expr| self.expr(expr, scope, Clause::Window))
-            .collect::<Result<Vec<_>>>()?;
-        for expr in &partition_by {
-            self.check_sortable(expr.type_id(), "an equality operator")?;
-        }
-        let order_by = self.sort_keys(&spec.order_by, scope, Clause::Window)?;
-        let filter = match &call.filter {
-            None => None,
-            Some(filter) => {
-                let bound = self.expr(filter, scope, Clause::Filter)?;
-                Some(self.resolver().to_boolean(bound, "FILTER")?)
-            }
-        };
-        let frame = spec.frame.as_ref().map(|frame| self.frame(frame, scope)).transpose()?;
-        Ok(Expr::Window(Box::new(Window {
-            function: found.function.id,
-            args: found.args,
-            filter,
-            partition_by,
-            order_by,
-            frame,
-            ty: found.ty,
-        })))
-    }
-
-    /// A window with what it takes from the named one it extends.
-    fn window_spec(&self, over: &Over) -> Result<WindowSpec> {
-        let named = |name: &str| -> Result<WindowSpec> {
-            let found = self
-                .named_windows
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, spec)| spec.clone())
-                .ok_or_else(|| {
-                    PgError::new("42704", format!("window \"{name}\" does not exist"))
-                })?;
-            self.window_spec(&Over::Spec(found))
-        };
-        let spec = match over {
-            Over::Name(name) => return named(name),
-            Over::Spec(spec) => spec,
-        };
-        let Some(base) = &spec.base else {
-            return Ok(spec.clone());
-        };
-        let found = named(base)?;
-        if !spec.partition_by.is_empty() {
-            return Err(PgError::new(
-                "42P20",
-                format!("cannot override PARTITION BY clause of window \"{base}\""),
-            ));
-        }
-        if !spec.order_by.is_empty() && !found.order_by.is_empty() {
-            return Err(PgError::new(
-                "42P20",
-                format!("cannot override ORDER BY clause of window \"{base}\""),
-            ));
-        }
-        if found.frame.is_some() {
-            return Err(PgError::new(
-                "42P20",
-                format!("cannot copy window \"{base}\" because it has a frame clause"),
-            ));
-        }
-        Ok(WindowSpec {
-            base: None,
-            partition_by: found.partition_by,
-            order_by: if spec.order_by.is_empty() { found.order_by } else { spec.order_by.clone() },
-            frame: spec.frame.clone(),
-        })
-    }
-
-    fn frame(&mut self, frame: &syntax::Frame, scope: &Scope<'_>) -> Result<String> {
-        let mut bound = |bound: &FrameBound| -> Result<String> {
-            let offset = |binder: &mut Self, expr: &syntax::Expr| -> Result<String> {
-                match binder.expr(expr, scope, Clause::Window)? {
-                    Expr::Const(constant) => match constant.value {
-                        Value::Int4(value) if value >= 0 => Ok(value.to_string()),
-                        Value::Int8(value) if value >= 0 => Ok(value.to_string()),
-                        Value::Int4(_) | Value::Int8(_) => {
-                            Err(PgError::new("22013", "frame starting offset must not be negative"))
-                        }
-                        _ => Err(PgError::unsupported(
-                            "a frame offset that is no integer constant is not supported",
-                        )),
-                    },
-                    _ => Err(PgError::unsupported(
-                        "a frame offset that is no constant is not supported",
-                    )),
-                }
-            };
-            Ok(match bound {
-                FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
-                FrameBound::Preceding(expr) => format!("{} PRECEDING", offset(self, expr)?),
-                FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
-                FrameBound::Following(expr) => format!("{} FOLLOWING", offset(self, expr)?),
-                FrameBound::UnboundedFollowing => "UNBOUNDED FOLLOWING".to_owned(),
-            })
-        };
-        let (start, end) = (bound(&frame.start)?, bound(&frame.end)?);
-        let exclude =
-            frame.exclude.map(|exclude| format!(" EXCLUDE {exclude}")).unwrap_or_default();
-        Ok(format!("{} BETWEEN {start} AND {end}{exclude}", frame.unit))
     }
 
     /// Functions that the proxy itself answers: sequences, and what it knows of the session.

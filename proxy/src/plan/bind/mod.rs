@@ -19,6 +19,7 @@ mod sequence;
 mod set;
 mod subquery;
 mod types;
+mod window;
 mod write;
 
 use std::collections::{HashMap, HashSet};
