@@ -1,6 +1,7 @@
 //! What an agent is started with, checked once.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use dataman_metadata::topology::Datasource;
@@ -26,13 +27,22 @@ pub struct AgentConfig {
     pub listen: SocketAddr,
     /// Clients at a time.
     pub sessions_max: usize,
+    /// How many threads serve them: unless configured, [`workers_default`].
+    pub workers: NonZeroUsize,
 }
 
 impl AgentConfig {
     /// The defaults at an address.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, sessions_max: SESSIONS_MAX }
+        Self { listen, sessions_max: SESSIONS_MAX, workers: workers_default() }
     }
+}
+
+/// How many threads serve an agent's clients unless configured: one for each two cores, since the database beside it needs
+/// the rest, and one thread serves tens of thousands of statements a second.
+fn workers_default() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Opens the datasources of a node. `${NAME}` in their URLs is replaced by the environment's value.

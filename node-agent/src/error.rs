@@ -14,6 +14,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The threads that serve clients cannot be started.
+    #[error("cannot start the threads that serve clients")]
+    Threads(#[source] std::io::Error),
     /// A datasource cannot be opened.
     #[error("datasource \"{datasource}\" cannot be opened")]
     Open {

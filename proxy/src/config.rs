@@ -187,6 +187,9 @@ pub struct Agent {
     /// Where to listen for proxies
     #[arg(long, value_name = "ADDR", default_value = AGENT_LISTEN_DEFAULT)]
     pub listen: SocketAddr,
+    /// How many threads serve proxies [default: one for each two cores]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
     /// How datasources are used
     #[command(flatten)]
     pub datasources: Datasources,

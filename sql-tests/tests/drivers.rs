@@ -367,7 +367,9 @@ impl RunningAgent {
         let listening = listen(config, agent).await.expect("the test's own set-up works");
         let address = listening.address().to_string();
         let mut tasks = JoinSet::new();
-        tasks.spawn(listening.run(CancellationToken::new()));
+        tasks.spawn(async move {
+            listening.run(CancellationToken::new()).await.expect("the agent serves");
+        });
         Self { address, _tasks: tasks }
     }
 

@@ -232,6 +232,89 @@ fn formats(body: &mut Body<'_>) -> Result<Vec<Format>, FrontendError> {
 
 fn parse_bind(body: &mut Body<'_>, bytes: &Bytes) -> Result<FrontendMessage, FrontendError> {
     let (portal, statement) = (text(body)?, text(body)?);
+    let (parameters, formats) = values(body, bytes)?;
+    Ok(FrontendMessage::Bind { portal, statement, parameters, formats })
+}
+
+/// A statement that came in one piece: Bind of the unnamed portal, Describe of it or not, Execute without a limit, Sync.
+#[derive(Debug, Clone, Copy)]
+pub struct Pipeline<'a> {
+    /// The prepared statement's name.
+    pub statement: &'a str,
+    /// The end of the Bind message: formats, values, result formats.
+    pub values: &'a [u8],
+    /// Whether Describe of the portal was said too.
+    pub describe: bool,
+    /// How many bytes it takes.
+    pub length: usize,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Sees whether the next messages are one, and all there.
+    pub fn see(input: &'a [u8]) -> Option<Self> {
+        let (bind, mut at) = whole_frame(input, 0, b'B')?;
+        let bind = bind.strip_prefix(b"\0")?;
+        let end = memchr::memchr(0, bind)?;
+        let statement = std::str::from_utf8(&bind[..end]).ok()?;
+        let values = &bind[end + 1..];
+        let mut describe = false;
+        if let Some((body, next)) = whole_frame(input, at, b'D') {
+            if body != b"P\0" {
+                return None;
+            }
+            describe = true;
+            at = next;
+        }
+        let (execute, at) = whole_frame(input, at, b'E')?;
+        let (sync, length) = whole_frame(input, at, b'S')?;
+        (execute == b"\0\0\0\0\0" && sync.is_empty()).then_some(Self {
+            statement,
+            values,
+            describe,
+            length,
+        })
+    }
+}
+
+impl Pipeline<'_> {
+    /// How many parameters it brings.
+    pub fn parameters(&self) -> Option<usize> {
+        let number = |at: usize| {
+            let bytes = self.values.get(at..at + 2)?;
+            Some(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+        };
+        number(2 + 2 * number(0)?)
+    }
+}
+
+/// The body of the message that begins at `at`, if it is whole and of this kind; and where the next one begins.
+pub fn whole_frame(input: &[u8], at: usize, kind: u8) -> Option<(&[u8], usize)> {
+    let head = input.get(at..at + 5)?;
+    if head[0] != kind {
+        return None;
+    }
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    let end = at.checked_add(1)?.checked_add(usize::try_from(length).ok()?)?;
+    Some((input.get(at + 5..end)?, end))
+}
+
+/// Reads the end of a Bind message, from the parameters' formats on.
+///
+/// # Errors
+/// It is not whole, or more than that.
+pub fn parse_values(bytes: &Bytes) -> Result<(Parameters, ResultFormats), FrontendError> {
+    let mut body = Body(bytes);
+    let read = values(&mut body, bytes)?;
+    match body.0.is_empty() {
+        true => Ok(read),
+        false => Err(FrontendError("a message is longer than its content")),
+    }
+}
+
+fn values(
+    body: &mut Body<'_>,
+    bytes: &Bytes,
+) -> Result<(Parameters, ResultFormats), FrontendError> {
     let given = formats(body)?;
     let count = usize::from(body.u16().ok_or(SHORT)?);
     let mut parameters = Parameters {
@@ -256,8 +339,7 @@ fn parse_bind(body: &mut Body<'_>, bytes: &Bytes) -> Result<FrontendMessage, Fro
         };
         parameters.values.push(value);
     }
-    let formats = ResultFormats { formats: formats(body)? };
-    Ok(FrontendMessage::Bind { portal, statement, parameters, formats })
+    Ok((parameters, ResultFormats { formats: formats(body)? }))
 }
 
 #[cfg(test)]
@@ -319,6 +401,34 @@ mod tests {
         }
         assert!(take_message(&mut BytesMut::from(&b"Q\xff\xff\xff\xff"[..])).is_err());
         assert!(take_message(&mut BytesMut::from(&b"Q\0\0\0\0"[..])).is_err());
+    }
+
+    fn check_pipeline(input: &[u8], expected: Option<&str>) {
+        let found = Pipeline::see(input).map(|seen| {
+            format!("{} {:?} {} {}", seen.statement, seen.values, seen.describe, seen.length)
+        });
+        assert_eq!(found.as_deref(), expected, "{input:?}");
+    }
+
+    #[test]
+    fn a_whole_pipeline_is_seen() {
+        let bind = b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0".as_slice();
+        let describe = b"D\0\0\0\x06P\0".as_slice();
+        let execute = b"E\0\0\0\x09\0\0\0\0\0".as_slice();
+        let sync = b"S\0\0\0\x04".as_slice();
+        let all = [bind, describe, execute, sync].concat();
+        check_pipeline(&all, Some("s [0, 0, 0, 0, 0, 0] true 36"));
+        check_pipeline(&[bind, execute, sync].concat(), Some("s [0, 0, 0, 0, 0, 0] false 29"));
+        check_pipeline(&[bind, execute].concat(), None);
+        check_pipeline(&[bind, sync].concat(), None);
+        check_pipeline(&[bind, b"E\0\0\0\x09\0\0\0\0\x01", sync].concat(), None);
+        let named = b"B\0\0\0\x0ep\0s\0\0\0\0\0\0\0".as_slice();
+        check_pipeline(&[named, execute, sync].concat(), None);
+        for length in 0..all.len() {
+            check_pipeline(&all[..length], None);
+        }
+        check_pipeline(b"B\xff\xff\xff\xff", None);
+        check_pipeline(b"B\0\0\0\0\0", None);
     }
 
     #[test]

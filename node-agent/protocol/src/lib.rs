@@ -3,7 +3,8 @@
 //! A statement that goes to an agent is a [`query::NodeQuery`], dataman's internal query form, as JSON text inside
 //! PostgreSQL's ordinary extended protocol; rows come back as PostgreSQL's DataRow messages, already in the format the
 //! client asked for. [`node`] holds the traits behind which a node is either in this process or at the other end of a
-//! [`connection`] ([`remote`]); [`pass`] is the short way of an answer that nobody on the way looks at; [`context`] what is sent ahead of a statement when it changed; [`pool`] keeps connections.
+//! [`connection`] ([`remote`]); [`pass`] is the short way of an answer that nobody on the way looks at; [`context`] what is sent
+//! ahead of a statement when it changed; [`pool`] keeps connections; [`workers`] are the threads that serve a server's clients.
 
 pub mod address;
 pub mod backend;
@@ -23,5 +24,6 @@ pub mod record;
 pub mod remote;
 mod startup;
 mod stream;
+pub mod workers;
 
 pub use error::{NodeError, NodeErrorKind};

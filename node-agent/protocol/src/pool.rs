@@ -69,7 +69,7 @@ thread_local! {
 
 /// Says that the thread that calls runs a runtime of its own, with this number. A connection is then lent to its thread
 /// rather than to another, which would have to be woken across threads at each answer.
-pub fn set_home(number: u32) {
+pub(crate) fn set_home(number: u32) {
     HOME.set(number);
 }
 

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataman_metadata::watch::SnapshotWatch;
+use dataman_node_protocol::workers::{self, Workers};
 use dataman_pg::types::TypeId;
 use lru::LruCache;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,7 @@ impl Agent {
         lock(&self.running).remove(&process_id);
     }
 
-    /// A fresh token for a session's next statement.
+    /// A fresh token, for a session whose last one has fired.
     pub(super) fn token(&self, process_id: i32) -> CancellationToken {
         let token = CancellationToken::new();
         if let Some((_, running)) = lock(&self.running).get_mut(&process_id) {
@@ -123,23 +124,23 @@ impl Listening {
     }
 
     /// Serves until `shutdown`; then lets statements finish for [`SHUTDOWN_TIMEOUT`].
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// The threads that serve clients cannot be started.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let permits = Arc::new(Semaphore::new(self.config.sessions_max.max(1)));
-        let mut sessions = JoinSet::new();
+        let service = Arc::new(Service { agent: self.agent, shutdown: shutdown.clone() });
+        let workers =
+            Workers::start(&service, self.config.workers, &shutdown).map_err(Error::Threads)?;
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
                 accepted = self.listener.accept() => accepted,
             };
-            match accepted {
-                Ok((socket, _)) => {
+            match accepted.and_then(|(socket, _)| socket.into_std()) {
+                Ok(socket) => {
                     let permit = Arc::clone(&permits).try_acquire_owned().ok();
-                    let (agent, shutdown) = (Arc::clone(&self.agent), shutdown.child_token());
-                    sessions.spawn(async move {
-                        serve_one(agent, socket, permit.is_some(), shutdown).await;
-                        drop(permit);
-                    });
+                    workers.serve(Arrival { socket, permit }).await;
                 }
                 Err(error) => {
                     // Out of descriptors, most often: others have to close some first.
@@ -148,31 +149,55 @@ impl Listening {
                 }
             }
         }
-        let _ = timeout(SHUTDOWN_TIMEOUT, async { while sessions.join_next().await.is_some() {} })
-            .await;
+        workers.join().await;
+        Ok(())
     }
 }
 
-async fn serve_one(
+/// What the workers of an agent share.
+struct Service {
     agent: Arc<Agent>,
-    socket: TcpStream,
-    has_place: bool,
     shutdown: CancellationToken,
-) {
-    // A failure would only cost latency.
-    let _ = socket.set_nodelay(true);
-    session::serve(agent, socket, has_place, shutdown).await;
+}
+
+/// A client that was accepted.
+struct Arrival {
+    socket: std::net::TcpStream,
+    /// Its place among all; none when all are taken.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl workers::Service for Service {
+    type Arrival = Arrival;
+
+    async fn serve(self: Arc<Self>, arrival: Arrival) {
+        let Arrival { socket, permit } = arrival;
+        // A failure would only cost latency.
+        let _ = socket.set_nodelay(true);
+        match TcpStream::from_std(socket) {
+            Ok(socket) => {
+                let shutdown = self.shutdown.clone();
+                session::serve(Arc::clone(&self.agent), socket, permit.is_some(), shutdown).await;
+            }
+            Err(error) => tracing::warn!(%error, "cannot serve a client"),
+        }
+        drop(permit);
+    }
+
+    async fn drain(&self, clients: &mut JoinSet<()>) {
+        let all = async { while clients.join_next().await.is_some() {} };
+        let _ = timeout(SHUTDOWN_TIMEOUT, all).await;
+    }
 }
 
 /// Listens and serves until `shutdown`.
 ///
 /// # Errors
-/// The address cannot be listened at.
+/// The address cannot be listened at; the threads that serve clients cannot be started.
 pub async fn serve(
     config: AgentConfig,
     agent: Arc<Agent>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    listen(config, agent).await?.run(shutdown).await;
-    Ok(())
+    listen(config, agent).await?.run(shutdown).await
 }

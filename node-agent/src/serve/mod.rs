@@ -1,11 +1,12 @@
 //! The agent's server: PostgreSQL's protocol, with dataman queries where SQL would stand.
 //!
 //! [`listen`] accepts, [`session`] speaks with one client, [`command`] reads the few texts that are not queries, [`fence`]
-//! refuses statements that were planned too long ago.
+//! refuses statements that were planned too long ago, `pass` is the short way of those that a database answers whole.
 
 pub mod command;
 pub mod fence;
 pub mod listen;
+mod pass;
 pub mod session;
 mod settings;
 mod wire;

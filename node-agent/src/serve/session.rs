@@ -109,17 +109,31 @@ impl From<Gone> for Failure {
 
 /// A prepared statement.
 #[derive(Clone)]
-enum Prepared {
+pub(super) enum Prepared {
     Query(BoundStatement),
     Command(Command),
 }
 
-struct Portal {
+/// A statement with its parameters.
+pub(super) struct Portal {
     prepared: Prepared,
     parameters: Parameters,
     formats: ResultFormats,
     running: Option<Running>,
     done: bool,
+}
+
+impl Portal {
+    /// One that has been read to its end.
+    pub(super) fn finished(prepared: Prepared) -> Self {
+        let (parameters, formats) = (Parameters::default(), ResultFormats::default());
+        Self { prepared, parameters, formats, running: None, done: true }
+    }
+
+    /// Whether its statement is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
 }
 
 /// A statement under way.
@@ -139,23 +153,26 @@ enum Read {
     UpToLimit,
 }
 
-struct Session {
-    agent: Arc<Agent>,
+/// One client's session.
+pub(super) struct Session {
+    pub(super) agent: Arc<Agent>,
     process_id: i32,
+    /// Fires when the client cancels; one that has fired is replaced.
+    token: CancellationToken,
     /// Those that the client may use.
     datasources: Datasources,
     /// Their names, for the cache of bound statements.
     scope: String,
     /// The database that short-form queries mean.
     database: Option<String>,
-    settings: Settings,
-    statements: HashMap<String, Prepared>,
-    portals: HashMap<String, Portal>,
-    status: TransactionStatus,
+    pub(super) settings: Settings,
+    pub(super) statements: HashMap<String, Prepared>,
+    pub(super) portals: HashMap<String, Portal>,
+    pub(super) status: TransactionStatus,
     /// The options of a transaction that has not reached a datasource.
     begun: Option<TransactionOptions>,
     /// The transaction's connection, when no statement holds it.
-    held: Option<(Arc<dyn Datasource>, Box<dyn NodeConnection>)>,
+    pub(super) held: Option<(Arc<dyn Datasource>, Box<dyn NodeConnection>)>,
 }
 
 impl Session {
@@ -192,6 +209,7 @@ impl Session {
         Ok(Self {
             agent: Arc::clone(agent),
             process_id,
+            token: agent.token(process_id),
             scope: datasources.keys().cloned().collect::<Vec<_>>().join("/"),
             datasources,
             database,
@@ -220,15 +238,26 @@ impl Session {
         // After a failure within a pipeline, everything up to Sync is left out.
         let mut skipping = false;
         loop {
-            let message = tokio::select! {
-                biased;
-                message = wire.next() => message,
-                () = shutdown.cancelled(), if self.status == TransactionStatus::Idle => {
-                    let reason = "terminating connection due to administrator command";
-                    let error = NodeError::statement("57P01", reason);
-                    backend::encode_error(&error, "FATAL", b'E', &mut wire.out);
-                    return wire.flush().await;
-                }
+            if !skipping && self.try_pass(wire).await? {
+                continue;
+            }
+            let message = match wire.take() {
+                Ok(Some(message)) => Ok(message),
+                Ok(None) => tokio::select! {
+                    biased;
+                    // What has come is looked at as a whole first.
+                    read = wire.read() => match read {
+                        Ok(()) => continue,
+                        Err(gone) => Err(gone),
+                    },
+                    () = shutdown.cancelled(), if self.status == TransactionStatus::Idle => {
+                        let reason = "terminating connection due to administrator command";
+                        let error = NodeError::statement("57P01", reason);
+                        backend::encode_error(&error, "FATAL", b'E', &mut wire.out);
+                        return wire.flush().await;
+                    }
+                },
+                Err(gone) => Err(gone),
             };
             let message = match message {
                 Ok(message) => message,
@@ -288,8 +317,17 @@ impl Session {
         }
     }
 
+    /// Fires when the client cancels the next statement.
+    pub(super) fn token(&mut self) -> CancellationToken {
+        if self.token.is_cancelled() {
+            // It came too late for the last one.
+            self.token = self.agent.token(self.process_id);
+        }
+        self.token.clone()
+    }
+
     /// Tells the client of a failure, which fails the transaction too.
-    fn fail(&mut self, error: &NodeError, wire: &mut Wire) {
+    pub(super) fn fail(&mut self, error: &NodeError, wire: &mut Wire) {
         if self.status == TransactionStatus::Open {
             self.status = TransactionStatus::Failed;
         }
@@ -476,7 +514,7 @@ impl Session {
     }
 
     /// After a statement: within a transaction the connection is held, else it goes back to its pool.
-    fn put_back(
+    pub(super) fn put_back(
         &mut self,
         datasource: &Arc<dyn Datasource>,
         connection: Option<Box<dyn NodeConnection>>,
@@ -554,7 +592,7 @@ impl Session {
     ) -> Result<Running, NodeError> {
         let context = self.settings.context();
         self.agent.fence.check(&bound.statement.query, context.epoch)?;
-        let cancel = self.agent.token(self.process_id);
+        let cancel = self.token();
         let deadline =
             context.time_left_ms.map(|left| Instant::now() + Duration::from_millis(left));
         let connection = self.take(&bound.datasource).await?;
@@ -822,12 +860,7 @@ async fn next_batch(wire: &mut Wire, running: &mut Running) -> Result<Option<Bat
         tokio::select! {
             biased;
             batch = &mut next => {
-                return batch.map_err(|error| match error.kind {
-                    NodeErrorKind::Cancelled if timed_out => {
-                        NodeError::statement("57014", "canceling statement due to statement timeout").into()
-                    }
-                    _ => error.into(),
-                });
+                return batch.map_err(|error| late(error, timed_out).into());
             }
             // The stream is dropped with the session, and its statement cancelled.
             gone = wire.gone() => return Err(gone.into()),
@@ -861,6 +894,16 @@ fn tell_columns(columns: Option<&[ColumnDescription]>, formats: &ResultFormats, 
     match columns {
         Some(columns) => backend::encode_columns(columns, formats, &mut wire.out),
         None => backend::encode_bare(b'n', &mut wire.out),
+    }
+}
+
+/// The failure of a statement that was cancelled, because its time was over or for another reason.
+pub(super) fn late(error: NodeError, timed_out: bool) -> NodeError {
+    match error.kind {
+        NodeErrorKind::Cancelled if timed_out => {
+            NodeError::statement("57014", "canceling statement due to statement timeout")
+        }
+        _ => error,
     }
 }
 

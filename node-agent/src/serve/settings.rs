@@ -1,6 +1,7 @@
 //! What a client has set: part of it goes to the database, part is between proxy and agent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::StatementContext;
@@ -29,10 +30,11 @@ const FIXED: &[(&str, &str)] = &[
 /// A session's settings.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    /// Those that were set, with names as in [`VALUE_SETTINGS`].
-    values: Vec<(String, String)>,
+    /// Those that were set, with names as in [`VALUE_SETTINGS`]. Replaced as a whole, so that who saw them last knows them
+    /// again by their address.
+    values: Arc<Vec<(String, String)>>,
     /// What [`Settings::reset`] goes back to: those of the startup packet.
-    startup: Vec<(String, String)>,
+    startup: Arc<Vec<(String, String)>>,
     epoch: u64,
     transaction_time_us: i64,
     time_left_ms: Option<u64>,
@@ -43,7 +45,7 @@ impl Settings {
     pub(super) fn context(&self) -> StatementContext {
         StatementContext {
             epoch: self.epoch,
-            settings: Arc::new(self.values.clone()),
+            settings: Arc::clone(&self.values),
             transaction_time_us: self.transaction_time_us,
             time_left_ms: self.time_left_ms,
         }
@@ -51,7 +53,12 @@ impl Settings {
 
     /// Takes what is set now for what `RESET` goes back to.
     pub(super) fn startup_is_over(&mut self) {
-        self.startup = self.values.clone();
+        self.startup = Arc::clone(&self.values);
+    }
+
+    /// How long the next statement may take.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        self.time_left_ms.map(Duration::from_millis)
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), NodeError> {
@@ -78,11 +85,12 @@ impl Settings {
                     return Ok(());
                 }
                 let known = value_setting(name)?;
-                self.values.retain(|(set, _)| set != known);
-                self.values.push((known.to_owned(), value.to_owned()));
+                let values = Arc::make_mut(&mut self.values);
+                values.retain(|(set, _)| set != known);
+                values.push((known.to_owned(), value.to_owned()));
                 let place =
                     |name: &str| VALUE_SETTINGS.iter().position(|(known, _)| *known == name);
-                self.values.sort_by_key(|(name, _)| place(name));
+                values.sort_by_key(|(name, _)| place(name));
             }
         }
         Ok(())
@@ -92,8 +100,8 @@ impl Settings {
     pub(super) fn reset(&mut self, name: Option<&str>) -> Result<(), NodeError> {
         let Some(name) = name else {
             *self = Self {
-                values: self.startup.clone(),
-                startup: self.startup.clone(),
+                values: Arc::clone(&self.startup),
+                startup: Arc::clone(&self.startup),
                 ..Self::default()
             };
             return Ok(());
@@ -105,7 +113,7 @@ impl Settings {
             lower if FIXED.iter().any(|(known, _)| *known == lower) => {}
             _ => {
                 let known = value_setting(name)?;
-                self.values.retain(|(set, _)| set != known);
+                Arc::make_mut(&mut self.values).retain(|(set, _)| set != known);
                 if let Some((_, value)) = self.startup.iter().find(|(set, _)| set == known).cloned()
                 {
                     self.set(known, &value)?;

@@ -1,6 +1,8 @@
 //! A client's socket: bytes in, messages out.
 
+use std::future::Future;
 use std::io;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use dataman_node_protocol::frontend::{FrontendError, FrontendMessage, take_message};
@@ -41,14 +43,19 @@ impl Wire {
         Self { socket, input: BytesMut::new(), out: BytesMut::new() }
     }
 
-    /// The next message. What is to be written is written before waiting.
+    /// The next message, waiting for it.
     pub(super) async fn next(&mut self) -> Result<FrontendMessage, Gone> {
         loop {
-            if let Some(message) = take_message(&mut self.input).map_err(Gone::Protocol)? {
+            if let Some(message) = self.take()? {
                 return Ok(message);
             }
             self.read().await?;
         }
+    }
+
+    /// The next message, if all of it has come.
+    pub(super) fn take(&mut self) -> Result<Option<FrontendMessage>, Gone> {
+        take_message(&mut self.input).map_err(Gone::Protocol)
     }
 
     /// Reads more.
@@ -68,6 +75,12 @@ impl Wire {
             }
         }
         std::future::pending().await
+    }
+
+    /// Whether the client is gone; messages that come meanwhile are kept.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<Gone> {
+        // The future reads at most once at a time, and holds nothing when it is dropped.
+        std::pin::pin!(self.gone()).poll(context)
     }
 
     /// Writes what is to be written.

@@ -17,6 +17,8 @@ use crate::route::prune::KeySource;
 #[derive(Debug)]
 pub(crate) struct Pass {
     keys: Vec<PassKey>,
+    /// Some shard takes the moment of the transaction from the proxy: a PostgreSQL has a clock of its own.
+    pub(crate) needs_time: bool,
 }
 
 /// Where one table's shard comes from.
@@ -53,16 +55,14 @@ impl Pass {
             },
             Root::Insert(_) | Root::Copy(_) => return None,
         };
-        let is_plain = scan.visible == scan.columns.len()
-            && !scan.takes_sql.is_empty()
-            && scan.takes_sql.iter().all(|takes| *takes);
-        if !is_plain || rules.is_empty() {
+        if scan.visible != scan.columns.len() || rules.is_empty() {
             return None;
         }
         let datastore = plan.snapshot.datastores.get(&scan.datastore)?;
         let keys =
             rules.into_iter().map(|rule| PassKey::of(rule, datastore)).collect::<Option<_>>();
-        Some(Self { keys: keys? })
+        let needs_time = !scan.takes_sql.iter().all(|takes| *takes);
+        Some(Self { keys: keys?, needs_time })
     }
 
     /// The shard, with parameters read by `value`; none when it takes more to find out.
@@ -98,6 +98,8 @@ impl PassKey {
         };
         let ([sources], [field]) = (rule.fields.as_slice(), types.as_slice()) else { return None };
         match sources.as_slice() {
+            // What a word like `today` means follows from the clock.
+            [KeySource::One(Expr::Param { ty, .. })] if reads_clock(*ty) => None,
             [KeySource::One(Expr::Param { index, ty })] => Some(Self::Param {
                 place: usize::from(*index).checked_sub(1)?,
                 ty: *ty,
@@ -111,6 +113,13 @@ impl PassKey {
             _ => None,
         }
     }
+}
+
+fn reads_clock(ty: TypeId) -> bool {
+    matches!(
+        ty,
+        TypeId::DATE | TypeId::TIME | TypeId::TIMETZ | TypeId::TIMESTAMP | TypeId::TIMESTAMPTZ
+    )
 }
 
 impl Plan {

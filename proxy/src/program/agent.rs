@@ -36,7 +36,10 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
             say_error(&format!("warning: datasource {name} cannot be reached: {error}"));
         }
     }
-    let agent_config = AgentConfig::new(agent.listen);
+    let mut agent_config = AgentConfig::new(agent.listen);
+    if let Some(workers) = agent.workers {
+        agent_config.workers = workers;
+    }
     let listening = listen(agent_config, NodeAgent::new(datasources, Some(metadata)))
         .await
         .map_err(|error| failure(&error))?;
@@ -52,13 +55,13 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     let mut serving = std::pin::pin!(listening.run(shutdown.clone()));
     // The branches lose nothing when they are dropped: signals wait.
     tokio::select! {
-        () = &mut serving => return Ok(()),
+        served = &mut serving => return served.map_err(|error| failure(&error)),
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
     shutdown.cancel();
     tokio::select! {
-        () = &mut serving => {}
+        served = &mut serving => return served.map_err(|error| failure(&error)),
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }

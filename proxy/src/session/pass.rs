@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
 use dataman_node_protocol::NodeError;
+use dataman_node_protocol::frontend::Pipeline;
 use dataman_node_protocol::node::{NodeConnection, Parameters, StatementContext};
 use dataman_node_protocol::pass::Passed;
 use dataman_node_protocol::record::Format;
@@ -24,20 +25,10 @@ use crate::plan::Plan;
 use crate::rows::describe::encode_row_description;
 use crate::scatter::contract::ShardRef;
 use crate::session::Session;
+use crate::session::dispatch::now_us;
 use crate::session::portal::{Portal, PortalState};
 use crate::session::prepared::Prepared;
 use crate::session::transaction::State;
-
-/// What a client says of a statement that could pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Bound<'a> {
-    /// The prepared statement's name.
-    pub statement: &'a str,
-    /// The end of the Bind message: formats, values, result formats.
-    pub values: &'a [u8],
-    /// Whether Describe of the portal was said too.
-    pub describe: bool,
-}
 
 /// What the client wants to hear of a statement besides its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +83,7 @@ impl Passing {
 
 impl Session {
     /// Puts a bound statement on its way if it can pass.
-    pub fn begin_pass(&mut self, bound: &Bound<'_>) -> Option<Passing> {
+    pub fn begin_pass(&mut self, bound: &Pipeline<'_>) -> Option<Passing> {
         let prepared = Arc::clone(self.prepared.get(bound.statement).ok()?);
         let planned = prepared.planned()?;
         planned.plan.pass.as_ref()?;
@@ -172,10 +163,11 @@ impl Session {
             }
             _ => return None,
         };
+        let starts_now = pass.needs_time && participant.is_none();
         let context = StatementContext {
             epoch: plan.epoch.0,
             settings: Arc::clone(&settings.for_nodes),
-            transaction_time_us: self.transaction.started_us,
+            transaction_time_us: if starts_now { now_us() } else { self.transaction.started_us },
             time_left_ms: settings
                 .statement_timeout
                 .and_then(|time| u64::try_from(time.as_millis()).ok()),

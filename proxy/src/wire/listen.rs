@@ -1,11 +1,13 @@
 //! Accepts clients under a bound, hands each to a worker, and drains them at the end.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use dataman_node_protocol::workers::{Service, Workers, log_panic, workers_default};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Cluster;
 use crate::session::prepared::PlanCache;
 use crate::sqlstate::Report;
+use crate::wire::auth::accept;
 use crate::wire::cancel::CancelKeys;
 use crate::wire::connection::Writer;
-use crate::wire::workers::{Arrival, Workers, workers_default};
+use crate::wire::serve::serve;
 
 /// How many clients a proxy serves at a time unless configured. The next one is refused with `53300`.
 pub const CLIENTS_MAX: usize = 1000;
@@ -122,27 +125,44 @@ pub async fn listen(
     Ok(())
 }
 
-/// Waits for the statements that run, cancels those that are left after [`DRAIN_TIME`].
-pub(crate) async fn drain(proxy: &Proxy, clients: &mut JoinSet<()>) {
-    let all = async |clients: &mut JoinSet<()>| {
-        while let Some(ended) = clients.join_next().await {
-            log_panic(ended);
-        }
-    };
-    if tokio::time::timeout(DRAIN_TIME, all(clients)).await.is_ok() {
-        return;
-    }
-    tracing::warn!(clients = clients.len(), "statements are cancelled to shut down");
-    proxy.cancel_keys.cancel_all();
-    if tokio::time::timeout(CANCEL_TIME, all(clients)).await.is_err() {
-        clients.shutdown().await;
-    }
+/// A client that was accepted.
+pub struct Arrival {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    /// Its place among all clients.
+    permit: OwnedSemaphorePermit,
 }
 
-pub(crate) fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a client's task panicked");
+impl Service for Proxy {
+    type Arrival = Arrival;
+
+    async fn serve(self: Arc<Self>, arrival: Arrival) {
+        let Arrival { stream, peer, permit } = arrival;
+        match TcpStream::from_std(stream) {
+            Ok(stream) => {
+                if let Some(client) = accept(&self, stream, peer).await {
+                    serve(client).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot serve a client"),
+        }
+        drop(permit);
+    }
+
+    /// Waits for the statements that run, cancels those that are left after [`DRAIN_TIME`].
+    async fn drain(&self, clients: &mut JoinSet<()>) {
+        let all = async |clients: &mut JoinSet<()>| {
+            while let Some(ended) = clients.join_next().await {
+                log_panic(ended);
+            }
+        };
+        if tokio::time::timeout(DRAIN_TIME, all(clients)).await.is_ok() {
+            return;
+        }
+        tracing::warn!(clients = clients.len(), "statements are cancelled to shut down");
+        self.cancel_keys.cancel_all();
+        if tokio::time::timeout(CANCEL_TIME, all(clients)).await.is_err() {
+            clients.shutdown().await;
+        }
     }
 }

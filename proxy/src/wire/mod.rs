@@ -1,6 +1,6 @@
 //! Client bytes ↔ protocol messages (the manual's chapter 55).
 //!
-//! - [`listen`], [`workers`]: accepts clients under a bound; the threads that serve them; drains them at the end
+//! - [`listen`]: accepts clients under a bound, hands each to a thread that serves it; drains them at the end
 //! - [`auth`], [`scram`]: the startup message, who the client is
 //! - [`serve`]: one client's messages, one after the other
 //! - [`simple`], [`extended`], [`copy`]: the sub-protocols; `pass`: the short way of the first two
@@ -18,4 +18,3 @@ mod pass;
 pub mod scram;
 pub mod serve;
 pub mod simple;
-pub mod workers;

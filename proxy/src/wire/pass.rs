@@ -6,11 +6,12 @@ use std::task::Poll;
 
 use bytes::Buf;
 use dataman_node_protocol::NodeErrorKind;
+use dataman_node_protocol::frontend::{Pipeline, whole_frame};
 use dataman_node_protocol::pass::Passed;
 use tokio::time::sleep;
 
 use crate::error::Error;
-use crate::session::pass::{Bound, Passing};
+use crate::session::pass::Passing;
 use crate::session::running::Reason;
 use crate::wire::serve::{Client, Next};
 
@@ -31,10 +32,10 @@ impl Client {
             return Ok(None);
         }
         let begun = match self.reader.next_kind() {
-            Some(b'B') => pipeline(&self.reader.input).and_then(|(bound, length)| {
-                self.session.begin_pass(&bound).map(|passing| (passing, length))
+            Some(b'B') => Pipeline::see(&self.reader.input).and_then(|pipeline| {
+                self.session.begin_pass(&pipeline).map(|passing| (passing, pipeline.length))
             }),
-            Some(b'Q') => frame(&self.reader.input, 0, b'Q').and_then(|(body, length)| {
+            Some(b'Q') => whole_frame(&self.reader.input, 0, b'Q').and_then(|(body, length)| {
                 let (0, sql) = body.split_last()? else { return None };
                 let sql = std::str::from_utf8(sql).ok().filter(|sql| !sql.contains('\0'))?;
                 self.session.begin_lifted(sql).map(|passing| (passing, length))
@@ -115,69 +116,5 @@ impl Client {
                 Step::Stop => return Ok(passing.stop(self.writer.gather()).await),
             }
         }
-    }
-}
-
-/// Bind of the unnamed portal, Describe of it or not, Execute of it without a limit, Sync; and how many bytes they are.
-fn pipeline(input: &[u8]) -> Option<(Bound<'_>, usize)> {
-    let (bind, mut at) = frame(input, 0, b'B')?;
-    let bind = bind.strip_prefix(b"\0")?;
-    let end = bind.iter().position(|byte| *byte == 0)?;
-    let statement = std::str::from_utf8(&bind[..end]).ok()?;
-    let values = &bind[end + 1..];
-    let mut describe = false;
-    if let Some((body, next)) = frame(input, at, b'D') {
-        if body != b"P\0" {
-            return None;
-        }
-        describe = true;
-        at = next;
-    }
-    let (execute, at) = frame(input, at, b'E')?;
-    let (sync, at) = frame(input, at, b'S')?;
-    (execute == b"\0\0\0\0\0" && sync.is_empty())
-        .then_some((Bound { statement, values, describe }, at))
-}
-
-/// The body of the message that begins at `at`, if it is whole and of this kind; and where the next one begins.
-fn frame(input: &[u8], at: usize, kind: u8) -> Option<(&[u8], usize)> {
-    let head = input.get(at..at + 5)?;
-    if head[0] != kind {
-        return None;
-    }
-    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    let end = at.checked_add(1)?.checked_add(usize::try_from(length).ok()?)?;
-    Some((input.get(at + 5..end)?, end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(input: &[u8], expected: Option<&str>) {
-        let found = pipeline(input).map(|(bound, length)| {
-            format!("{} {:?} {} {length}", bound.statement, bound.values, bound.describe)
-        });
-        assert_eq!(found.as_deref(), expected, "{input:?}");
-    }
-
-    #[test]
-    fn a_whole_pipeline_is_seen() {
-        let bind = b"B\0\0\0\x0d\0s\0\0\0\0\0\0\0".as_slice();
-        let describe = b"D\0\0\0\x06P\0".as_slice();
-        let execute = b"E\0\0\0\x09\0\0\0\0\0".as_slice();
-        let sync = b"S\0\0\0\x04".as_slice();
-        let all = [bind, describe, execute, sync].concat();
-        check(&all, Some("s [0, 0, 0, 0, 0, 0] true 36"));
-        check(&[bind, execute, sync].concat(), Some("s [0, 0, 0, 0, 0, 0] false 29"));
-        check(&[bind, execute].concat(), None);
-        check(&[bind, sync].concat(), None);
-        check(&[bind, b"E\0\0\0\x09\0\0\0\0\x01", sync].concat(), None);
-        check(&[b"B\0\0\0\x0ep\0s\0\0\0\0\0\0\0".as_slice(), execute, sync].concat(), None);
-        for length in 0..all.len() {
-            check(&all[..length], None);
-        }
-        check(b"B\xff\xff\xff\xff", None);
-        check(b"B\0\0\0\0\0", None);
     }
 }

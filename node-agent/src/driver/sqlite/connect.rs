@@ -118,6 +118,11 @@ impl Node for FolderNode {
             _ => Err(busy("every connection to the SQLite datasource is in use")),
         }
     }
+
+    fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
+        let permit = Arc::clone(&self.0.connections).try_acquire_owned().ok()?;
+        Some(Box::new(SqliteConnection::new(Arc::clone(&self.0), permit)))
+    }
 }
 
 pub(super) fn busy(message: &str) -> NodeError {
@@ -341,6 +346,17 @@ impl Instance {
             .ok_or_else(|| busy("every reader of the SQLite file is in use"))?;
         let session = self.idle_readers().pop();
         Ok(Lease { session, instance: self.clone(), permit: Some(permit), writer: false })
+    }
+
+    /// Takes one of the readers that is open, idle and has read the newest catalogue, if there is one.
+    pub(super) fn read_now(self: &Arc<Self>) -> Option<Lease> {
+        let permit = Arc::clone(&self.readers).try_acquire_owned().ok()?;
+        let session = self.idle_readers().pop()?;
+        let is_current = session.generation == self.generation.load(Ordering::Acquire);
+        let session = Some(session);
+        let lease =
+            Lease { session, instance: Arc::clone(self), permit: Some(permit), writer: false };
+        is_current.then_some(lease)
     }
 
     /// Takes the writer. `patience` is the session's `lock_timeout`.

@@ -10,6 +10,7 @@ use dataman_node_protocol::node::{
     End, Isolation, NodeConnection, NodeStatement, Parameters, ResultFormats, RowStream,
     StatementContext, TransactionOptions,
 };
+use dataman_node_protocol::pass::PassThrough;
 use dataman_node_protocol::query::NodeQuery;
 use dataman_node_protocol::record::StatementDescription;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -20,13 +21,16 @@ use super::BATCHES_AHEAD;
 use super::connect::{Folder, Lease, blocking};
 use super::error::serialization;
 use super::execute::{Finished, Job, Request, Rows};
+use super::inline::Answer;
 use super::run::{Prepared, Work};
 use super::session::{Session, context_of};
 
 /// A connection to a folder of files.
 pub(super) struct SqliteConnection {
-    folder: Arc<Folder>,
+    pub(super) folder: Arc<Folder>,
     transaction: Option<Transaction>,
+    /// The answer of a read that ran at once.
+    pub(super) answer: Option<Answer>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -53,7 +57,14 @@ struct Held {
 
 impl SqliteConnection {
     pub(super) fn new(folder: Arc<Folder>, permit: OwnedSemaphorePermit) -> Self {
-        Self { folder, transaction: None, _permit: permit }
+        Self { folder, transaction: None, answer: None, _permit: permit }
+    }
+}
+
+impl SqliteConnection {
+    /// Whether it is in a transaction.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
     }
 }
 
@@ -112,6 +123,10 @@ impl NodeConnection for SqliteConnection {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.run(request));
         Box::new(Rows { receiver, tasks, stop, end: None, connection: None })
+    }
+
+    fn pass_through(&mut self) -> Option<&mut dyn PassThrough> {
+        Some(self)
     }
 
     async fn begin(

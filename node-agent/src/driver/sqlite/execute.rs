@@ -69,8 +69,7 @@ impl Job {
             })
         };
         let done = execution.run(session, &mut emit);
-        // Whatever runs next on this session is no part of the statement.
-        session.begin_statement(Arc::default(), Arc::default(), CancellationToken::new());
+        session.end_statement();
         let (affected, batches) = done?;
         Ok((End { affected }, batches))
     }

@@ -29,6 +29,7 @@ mod define;
 mod error;
 mod execute;
 mod function;
+mod inline;
 mod joined;
 mod run;
 mod session;
@@ -50,6 +51,9 @@ const WRITER_WAIT: Duration = Duration::from_secs(20);
 
 /// How long SQLite itself waits for a lock that another program holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it sleeps between two tries.
+const BUSY_STEP: Duration = Duration::from_millis(2);
 
 /// Prepared statements that a session keeps.
 const STATEMENTS_CACHED: usize = 256;

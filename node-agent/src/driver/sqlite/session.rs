@@ -1,5 +1,6 @@
 //! One SQLite connection and what dataman's functions inside it share with the driver.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use super::catalogue::{self, Catalogue, Collection};
 use super::constraint::Event;
 use super::error::classify;
 use super::function::{self, Computed};
-use super::{BUSY_TIMEOUT, STATEMENTS_CACHED, collate};
+use super::{BUSY_STEP, BUSY_TIMEOUT, STATEMENTS_CACHED, collate};
 use crate::driver::sql::stored::Stored;
 
 /// How many instructions of SQLite's machine pass between two looks at whether the statement was cancelled: some
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub(super) events: Vec<Event>,
     /// Stops the statement when it fires.
     pub(super) stop: CancellationToken,
+    /// How often [`PROGRESS_STEPS`] may still pass before the statement is stopped; none for no limit.
+    pub(super) looks_left: Option<u32>,
     /// Compiled expressions by their JSON.
     pub(super) computed: HashMap<String, Arc<Computed>>,
     /// The expressions that the statement's text names by number.
@@ -54,6 +57,21 @@ pub(super) struct State {
     pub(super) touched_twice: bool,
 }
 
+impl State {
+    /// Whether the statement has been cancelled, or has used up its steps.
+    fn has_to_stop(&mut self) -> bool {
+        let used_up = match &mut self.looks_left {
+            None => false,
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        };
+        used_up || self.stop.is_cancelled()
+    }
+}
+
 /// The state behind its lock, which is held for moments and never while SQLite runs.
 pub(super) type Shared = Arc<Mutex<State>>;
 
@@ -61,6 +79,9 @@ pub(super) type Shared = Arc<Mutex<State>>;
 pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// A statement's settings: names and values.
+type SettingList = Arc<Vec<(String, String)>>;
 
 /// One connection to one file.
 pub(super) struct Session {
@@ -71,6 +92,8 @@ pub(super) struct Session {
     /// The catalogue's generation that `shared` holds.
     pub(super) generation: u64,
     aggregates: HashSet<String>,
+    /// The settings that were read last, and what functions may know of them.
+    last_context: Option<(SettingList, Arc<Context>)>,
 }
 
 impl Session {
@@ -88,7 +111,7 @@ impl Session {
             None => Connection::open_in_memory(),
         }
         .map_err(classify)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(classify)?;
+        connection.busy_handler(Some(wait_for_lock)).map_err(classify)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         for setting in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
             connection.set_db_config(setting, false).map_err(classify)?;
@@ -126,6 +149,7 @@ impl Session {
             row: None,
             events: Vec::new(),
             stop: CancellationToken::new(),
+            looks_left: None,
             computed: HashMap::new(),
             expressions: Arc::default(),
             touched: None,
@@ -135,9 +159,15 @@ impl Session {
         function::register(&connection, &shared).map_err(classify)?;
         let state = shared.clone();
         connection
-            .progress_handler(PROGRESS_STEPS, Some(move || lock(&state).stop.is_cancelled()))
+            .progress_handler(PROGRESS_STEPS, Some(move || lock(&state).has_to_stop()))
             .map_err(classify)?;
-        let mut session = Self { connection, shared, generation: 0, aggregates: HashSet::new() };
+        let mut session = Self {
+            connection,
+            shared,
+            generation: 0,
+            aggregates: HashSet::new(),
+            last_context: None,
+        };
         if path.is_some() {
             session.reload()?;
         }
@@ -190,11 +220,36 @@ impl Session {
         state.expressions = expressions;
         state.context = context;
         state.stop = stop;
+        state.looks_left = None;
         state.error = None;
         state.row = None;
         state.events.clear();
         state.touched = None;
         state.touched_twice = false;
+    }
+
+    /// After a statement: whatever runs next on this session is no part of it.
+    pub(super) fn end_statement(&self) {
+        self.begin_statement(Arc::default(), Arc::default(), CancellationToken::new());
+    }
+
+    /// What functions may know of a statement.
+    pub(super) fn context_for(&mut self, statement: &StatementContext) -> Arc<Context> {
+        let time = statement.transaction_time_us;
+        if let Some((settings, context)) = &mut self.last_context
+            && Arc::ptr_eq(settings, &statement.settings)
+        {
+            if context.transaction_time_us != time {
+                let context = Arc::make_mut(context);
+                context.transaction_time_us = time;
+                context.statement_time_us = time;
+                context.clock_time_us = time;
+            }
+            return Arc::clone(context);
+        }
+        let context = Arc::new(context_of(statement));
+        self.last_context = Some((Arc::clone(&statement.settings), Arc::clone(&context)));
+        context
     }
 
     /// Registers the aggregates that a text names.
@@ -227,6 +282,29 @@ impl Session {
             .map(|_| ())
             .map_err(|error| self.failure(error))
     }
+}
+
+thread_local! {
+    /// This thread serves others too, and must not wait for a lock.
+    static MAY_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs work on SQLite on a thread that must not wait for a lock: SQLite says that it is busy instead.
+pub(super) fn without_waiting<T>(work: impl FnOnce() -> T) -> T {
+    MAY_NOT_WAIT.set(true);
+    let result = work();
+    MAY_NOT_WAIT.set(false);
+    result
+}
+
+/// Waits a little for a lock that another program holds, up to [`BUSY_TIMEOUT`] in all; false gives up.
+fn wait_for_lock(tries: i32) -> bool {
+    let waited = BUSY_STEP * u32::try_from(tries).unwrap_or(u32::MAX);
+    if MAY_NOT_WAIT.get() || waited >= BUSY_TIMEOUT {
+        return false;
+    }
+    std::thread::sleep(BUSY_STEP);
+    true
 }
 
 /// Makes a file that only its owner reads; SQLite gives its log the same rights.

@@ -2,21 +2,18 @@
 //!
 //! A statement of one client goes through one task, from its bytes to the shard's socket and back, so there is nothing for
 //! several threads to share. With a runtime that hands tasks from thread to thread, every answer wakes another one: that
-//! cost more than all that the proxy does for a point query.
+//! cost more than all that a proxy does for a point query.
 
-use std::net::SocketAddr;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::wire::auth::accept;
-use crate::wire::listen::{Proxy, drain, log_panic};
-use crate::wire::serve::serve;
+use crate::pool::set_home;
 
 /// How many accepted clients may wait for a worker to take them. When it is full no more are accepted for a while: they wait
 /// in the operating system's queue.
@@ -27,44 +24,51 @@ pub fn workers_default() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// A client that was accepted.
-pub(crate) struct Arrival {
-    pub(crate) stream: std::net::TcpStream,
-    pub(crate) peer: SocketAddr,
-    /// Its place among all clients.
-    pub(crate) permit: OwnedSemaphorePermit,
+/// What workers do with the clients that they are given.
+pub trait Service: Send + Sync + 'static {
+    /// A client that was accepted.
+    type Arrival: Send + 'static;
+
+    /// Serves one to its end.
+    fn serve(self: Arc<Self>, arrival: Self::Arrival) -> impl Future<Output = ()> + Send;
+
+    /// Lets those that are left finish, when the end has come: for a bounded time.
+    fn drain(&self, clients: &mut JoinSet<()>) -> impl Future<Output = ()> + Send;
 }
 
-/// The workers.
-pub(crate) struct Workers {
-    workers: Vec<Worker>,
+/// The workers of one service.
+pub struct Workers<A> {
+    workers: Vec<Worker<A>>,
 }
 
-struct Worker {
-    arrivals: mpsc::Sender<Arrival>,
+struct Worker<A> {
+    arrivals: mpsc::Sender<A>,
     clients: Arc<AtomicUsize>,
     ended: oneshot::Receiver<()>,
 }
 
-impl Workers {
+impl<A: Send + 'static> Workers<A> {
     /// Starts `count` workers. They end after `shutdown` has fired and their clients have gone.
     ///
     /// # Errors
     /// A thread or its runtime cannot be started.
-    pub(crate) fn start(
-        proxy: &Arc<Proxy>,
+    pub fn start<S: Service<Arrival = A>>(
+        service: &Arc<S>,
         count: NonZeroUsize,
         shutdown: &CancellationToken,
     ) -> std::io::Result<Self> {
+        static NEXT_HOME: AtomicU32 = AtomicU32::new(1);
         let mut workers = Vec::with_capacity(count.get());
         for number in 1..=count.get() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let (arrivals, receiver) = mpsc::channel(ARRIVALS_MAX);
             let (end, ended) = oneshot::channel();
             let clients = Arc::new(AtomicUsize::new(0));
-            let work = work(Arc::clone(proxy), receiver, Arc::clone(&clients), shutdown.clone());
+            let work = work(Arc::clone(service), receiver, Arc::clone(&clients), shutdown.clone());
+            let home = NEXT_HOME.fetch_add(1, Ordering::Relaxed);
             std::thread::Builder::new().name(format!("clients-{number}")).spawn(move || {
-                dataman_node_protocol::pool::set_home(u32::try_from(number).unwrap_or(u32::MAX));
+                set_home(home);
                 runtime.block_on(work);
                 runtime.shutdown_background();
                 // Nobody may wait for it any more.
@@ -76,8 +80,8 @@ impl Workers {
     }
 
     /// Gives a client to the worker that has the fewest.
-    pub(crate) async fn serve(&self, arrival: Arrival) {
-        let clients = |worker: &&Worker| worker.clients.load(Ordering::Relaxed);
+    pub async fn serve(&self, arrival: A) {
+        let clients = |worker: &&Worker<A>| worker.clients.load(Ordering::Relaxed);
         if let Some(worker) = self.workers.iter().min_by_key(clients) {
             worker.clients.fetch_add(1, Ordering::Relaxed);
             // A worker that is gone has been told to stop: the client is refused by the closing of its socket.
@@ -86,7 +90,7 @@ impl Workers {
     }
 
     /// Waits until all have ended.
-    pub(crate) async fn join(self) {
+    pub async fn join(self) {
         for worker in self.workers {
             drop(worker.arrivals);
             let _ = worker.ended.await;
@@ -95,9 +99,9 @@ impl Workers {
 }
 
 /// One worker: serves the clients that arrive until `shutdown` fires, then lets them finish.
-async fn work(
-    proxy: Arc<Proxy>,
-    mut arrivals: mpsc::Receiver<Arrival>,
+async fn work<S: Service>(
+    service: Arc<S>,
+    mut arrivals: mpsc::Receiver<S::Arrival>,
     count: Arc<AtomicUsize>,
     shutdown: CancellationToken,
 ) {
@@ -113,21 +117,18 @@ async fn work(
             }
             () = shutdown.cancelled() => None,
         };
-        let Some(Arrival { stream, peer, permit }) = arrival else { break };
-        let proxy = Arc::clone(&proxy);
-        clients.spawn(async move {
-            match TcpStream::from_std(stream) {
-                Ok(stream) => {
-                    if let Some(client) = accept(&proxy, stream, peer).await {
-                        serve(client).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot serve a client"),
-            }
-            drop(permit);
-        });
+        let Some(arrival) = arrival else { break };
+        clients.spawn(Arc::clone(&service).serve(arrival));
     }
     drop(arrivals);
-    proxy.cancel_keys.close_all();
-    drain(&proxy, &mut clients).await;
+    service.drain(&mut clients).await;
+}
+
+/// Says that a client's task has panicked, if it has.
+pub fn log_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a client's task panicked");
+    }
 }
