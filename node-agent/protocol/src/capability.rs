@@ -46,6 +46,8 @@ pub enum Feature {
     Lateral,
     /// GROUP BY and HAVING.
     Group,
+    /// GROUPING SETS.
+    GroupingSets,
     /// DISTINCT.
     Distinct,
     /// DISTINCT ON.

@@ -119,6 +119,9 @@ pub struct Select {
     /// The group keys. `Some(vec![])` is one group of everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Vec<Expr>>,
+    /// `GROUPING SETS`: for each set, the places of its keys in `group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grouping_sets: Option<Vec<Vec<usize>>>,
     /// Which groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub having: Option<Expr>,

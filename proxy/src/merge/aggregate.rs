@@ -11,41 +11,109 @@ use dataman_pg::{CallContext, Expr, PgError, TypeId, Value};
 use super::distinct::key_bytes;
 use super::memory::Memory;
 use super::open::{Compiled, Run};
+use super::pace::Pace;
 use super::rows::{Held, Row, ValueStream};
 use super::sort::compare;
 use crate::error::Error;
-use crate::plan::operator::Operator;
+use crate::plan::operator::{GroupingSets, Operator};
 
 /// Groups in the order in which they were first met.
-struct Groups<S> {
+struct Groups<'a, S> {
     places: HashMap<Vec<u8>, usize>,
-    groups: Vec<(Row, S)>,
+    groups: Vec<Group<S>>,
+    sets: Option<&'a GroupingSets>,
 }
 
-impl<S> Groups<S> {
-    fn new() -> Self {
-        Self { places: HashMap::new(), groups: Vec::new() }
+struct Group<S> {
+    /// Its grouping set, 0 if there are none.
+    set: usize,
+    key: Row,
+    state: S,
+}
+
+impl<'a, S> Groups<'a, S> {
+    fn new(sets: Option<&'a GroupingSets>) -> Self {
+        Self { places: HashMap::new(), groups: Vec::new(), sets }
     }
 
-    /// The state of a row's group; `fresh` makes a new one's.
+    /// The group of everything, and of each empty set, is there without a row.
+    fn begin(
+        &mut self,
+        keys: usize,
+        memory: &Memory,
+        fresh: &mut dyn FnMut() -> Result<S, PgError>,
+    ) -> Result<(), Error> {
+        let nothing = vec![Value::Null; keys];
+        for set in 0..self.sets() {
+            let is_empty = self.sets.map_or(keys == 0, |sets| sets.sets[set].is_empty());
+            if is_empty {
+                self.state(set, &nothing, memory, fresh)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many sets each row is grouped by.
+    fn sets(&self) -> usize {
+        self.sets.map_or(1, |sets| sets.sets.len())
+    }
+
+    /// The state of a row's group of a set; `fresh` makes a new one's.
     fn state(
         &mut self,
+        set: usize,
         key: &[Value],
         memory: &Memory,
         fresh: &mut dyn FnMut() -> Result<S, PgError>,
     ) -> Result<&mut S, Error> {
-        let bytes = key_bytes(key.iter());
+        let chosen = self.sets.and_then(|sets| sets.sets.get(set));
+        let bytes = match chosen {
+            None => key_bytes(key.iter()),
+            Some(chosen) => {
+                let mut bytes = key_bytes(chosen.iter().filter_map(|place| key.get(*place)));
+                bytes.extend_from_slice(&set.to_ne_bytes());
+                bytes
+            }
+        };
         let place = match self.places.get(&bytes) {
             Some(place) => *place,
             None => {
                 memory.take(bytes.len() + 128, "grouping")?;
                 memory.take_row(key, "grouping")?;
                 self.places.insert(bytes, self.groups.len());
-                self.groups.push((key.to_vec(), fresh()?));
+                let mut key = key.to_vec();
+                if let Some(chosen) = chosen {
+                    for (place, value) in key.iter_mut().enumerate() {
+                        if !chosen.contains(&place) {
+                            *value = Value::Null;
+                        }
+                    }
+                }
+                self.groups.push(Group { set, key, state: fresh()? });
                 self.groups.len() - 1
             }
         };
-        Ok(&mut self.groups[place].1)
+        Ok(&mut self.groups[place].state)
+    }
+
+    /// The groups' rows, of which `finish` computes the aggregates.
+    fn rows(
+        self,
+        finish: &mut dyn FnMut(S, &mut Row) -> Result<(), PgError>,
+    ) -> Result<Vec<Row>, PgError> {
+        let mut rows = Vec::with_capacity(self.groups.len());
+        for Group { set, mut key, state } in self.groups {
+            finish(state, &mut key)?;
+            for call in self.sets.iter().flat_map(|sets| &sets.calls) {
+                let chosen = self.sets.and_then(|sets| sets.sets.get(set));
+                let is_left_out = |place: &usize| !chosen.is_some_and(|set| set.contains(place));
+                let bits =
+                    call.iter().fold(0, |bits, place| (bits << 1) | i32::from(is_left_out(place)));
+                key.push(Value::Int4(bits));
+            }
+            rows.push(key);
+        }
+        Ok(rows)
     }
 }
 
@@ -55,6 +123,7 @@ pub(super) async fn combine<'a>(
     input: &'a Operator,
     keys: usize,
     aggregates: &'a [Aggregate],
+    sets: Option<&'a GroupingSets>,
 ) -> Result<Box<dyn ValueStream>, Error> {
     let mut widths = Vec::new();
     let mut makers: Vec<fn() -> Box<dyn Combiner>> = Vec::new();
@@ -65,32 +134,33 @@ pub(super) async fn combine<'a>(
         widths.push(split.partials.len());
         makers.push(split.combiner);
     }
-    let mut groups: Groups<Vec<Box<dyn Combiner>>> = Groups::new();
+    let mut groups: Groups<'_, Vec<Box<dyn Combiner>>> = Groups::new(sets);
     let mut stream = run.values(input).await?;
     let memory = run.memory.clone();
     let mut fresh = || Ok(makers.iter().map(|make| make()).collect());
-    if keys == 0 {
-        groups.state(&[], &memory, &mut fresh)?;
-    }
+    groups.begin(keys, &memory, &mut fresh)?;
+    let mut pace = Pace::new();
     while let Some(batch) = stream.next().await? {
         for row in batch {
-            let (key, mut partials) = row.split_at(keys);
-            let combiners = groups.state(key, &memory, &mut fresh)?;
-            for (combiner, width) in combiners.iter_mut().zip(&widths) {
-                let (own, rest) = partials.split_at(*width);
-                combiner.combine(own)?;
-                partials = rest;
+            pace.step().await;
+            for set in 0..groups.sets() {
+                let (key, mut partials) = row.split_at(keys);
+                let combiners = groups.state(set, key, &memory, &mut fresh)?;
+                for (combiner, width) in combiners.iter_mut().zip(&widths) {
+                    let (own, rest) = partials.split_at(*width);
+                    combiner.combine(own)?;
+                    partials = rest;
+                }
             }
         }
     }
     give_back(run, stream);
-    let mut rows = Vec::with_capacity(groups.groups.len());
-    for (mut key, combiners) in groups.groups {
+    let rows = groups.rows(&mut |combiners, row| {
         for combiner in &combiners {
-            key.push(combiner.finish()?);
+            row.push(combiner.finish()?);
         }
-        rows.push(key);
-    }
+        Ok(())
+    })?;
     Ok(Box::new(Held::new(rows)))
 }
 
@@ -129,6 +199,7 @@ pub(super) async fn group<'a>(
     input: &'a Operator,
     keys: &'a [Expr],
     aggregates: &'a [Aggregate],
+    sets: Option<&'a GroupingSets>,
 ) -> Result<Box<dyn ValueStream>, Error> {
     let keys = keys.iter().map(|key| run.compiled(key)).collect::<Result<Vec<_>, _>>()?;
     let mut calls = Vec::new();
@@ -160,29 +231,30 @@ pub(super) async fn group<'a>(
             })
             .collect()
     };
-    let mut groups: Groups<Vec<State>> = Groups::new();
+    let mut groups: Groups<'_, Vec<State>> = Groups::new(sets);
     let memory = run.memory.clone();
-    if keys.is_empty() {
-        groups.state(&[], &memory, &mut fresh)?;
-    }
+    groups.begin(keys.len(), &memory, &mut fresh)?;
+    let mut pace = Pace::new();
     let mut stream = run.values(input).await?;
     while let Some(batch) = stream.next().await? {
         for row in batch {
             let key = keys.iter().map(|key| key.eval(&row)).collect::<Result<Row, _>>()?;
-            let states = groups.state(&key, &memory, &mut fresh)?;
-            for (call, state) in calls.iter().zip(states) {
-                call.take(state, &row, &context, &memory)?;
+            pace.step().await;
+            for set in 0..groups.sets() {
+                let states = groups.state(set, &key, &memory, &mut fresh)?;
+                for (call, state) in calls.iter().zip(states) {
+                    call.take(state, &row, &context, &memory)?;
+                }
             }
         }
     }
     give_back(run, stream);
-    let mut rows = Vec::with_capacity(groups.groups.len());
-    for (mut key, states) in groups.groups {
+    let rows = groups.rows(&mut |states, row| {
         for (call, state) in calls.iter().zip(states) {
-            key.push(call.finish(state, &context)?);
+            row.push(call.finish(state, &context)?);
         }
-        rows.push(key);
-    }
+        Ok(())
+    })?;
     Ok(Box::new(Held::new(rows)))
 }
 

@@ -321,11 +321,11 @@ impl<'a> Run<'a> {
                     Box::new(distinct::Distinct::new(input, keys.clone(), self.memory.clone()))
                 }
                 Operator::Sort { input, keys } => sort::open(self, input, keys).await?,
-                Operator::Combine { input, keys, aggregates } => {
-                    aggregate::combine(self, input, *keys, aggregates).await?
+                Operator::Combine { input, keys, aggregates, sets } => {
+                    aggregate::combine(self, input, *keys, aggregates, sets.as_ref()).await?
                 }
-                Operator::Group { input, keys, aggregates } => {
-                    aggregate::group(self, input, keys, aggregates).await?
+                Operator::Group { input, keys, aggregates, sets } => {
+                    aggregate::group(self, input, keys, aggregates, sets.as_ref()).await?
                 }
                 Operator::Window { input, calls } => window::open(self, input, calls).await?,
                 Operator::Join { left, right, kind, equal, on } => {

@@ -397,6 +397,10 @@ impl Parser<'_> {
         }
         if self.accept("group") {
             self.expect("by")?;
+            query.group_distinct = self.accept("distinct");
+            if !query.group_distinct {
+                self.accept("all");
+            }
             query.group_by = Some(self.group_by()?);
         }
         if self.accept("having") {
@@ -468,16 +472,9 @@ impl Parser<'_> {
     }
 
     fn group_by(&mut self) -> Result<Vec<GroupItem>> {
-        let distinct = self.accept("distinct");
-        if !distinct {
-            self.accept("all");
-        }
         let mut items = Vec::new();
         for item in self.list(Self::group_items)? {
             items.extend(item);
-        }
-        if distinct && items.iter().any(|item| !matches!(item, GroupItem::Expr(_))) {
-            return self.refuse("GROUP BY DISTINCT", "Write the grouping sets without duplicates.");
         }
         Ok(items)
     }

@@ -15,7 +15,9 @@ use super::distribution::{conjuncts, filter_conjuncts};
 use super::form::{replace, walk};
 use super::operator::{Operator, ShardRule};
 use super::select::{First, Result, output_exprs};
-use super::split::{aggregates_of, check_accumulated, check_decodable, grouped_tail};
+use super::split::{
+    aggregates_of, check_accumulated, check_decodable, grouped_tail, grouping_sets,
+};
 
 /// What comes after the rows of a query are there, over their columns.
 pub(super) struct Tail {
@@ -148,7 +150,8 @@ impl Planner<'_> {
             check_accumulated(&moved)?;
             calls.push(moved);
         }
-        let grouped = Operator::Group { input: Box::new(input), keys, aggregates: calls };
+        let sets = grouping_sets(&select, &group);
+        let grouped = Operator::Group { input: Box::new(input), keys, aggregates: calls, sets };
         grouped_tail(grouped, &select, &group, &aggregates)
     }
 

@@ -395,7 +395,8 @@ impl Prover<'_> {
     /// Grouping, DISTINCT, windows and limits that need rows of one shard only.
     pub(crate) fn tail_stays(&self, query: &Select, spread: &Spread) -> Result<(), PgError> {
         if let Some(group) = &query.group
-            && !spread.decided_by(&group.iter().collect::<Vec<_>>())
+            && (query.grouping_sets.is_some()
+                || !spread.decided_by(&group.iter().collect::<Vec<_>>()))
         {
             return Err(refuse("grouping over several shards is not supported here yet")
                 .with_hint("Group by the shard key as well."));

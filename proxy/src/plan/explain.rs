@@ -6,7 +6,7 @@ use dataman_pg::Expr;
 use dataman_pg::expr::{FrameBound, SortKey, Window};
 use serde_json::{Value as Json, json};
 
-use super::operator::{InsertSource, NodeScan, Operator, Root, ShardRule};
+use super::operator::{GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule};
 use super::{Internal, Plan};
 use crate::route::prune::KeySource;
 
@@ -302,8 +302,9 @@ fn operator_node(operator: &Operator) -> Node {
             facts.push(("Function", json!(expr_text(&Expr::Call(call.clone())))));
             "Function Rows".to_owned()
         }
-        Operator::Combine { keys, aggregates, .. } => {
+        Operator::Combine { keys, aggregates, sets, .. } => {
             facts.push(("Group columns", json!(keys)));
+            facts.extend(sets_fact(sets.as_ref()));
             facts.push((
                 "Aggregates",
                 json!(
@@ -316,8 +317,9 @@ fn operator_node(operator: &Operator) -> Node {
             ));
             "Combine Aggregates".to_owned()
         }
-        Operator::Group { keys, aggregates, .. } => {
+        Operator::Group { keys, aggregates, sets, .. } => {
             facts.push(("Group", json!(keys.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
+            facts.extend(sets_fact(sets.as_ref()));
             facts.push((
                 "Aggregates",
                 json!(
@@ -521,6 +523,16 @@ fn expr_text(expr: &Expr) -> String {
         Expr::Window(window) => format!("{} OVER (…)", window_text(window)),
         Expr::Grouping(keys) => format!("GROUPING({})", list(keys)),
     }
+}
+
+/// The grouping sets, by the numbers of their keys.
+fn sets_fact(sets: Option<&GroupingSets>) -> Option<(&'static str, Json)> {
+    let set = |set: &Vec<usize>| {
+        let keys: Vec<String> = set.iter().map(|place| (place + 1).to_string()).collect();
+        format!("({})", keys.join(", "))
+    };
+    let sets = sets?.sets.iter().map(set).collect::<Vec<_>>();
+    Some(("Sets of keys", json!(sets.join(", "))))
 }
 
 fn key_text(key: &SortKey) -> String {

@@ -93,6 +93,8 @@ pub(crate) enum Operator {
         keys: usize,
         /// The aggregates, and how many columns of partial results each takes.
         aggregates: Vec<Aggregate>,
+        /// GROUPING SETS over the key.
+        sets: Option<GroupingSets>,
     },
     /// Groups aggregated whole.
     Group {
@@ -102,6 +104,8 @@ pub(crate) enum Operator {
         keys: Vec<Expr>,
         /// The aggregates over the input's columns.
         aggregates: Vec<Aggregate>,
+        /// GROUPING SETS over the key.
+        sets: Option<GroupingSets>,
     },
     /// Each row in, with what window calls give for it. The rows come sorted by partition and order.
     Window {
@@ -161,6 +165,15 @@ pub(crate) enum Operator {
         /// Right rows.
         right: Box<Operator>,
     },
+}
+
+/// GROUPING SETS: the rows are grouped by each set of keys, those that are not in it being NULL in what comes out.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupingSets {
+    /// For each set, the places of its keys.
+    pub(crate) sets: Vec<Vec<usize>>,
+    /// For each call of GROUPING, the places of its keys; a column for each comes last.
+    pub(crate) calls: Vec<Vec<usize>>,
 }
 
 /// One key of a merge of sorted streams.
@@ -316,16 +329,18 @@ impl Operator {
                 all.extend(ordinality.then(|| TypeRef::plain(TypeId::INT8)));
                 all
             }
-            Self::Combine { input, keys, aggregates } => {
+            Self::Combine { input, keys, aggregates, sets } => {
                 let mut columns = input.columns();
                 columns.truncate(*keys);
                 columns.extend(aggregates.iter().map(|aggregate| aggregate.ty));
+                columns.extend(grouping_columns(sets.as_ref()));
                 columns
             }
-            Self::Group { keys, aggregates, .. } => keys
+            Self::Group { keys, aggregates, sets, .. } => keys
                 .iter()
                 .map(Expr::type_ref)
                 .chain(aggregates.iter().map(|aggregate| aggregate.ty))
+                .chain(grouping_columns(sets.as_ref()))
                 .collect(),
             Self::Window { input, calls } => {
                 let mut columns = input.columns();
@@ -448,6 +463,10 @@ impl Operator {
             input.each_expr_mut(visit);
         }
     }
+}
+
+fn grouping_columns(sets: Option<&GroupingSets>) -> impl Iterator<Item = TypeRef> {
+    sets.into_iter().flat_map(|sets| &sets.calls).map(|_| TypeRef::plain(TypeId::INT4))
 }
 
 impl ShardRule {

@@ -570,6 +570,9 @@ pub(super) fn features(select: &Select) -> Vec<Feature> {
     if select.group.is_some() {
         features.push(Feature::Group);
     }
+    if select.grouping_sets.is_some() {
+        features.push(Feature::GroupingSets);
+    }
     match select.distinct {
         Distinct::All => {}
         Distinct::Distinct => features.push(Feature::Distinct),

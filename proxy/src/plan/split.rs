@@ -13,7 +13,7 @@ use super::above::{Tail, TailDistinct, tail};
 use super::bind::{Internal, Parameters};
 use super::distribution::Spread;
 use super::form::{replace, walk};
-use super::operator::{MergeKey, Operator};
+use super::operator::{GroupingSets, MergeKey, Operator};
 use super::select::{Result, output_exprs};
 
 impl Planner<'_> {
@@ -26,7 +26,10 @@ impl Planner<'_> {
         windows_stay: bool,
     ) -> Result<Operator> {
         match &select.group {
-            Some(group) if !spread.decided_by(&group.iter().collect::<Vec<_>>()) => {
+            Some(group)
+                if select.grouping_sets.is_some()
+                    || !spread.decided_by(&group.iter().collect::<Vec<_>>()) =>
+            {
                 self.split_aggregate(select, group, datastore)
             }
             _ if !windows_stay => self.split_windows(select, datastore),
@@ -240,6 +243,7 @@ impl Planner<'_> {
                         input: Box::new(Operator::Scan(scan)),
                         keys,
                         aggregates: combined,
+                        sets: grouping_sets(select, group),
                     },
                     true,
                 )
@@ -342,7 +346,12 @@ impl Planner<'_> {
         for column in &scan.columns {
             check_decodable(*column)?;
         }
-        Ok(Operator::Group { input: Box::new(Operator::Scan(scan)), keys, aggregates: calls })
+        Ok(Operator::Group {
+            input: Box::new(Operator::Scan(scan)),
+            keys,
+            aggregates: calls,
+            sets: grouping_sets(select, group),
+        })
     }
 }
 
@@ -365,8 +374,22 @@ pub(super) fn grouped_tail(
     group: &[Expr],
     aggregates: &[Aggregate],
 ) -> Result<Operator> {
+    let groupings = groupings_of(select);
     let to_columns = |expr: &Expr| {
         replace(expr, &mut |node| {
+            // As in PostgreSQL, a constant within an expression stays what it is, also where a set leaves out a key that is
+            // the same constant; one that is a whole column is the key.
+            if select.grouping_sets.is_some()
+                && matches!(node, Expr::Const(_))
+                && !std::ptr::eq(node, expr)
+            {
+                return None;
+            }
+            if let Expr::Grouping(args) = node {
+                let place = groupings.iter().position(|known| known == args)?;
+                let index = group.len() + aggregates.len() + place;
+                return Some(Expr::Column { index, ty: node.type_ref() });
+            }
             if let Some(index) = group.iter().position(|key| key == node) {
                 return Some(Expr::Column { index, ty: node.type_ref() });
             }
@@ -399,6 +422,29 @@ pub(super) fn grouped_tail(
             with_ties: select.with_ties,
         },
     )
+}
+
+/// The grouping sets of a select whose keys are `group`.
+pub(super) fn grouping_sets(select: &Select, group: &[Expr]) -> Option<GroupingSets> {
+    let place = |arg: &Expr| group.iter().position(|key| key == arg);
+    let calls =
+        groupings_of(select).iter().map(|args| args.iter().filter_map(place).collect()).collect();
+    Some(GroupingSets { sets: select.grouping_sets.clone()?, calls })
+}
+
+/// The arguments of the different calls of GROUPING.
+fn groupings_of(select: &Select) -> Vec<Vec<Expr>> {
+    let mut found: Vec<Vec<Expr>> = Vec::new();
+    super::form::for_each_expr(select, &mut |expr| {
+        walk(expr, &mut |node| {
+            if let Expr::Grouping(args) = node
+                && !found.contains(args)
+            {
+                found.push(args.clone());
+            }
+        });
+    });
+    found
 }
 
 /// The different aggregates of a select.

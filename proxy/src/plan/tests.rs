@@ -244,6 +244,14 @@ fn above_the_shards() {
         "Project | Window | Window | Sort | Scatter | Shards: all 4",
     );
     check(
+        "select note, id, sum(total), grouping(note) from orders group by rollup(note, id)",
+        "Project | Combine Aggregates | Scatter | Shards: all 4",
+    );
+    check(
+        "select tenant, array_agg(id order by id) from orders group by cube(tenant)",
+        "Aggregate | Scatter | Shards: all 4",
+    );
+    check(
         "select note, rank() over (order by count(*) desc) from orders group by note",
         "Project | Window | Sort | Combine Aggregates | Scatter | Shards: all 4",
     );

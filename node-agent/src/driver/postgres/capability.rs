@@ -137,6 +137,7 @@ impl Capability for PostgresCapability {
             | Feature::OuterJoin
             | Feature::Lateral
             | Feature::Group
+            | Feature::GroupingSets
             | Feature::Distinct
             | Feature::DistinctOn
             | Feature::Sort

@@ -141,7 +141,20 @@ impl<'q> Lowering<'q> {
             self.push(" WHERE ");
             self.condition(filter)?;
         }
-        if let Some(keys) = &select.group
+        if let (Some(keys), Some(sets)) = (&select.group, &select.grouping_sets) {
+            if self.dialect == Dialect::Sqlite {
+                return Err(NodeError::unsupported("SQLite has no GROUPING SETS"));
+            }
+            self.push(" GROUP BY GROUPING SETS (");
+            self.list(sets, ", ", |lowering, set| {
+                lowering.push("(");
+                let keys = set.iter().filter_map(|place| keys.get(*place));
+                lowering.list(keys, ", ", |lowering, key| lowering.group_key(key))?;
+                lowering.push(")");
+                Ok(())
+            })?;
+            self.push(")");
+        } else if let Some(keys) = &select.group
             && !keys.is_empty()
         {
             self.push(" GROUP BY ");

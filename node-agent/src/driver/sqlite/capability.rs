@@ -45,9 +45,11 @@ impl Capability for SqliteCapability {
             | Feature::WriteJoin
             | Feature::Returning
             | Feature::Conflict => true,
-            Feature::Lateral | Feature::DistinctOn | Feature::WithTies | Feature::TableFunction => {
-                false
-            }
+            Feature::GroupingSets
+            | Feature::Lateral
+            | Feature::DistinctOn
+            | Feature::WithTies
+            | Feature::TableFunction => false,
         }
     }
 

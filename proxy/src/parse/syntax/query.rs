@@ -65,6 +65,8 @@ pub struct Query {
     pub filter: Option<Expr>,
     /// GROUP BY; `None` when absent (an empty list is `GROUP BY ()`).
     pub group_by: Option<Vec<GroupItem>>,
+    /// GROUP BY DISTINCT: of grouping sets that are alike one stays.
+    pub group_distinct: bool,
     /// HAVING.
     pub having: Option<Expr>,
     /// WINDOW name AS (…).

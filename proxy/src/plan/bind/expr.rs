@@ -299,7 +299,7 @@ impl Binder<'_> {
                     _ => Err(PgError::internal("an equality operator is a call")),
                 }
             }
-            ExprKind::Grouping(_) => Err(PgError::unsupported("GROUPING is not supported yet")),
+            ExprKind::Grouping(args) => self.grouping(args, scope, clause),
             ExprKind::Collate(arg, name) => {
                 let bound = self.expr(arg, scope, clause)?;
                 match name.parts.last().map(String::as_str) {

@@ -34,14 +34,27 @@ impl Binder<'_> {
     ) -> Result<()> {
         let mut aggregates = false;
         for_each_own_output(select, &mut |expr| {
-            walk(expr, &mut |node| aggregates |= matches!(node, Expr::Aggregate(_)));
+            walk(expr, &mut |node| {
+                aggregates |= matches!(node, Expr::Aggregate(_) | Expr::Grouping(_));
+            });
         });
         if select.group.is_none() && !aggregates && select.having.is_none() {
             return Ok(());
         }
         let mut keys = select.group.take().unwrap_or_default();
         let own = own_aliases(select);
-        let determined = self.determined_aliases(select, &keys);
+        self.check_grouping_calls(select, &keys)?;
+        // What the keys decide, they must decide in every set.
+        let common: Vec<Expr> = match &select.grouping_sets {
+            None => keys.clone(),
+            Some(sets) => keys
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| sets.iter().all(|set| set.contains(place)))
+                .map(|(_, key)| key.clone())
+                .collect(),
+        };
+        let determined = self.determined_aliases(select, &common);
 
         let mut offending: Option<Field> = None;
         let mut added: Vec<Expr> = Vec::new();
@@ -95,6 +108,9 @@ impl Binder<'_> {
                     visible_name(&field, query)
                 ),
             ));
+        }
+        for set in select.grouping_sets.iter_mut().flatten() {
+            set.extend(keys.len()..keys.len() + added.len());
         }
         keys.extend(added);
         select.group = Some(keys);
@@ -191,7 +207,7 @@ fn ungrouped(expr: &Expr, keys: &[Expr], own: &HashSet<String>, visit: &mut dyn 
         return;
     }
     match expr {
-        Expr::Aggregate(_) => {}
+        Expr::Aggregate(_) | Expr::Grouping(_) => {}
         Expr::Field(field) if own.contains(&field.source) => visit(field),
         _ => expr.for_each_child(&mut |child| ungrouped(child, keys, own, visit)),
     }

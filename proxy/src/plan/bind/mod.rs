@@ -10,6 +10,7 @@ mod expr;
 mod from;
 mod function;
 mod group;
+mod grouping;
 mod name;
 mod parameter;
 mod predicate;

@@ -11,7 +11,7 @@ use dataman_pg::{Expr, PgError, TypeId};
 use super::expr::Clause;
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Result};
-use crate::parse::syntax::{self, ExprKind, GroupItem, OrderBy, SelectBody, SelectItem};
+use crate::parse::syntax::{self, ExprKind, OrderBy, SelectBody, SelectItem};
 use crate::plan::form::output_columns;
 
 impl Binder<'_> {
@@ -220,7 +220,7 @@ impl Binder<'_> {
         let listed = std::mem::replace(&mut self.listed_sets, around_list);
         super::set::check_list(&listed, query, &fields)?;
         source.extend(listed);
-        let mut group = self.group_by(query.group_by.as_deref(), &fields, scope)?;
+        let group = self.group_by(query, &fields, scope)?;
         let having = match &query.having {
             None => None,
             Some(having) => {
@@ -292,7 +292,8 @@ impl Binder<'_> {
         let mut select = query::Select {
             source,
             filter,
-            group: group.take(),
+            group: group.keys,
+            grouping_sets: group.sets,
             having,
             fields,
             distinct,
@@ -665,35 +666,8 @@ impl Binder<'_> {
         })
     }
 
-    /// GROUP BY: input columns first, then output names, then numbers.
-    fn group_by(
-        &mut self,
-        items: Option<&[GroupItem]>,
-        fields: &[OutputField],
-        scope: &Scope<'_>,
-    ) -> Result<Option<Vec<Expr>>> {
-        let Some(items) = items else {
-            return Ok(None);
-        };
-        let mut keys: Vec<Expr> = Vec::new();
-        for item in items {
-            let GroupItem::Expr(expr) = item else {
-                return Err(PgError::unsupported(
-                    "GROUPING SETS, ROLLUP and CUBE are not supported yet",
-                )
-                .with_hint("Combine the groupings with UNION ALL."));
-            };
-            let bound = self.group_key(expr, fields, scope)?;
-            if !keys.contains(&bound) {
-                let sortable = self.check_sortable(bound.type_id(), "an equality operator");
-                self.place(sortable, expr.span)?;
-                keys.push(bound);
-            }
-        }
-        Ok(Some(keys))
-    }
-
-    fn group_key(
+    /// A key of GROUP BY: input columns first, then output names, then numbers.
+    pub(super) fn group_key(
         &mut self,
         expr: &syntax::Expr,
         fields: &[OutputField],
