@@ -18,7 +18,12 @@ impl ValueStream for Filter {
         while let Some(batch) = self.input.next().await? {
             let mut kept = Vec::with_capacity(batch.len());
             for row in batch {
-                if self.predicate.is_true(&row)? {
+                let holds = if self.predicate.waits() {
+                    self.predicate.holds(&row).await?
+                } else {
+                    self.predicate.is_true(&row)?
+                };
+                if holds {
                     kept.push(row);
                 }
             }

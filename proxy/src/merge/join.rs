@@ -125,7 +125,7 @@ impl ValueStream for Join {
                 };
                 self.at = Some((row, candidates, 0, false));
             }
-            self.step(&mut out)?;
+            self.step(&mut out).await?;
         }
         Ok((!out.is_empty()).then_some(out))
     }
@@ -141,7 +141,7 @@ impl ValueStream for Join {
 
 impl Join {
     /// Goes on with the left row in hand until it is done or the batch is full.
-    fn step(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
+    async fn step(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
         let Some((row, candidates, mut next, mut found)) = self.at.take() else {
             return Ok(());
         };
@@ -163,6 +163,7 @@ impl Join {
             joined.extend(self.held[place].iter().cloned());
             let matches = match &self.on {
                 None => true,
+                Some(on) if on.waits() => on.holds(&joined).await?,
                 Some(on) => on.is_true(&joined)?,
             };
             if matches {

@@ -27,11 +27,35 @@ impl Limits {
         limit: Option<&Expr>,
         offset: Option<&Expr>,
     ) -> Result<Self, PgError> {
-        let number = |expr: Option<&Expr>,
+        let value = |expr: Option<&Expr>| expr.map(|expr| run.value(expr)).transpose();
+        Self::from_values(value(limit)?, value(offset)?)
+    }
+
+    /// Computes both, which may have subqueries.
+    ///
+    /// # Errors
+    /// As [`Limits::of`].
+    pub(crate) async fn reached(
+        run: &mut Run<'_>,
+        limit: Option<&Expr>,
+        offset: Option<&Expr>,
+    ) -> Result<Self, Error> {
+        let mut values = [None, None];
+        for (value, expr) in values.iter_mut().zip([limit, offset]) {
+            if let Some(expr) = expr {
+                *value = Some(run.value_reached(expr).await?);
+            }
+        }
+        let [limit, offset] = values;
+        Ok(Self::from_values(limit, offset)?)
+    }
+
+    fn from_values(limit: Option<Value>, offset: Option<Value>) -> Result<Self, PgError> {
+        let number = |value: Option<Value>,
                       sqlstate: &'static str,
                       word: &str|
          -> Result<Option<u64>, PgError> {
-            match expr.map(|expr| run.value(expr)).transpose()? {
+            match value {
                 None | Some(Value::Null) => Ok(None),
                 Some(Value::Int8(value)) => u64::try_from(value)
                     .map(Some)

@@ -28,6 +28,12 @@ impl Memory {
         Account { memory: self.clone(), held: 0 }
     }
 
+    /// An account for something that gives back all it took when it ends: what it takes counts on top of what is taken now.
+    pub(crate) fn child(&self) -> Self {
+        let used = AtomicUsize::new(self.used.load(Ordering::Relaxed));
+        Self { used: Arc::new(used), limit: self.limit }
+    }
+
     /// Takes bytes for something that `what` holds.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //! first, within the statement's memory.
 
 mod aggregate;
+mod apply;
 mod copy;
 mod distinct;
 mod expand;

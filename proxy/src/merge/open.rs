@@ -14,6 +14,7 @@ use dataman_pg::{Context, Expr, PgError, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::Execution;
+use super::apply::{self, Shared};
 use super::memory::Memory;
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::plan::apply::has_applied;
 use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
 use crate::route::prune;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
@@ -35,6 +37,12 @@ pub(crate) struct Run<'a> {
     pub(super) memory: Memory,
     /// Cancels what the shards still do for the statement, once it has failed.
     scans: CancellationToken,
+    /// What all that runs for the statement has in common, once something needs it.
+    shared: Option<Arc<Shared>>,
+    /// The whole plan, to be held on to.
+    whole: &'a Arc<Plan>,
+    /// It is a query run for the values of a row around it.
+    is_inner: bool,
     /// The values of all parameters, client's and internal.
     pub(super) values: Arc<Vec<Value>>,
     /// The same as they go to the shards.
@@ -45,15 +53,49 @@ pub(crate) struct Run<'a> {
 pub(super) type Opening<'f, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'f>>;
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(plan: &'a Plan, execution: Execution<'a>) -> Self {
+    pub(crate) fn new(plan: &'a Arc<Plan>, execution: Execution<'a>) -> Self {
         Self {
             plan,
+            whole: plan,
+            shared: None,
+            is_inner: false,
             parameters: execution.parameters.clone(),
             memory: Memory::new(execution.memory_bytes),
             scans: execution.cancel.child_token(),
             execution,
             values: Arc::new(Vec::new()),
         }
+    }
+
+    /// A query run for the values of a row around it: it reads no shard.
+    pub(super) fn within(
+        plan: &'a Arc<Plan>,
+        execution: Execution<'a>,
+        shared: &Arc<Shared>,
+        memory: Memory,
+        values: Arc<Vec<Value>>,
+    ) -> Self {
+        Self {
+            plan,
+            whole: plan,
+            shared: Some(Arc::clone(shared)),
+            is_inner: true,
+            parameters: Parameters::default(),
+            memory,
+            scans: execution.cancel.clone(),
+            execution,
+            values,
+        }
+    }
+
+    /// What all that runs for the statement has in common.
+    pub(super) fn shared(&mut self) -> Arc<Shared> {
+        if let Some(shared) = &self.shared {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(Shared::new(self.whole, &self.execution, &self.memory));
+        self.shared = Some(Arc::clone(&shared));
+        shared
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -73,6 +115,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Computes an expression without a row, which may have subqueries.
+    pub(super) async fn value_reached(&mut self, expr: &Expr) -> Result<Value, Error> {
+        if has_applied(expr) {
+            return self.compiled(expr)?.value(&[]).await;
+        }
+        Ok(self.value(expr)?)
+    }
+
     /// Where the plan's expressions take numbers of sequences, if they do.
     pub(super) fn numbers(&self) -> Option<Arc<dyn Sequences>> {
         self.plan.numbers.then(|| Arc::clone(self.execution.sequences))
@@ -81,7 +131,11 @@ impl<'a> Run<'a> {
     /// Computes a row of expressions without columns.
     pub(super) async fn row(&mut self, exprs: &[Expr]) -> Result<Row, Error> {
         if !self.plan.numbers {
-            return Ok(exprs.iter().map(|expr| self.value(expr)).collect::<Result<Row, _>>()?);
+            let mut row = Vec::with_capacity(exprs.len());
+            for expr in exprs {
+                row.push(self.value_reached(expr).await?);
+            }
+            return Ok(row);
         }
         let compiled =
             exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<Vec<_>, _>>()?;
@@ -91,9 +145,16 @@ impl<'a> Run<'a> {
     }
 
     /// Compiles an expression over the columns of a row.
-    pub(super) fn compiled(&self, expr: &Expr) -> Result<Compiled, PgError> {
+    pub(super) fn compiled(&mut self, expr: &Expr) -> Result<Compiled, PgError> {
+        let (evaluator, asked) = if has_applied(expr) {
+            let (evaluator, asked) = apply::compile(&self.shared(), expr)?;
+            (evaluator, Some(asked))
+        } else {
+            (Evaluator::compile(expr, &|_| None)?, None)
+        };
         Ok(Compiled {
-            evaluator: Evaluator::compile(expr, &|_| None)?,
+            evaluator,
+            asked,
             params: Arc::clone(&self.values),
             context: Arc::clone(self.context()),
         })
@@ -274,6 +335,9 @@ impl<'a> Run<'a> {
     {
         Box::pin(async move {
             let (operator, routed) = self.routed(operator)?;
+            if !self.is_inner && !self.plan.applies.is_empty() {
+                self.prepare(operator).await?;
+            }
             Ok(match operator {
                 Operator::Rows { rows, .. } => {
                     let mut held = Vec::with_capacity(rows.len());
@@ -309,7 +373,8 @@ impl<'a> Run<'a> {
                     Box::new(expand::Expand::new(input, call, width, *ordinality, *keeps))
                 }
                 Operator::Limit { input, limit, offset, ties } => {
-                    let limits = limit::Limits::of(self, limit.as_ref(), offset.as_ref())?;
+                    let limits =
+                        limit::Limits::reached(self, limit.as_ref(), offset.as_ref()).await?;
                     if limits.limit == Some(0) {
                         // As in PostgreSQL, nothing below runs, so nothing below fails.
                         return Ok(Box::new(Held::new(Vec::new())) as Box<dyn ValueStream>);
@@ -330,6 +395,39 @@ impl<'a> Run<'a> {
                 Operator::Window { input, calls } => window::open(self, input, calls).await?,
                 Operator::Join { left, right, kind, equal, on } => {
                     join::open(self, left, right, *kind, equal, on.as_ref()).await?
+                }
+                Operator::Keep { id, input } => {
+                    let rows = self.kept(*id, input).await?;
+                    Box::new(apply::KeptRows { rows, places: None, next: 0 })
+                }
+                Operator::Lookup { id, input, keys } => {
+                    Box::new(self.lookup(*id, input, keys).await?)
+                }
+                Operator::OrElse { input, otherwise } => {
+                    let rows = self.gather(input, "a subquery").await?;
+                    if rows.is_empty() {
+                        return self.values(otherwise).await;
+                    }
+                    Box::new(Held::new(rows))
+                }
+                Operator::Apply { input, place, outer, columns, on, keeps } => {
+                    let on = on.as_ref().map(|on| self.compiled(on)).transpose()?;
+                    Box::new(apply::Lateral {
+                        shared: self.shared(),
+                        params: Arc::clone(&self.values),
+                        place: *place,
+                        types: outer.iter().map(Expr::type_id).collect(),
+                        outer: outer
+                            .iter()
+                            .map(|expr| self.compiled(expr))
+                            .collect::<Result<_, _>>()?,
+                        on,
+                        width: columns.len(),
+                        keeps: *keeps,
+                        input: self.values(input).await?,
+                        pending: Vec::new().into_iter(),
+                        current: None,
+                    })
                 }
                 Operator::Append(inputs) => setop::append(self, inputs).await?,
                 Operator::SetOperation { kind, all, left, right } => {
@@ -379,6 +477,8 @@ fn is_raw(operator: &Operator) -> bool {
 #[derive(Debug)]
 pub(crate) struct Compiled {
     evaluator: Evaluator,
+    /// What its subqueries are asked, when it has some.
+    asked: Option<Arc<apply::Asked>>,
     params: Arc<Vec<Value>>,
     context: Arc<Context>,
 }
@@ -386,6 +486,32 @@ pub(crate) struct Compiled {
 impl Compiled {
     pub(crate) fn eval(&self, row: &[Value]) -> Result<Value, PgError> {
         self.evaluator.eval(row, &self.params, &self.context)
+    }
+
+    /// Whether it has subqueries, so that computing it may have to wait.
+    pub(crate) fn waits(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Computes the value, and runs the subqueries that are reached.
+    pub(crate) async fn value(&self, row: &[Value]) -> Result<Value, Error> {
+        let Some(asked) = &self.asked else { return Ok(self.eval(row)?) };
+        asked.begin();
+        loop {
+            match self.eval(row) {
+                Ok(value) => return Ok(value),
+                Err(error) => {
+                    if !asked.perform(&self.params).await? {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a condition that may have subqueries is true.
+    pub(crate) async fn holds(&self, row: &[Value]) -> Result<bool, Error> {
+        Ok(matches!(self.value(row).await?, Value::Bool(true)))
     }
 
     pub(crate) fn is_true(&self, row: &[Value]) -> Result<bool, PgError> {

@@ -27,10 +27,18 @@ impl ValueStream for Project {
         if let Some(sequences) = &self.sequences {
             sequences.expect(batch.len());
         }
+        let waits = self.exprs.iter().any(Compiled::waits);
         for row in batch {
             let exprs = &self.exprs;
             let compute = || exprs.iter().map(|expr| expr.eval(&row)).collect::<Result<Row, _>>();
             rows.push(match &self.sequences {
+                None if waits => {
+                    let mut computed = Vec::with_capacity(exprs.len());
+                    for expr in exprs {
+                        computed.push(expr.value(&row).await?);
+                    }
+                    computed
+                }
                 None => compute()?,
                 Some(sequences) => taking_numbers(sequences.as_ref(), compute).await?,
             });

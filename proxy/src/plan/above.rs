@@ -8,15 +8,17 @@ use dataman_node_protocol::query::{
     Source,
 };
 use dataman_pg::expr::{Aggregate, Call, Field, SortKey};
+use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, Value, catalog, eval};
 
 use super::Planner;
+use super::apply::{equality, has_applied, has_subquery};
 use super::distribution::{conjuncts, filter_conjuncts};
-use super::form::{replace, walk};
-use super::operator::{Operator, ShardRule};
+use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
+use super::operator::{ApplyKind, Operator, ShardRule};
 use super::select::{First, Result, output_exprs};
 use super::split::{
-    aggregates_of, check_accumulated, check_decodable, grouped_tail, grouping_sets,
+    aggregates_of, check_accumulated, check_decodable, grouped_tail, grouping_sets, named,
 };
 
 /// What comes after the rows of a query are there, over their columns.
@@ -79,15 +81,13 @@ impl Columns {
             }
             _ => None,
         });
-        let mut subquery = false;
-        walk(&bound, &mut |node| subquery |= matches!(node, Expr::Subquery { .. }));
-        if missing.is_some() || subquery {
+        if missing.is_some() {
             return Err(PgError::unsupported(
-                "a subquery that looks at rows of other shards is not supported yet",
+                "an expression that looks at rows of other sources is not supported here yet",
             )
-            .with_hint("Compare the shard keys of both in the subquery, or write it as a join."));
+            .with_hint("Write it as a join."));
         }
-        eval::check_computed(&bound)
+        eval::check_computed_around(&bound)
             .or_else(|error| if is_relational(&bound) { Ok(()) } else { Err(error) })?;
         Ok(bound)
     }
@@ -107,7 +107,10 @@ impl Planner<'_> {
     /// # Errors
     /// `0A000` for what the proxy does not compute.
     pub(super) fn above(&mut self, mut select: Select) -> Result<Operator> {
-        self.run_subqueries_first(&mut select, First::All)?;
+        if !select.subqueries.is_empty() {
+            self.run_subqueries_first(&mut select, First::All)?;
+            self.apply_subqueries(&mut select)?;
+        }
         if select.lock.is_some() {
             return Err(PgError::unsupported(
                 "FOR UPDATE and its like is only supported on one shard",
@@ -125,8 +128,15 @@ impl Planner<'_> {
         let mut conditions = Vec::new();
         filter_conjuncts(select.filter.as_ref(), &mut conditions);
         let conditions: Vec<Expr> = conditions.into_iter().cloned().collect();
-        let (mut input, columns, left) = self.sources(&select, conditions)?;
-        for condition in left {
+        if let Some(operator) = self.grouped_lookup(&select, &conditions)? {
+            return Ok(operator);
+        }
+        let (mut input, columns, mut left) = self.sources(&select, conditions)?;
+        // What reads the rows around comes after what does not, and subqueries, which cost most, come last.
+        let plain = take(&mut left, |condition| self.is_own(condition));
+        let outer = take(&mut left, |condition| !has_subquery(condition));
+        let outer = (!outer.is_empty()).then(|| all_of(outer));
+        for condition in plain.into_iter().chain(outer).chain(left) {
             let predicate = columns.bind(&condition)?;
             input = Operator::Filter { input: Box::new(input), predicate };
         }
@@ -134,8 +144,8 @@ impl Planner<'_> {
             return self.rows(input, &columns, &select);
         };
         let aggregates = aggregates_of(&select);
-        let keys = group.iter().map(|key| columns.bind(key)).collect::<Result<Vec<_>>>()?;
-        let mut calls = Vec::new();
+        let mut keys = group.iter().map(|key| columns.bind(key)).collect::<Result<Vec<_>>>()?;
+        let mut calls: Vec<Aggregate> = Vec::new();
         for call in &aggregates {
             let mut moved: Aggregate = call.clone();
             for arg in &mut moved.args {
@@ -148,8 +158,27 @@ impl Planner<'_> {
                 key.expr = columns.bind(&key.expr)?;
             }
             check_accumulated(&moved)?;
+            if let Some(filter) =
+                moved.filter.as_ref().filter(|_| moved.args.iter().any(has_applied))
+            {
+                // Below the aggregate its arguments are still computed for the rows of its filter only.
+                for arg in &mut moved.args {
+                    *arg = Expr::Case {
+                        ty: arg.type_ref(),
+                        otherwise: Box::new(Expr::null(arg.type_ref())),
+                        branches: vec![(filter.clone(), arg.clone())],
+                    };
+                }
+            }
             calls.push(moved);
         }
+        let mut inner: Vec<&mut Expr> = keys.iter_mut().collect();
+        for call in &mut calls {
+            inner.extend(&mut call.args);
+            inner.extend(&mut call.filter);
+            inner.extend(call.order_by.iter_mut().map(|key| &mut key.expr));
+        }
+        let input = computed_below(input, inner);
         let sets = grouping_sets(&select, &group);
         let grouped = Operator::Group { input: Box::new(input), keys, aggregates: calls, sets };
         grouped_tail(grouped, &select, &group, &aggregates)
@@ -190,7 +219,7 @@ impl Planner<'_> {
         let mut joined: Option<(Operator, Columns)> = None;
         for source in &select.source {
             if let Some(left) = joined.take_if(|(_, columns)| reads_left(source, columns)) {
-                joined = Some(expand(left, source, Unmatched::Dropped)?);
+                joined = Some(self.lateral(left, source, select, &[], Unmatched::Dropped)?);
                 continue;
             }
             let (right, right_columns) = self.source(source, select, &mut open)?;
@@ -201,7 +230,9 @@ impl Planner<'_> {
                     both.append(left_columns);
                     let left_width = both.width;
                     both.append(right_columns);
-                    let on: Vec<Expr> = take(&mut open, |condition| covered(condition, &both));
+                    let on: Vec<Expr> = take(&mut open, |condition| {
+                        covered(condition, &both) && self.is_own(condition)
+                    });
                     (join(left, right, JoinKind::Inner, &on, &both, left_width)?, both)
                 }
             });
@@ -237,7 +268,9 @@ impl Planner<'_> {
                     .map(|table| table.collection.datastore.clone())
                     .ok_or_else(|| PgError::internal("a source is not known"))?;
                 let pushed = take(open, |condition| {
-                    covered(condition, &columns) && self.exact(condition, &datastore)
+                    self.is_own(condition)
+                        && covered(condition, &columns)
+                        && self.exact(condition, &datastore)
                 });
                 let mut columns = Columns::default();
                 columns.add(alias, &used);
@@ -266,9 +299,6 @@ impl Planner<'_> {
                     _ => self.prune(&node),
                 };
                 Ok((Operator::Scan(self.scan(node, rule, &datastore, None)), columns))
-            }
-            Source::Query { lateral: true, .. } => {
-                Err(PgError::unsupported("LATERAL over several shards is not supported yet"))
             }
             Source::Query { query, alias, columns: names, .. } => {
                 columns.add(alias, names);
@@ -318,19 +348,12 @@ impl Planner<'_> {
                     JoinKind::Full => self.source(left, select, &mut none)?,
                 };
                 if reads_left(right, &left_columns) {
-                    let unmatched = match kind {
-                        JoinKind::Inner => Unmatched::Dropped,
-                        JoinKind::Left if on.as_ref().is_none_or(is_true) => Unmatched::Kept,
-                        _ => {
-                            return Err(PgError::unsupported(
-                                "an outer join with a function of the other side is only supported ON true",
-                            ));
-                        }
-                    };
+                    let left = (left_operator, left_columns);
                     if *kind == JoinKind::Inner {
                         open.append(&mut own);
+                        return self.lateral(left, right, select, &[], Unmatched::Dropped);
                     }
-                    return expand((left_operator, left_columns), right, unmatched);
+                    return self.lateral(left, right, select, &own, Unmatched::Kept);
                 }
                 let (right_operator, right_columns) = match kind {
                     JoinKind::Inner | JoinKind::Left => self.source(right, select, &mut own)?,
@@ -340,7 +363,10 @@ impl Planner<'_> {
                 columns.append(left_columns);
                 let left_width = columns.width;
                 columns.append(right_columns);
-                let on = take(&mut own, |condition| covered(condition, &columns));
+                let on = take(&mut own, |condition| {
+                    covered(condition, &columns)
+                        && (*kind != JoinKind::Inner || self.is_own(condition))
+                });
                 if *kind == JoinKind::Inner {
                     open.append(&mut own);
                 } else if !own.is_empty() {
@@ -354,6 +380,69 @@ impl Planner<'_> {
                 ))
             }
         }
+    }
+
+    /// Whether a condition reads nothing but fields: neither the rows around nor a subquery.
+    fn is_own(&self, condition: &Expr) -> bool {
+        !self.reads_outer(condition) && !has_subquery(condition)
+    }
+
+    /// A source that reads columns to its left: each row of `left` with the rows that the source has for it.
+    fn lateral(
+        &mut self,
+        left: (Operator, Columns),
+        source: &Source,
+        select: &Select,
+        on: &[Expr],
+        unmatched: Unmatched,
+    ) -> Result<(Operator, Columns)> {
+        if matches!(source, Source::Function { .. }) && on.iter().all(is_true) {
+            return expand(left, source, unmatched);
+        }
+        let (input, mut columns) = left;
+        let mut fields = Vec::new();
+        let mut names: Vec<(String, Vec<NamedType>)> = Vec::new();
+        each_own_source(source, &mut |source| {
+            if let (Some(alias), Some(given)) = (alias_of(source), columns_of(source)) {
+                let used: Vec<NamedType> =
+                    given.iter().filter(|name| reads(select, alias, &name.name)).cloned().collect();
+                fields.extend(used.iter().map(|column| {
+                    Expr::Field(Field {
+                        source: alias.to_owned(),
+                        name: column.name.clone(),
+                        ty: column.ty,
+                    })
+                }));
+                names.push((alias.to_owned(), used));
+            }
+        });
+        for field in &fields {
+            check_decodable(field.type_ref())?;
+        }
+        if fields.is_empty() {
+            fields.push(Expr::constant(Value::Bool(true), dataman_pg::TypeId::BOOL));
+            names.push((String::new(), Vec::new()));
+        }
+        let types: Vec<TypeRef> = fields.iter().map(Expr::type_ref).collect();
+        let inner =
+            Select { source: vec![source.clone()], fields: named(&fields), ..Select::default() };
+        let (place, read) = self.apply(inner, ApplyKind::Rows, &[])?;
+        let outer = read.iter().map(|expr| columns.bind(expr)).collect::<Result<Vec<_>>>()?;
+        let width = columns.width;
+        for (alias, used) in &names {
+            columns.add(alias, used);
+        }
+        columns.width = width + types.len();
+        let on = on.iter().map(|condition| columns.bind(condition)).collect::<Result<Vec<_>>>()?;
+        let operator = Operator::Apply {
+            input: Box::new(input),
+            place,
+            outer,
+            columns: types,
+            on: (!on.is_empty()).then(|| all_of(on)),
+            keeps: unmatched == Unmatched::Kept,
+        };
+        Ok((operator, columns))
     }
 
     /// UNION, INTERSECT and EXCEPT, left to right.
@@ -414,7 +503,7 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
     let Tail { having, fields, distinct, sort, limit, offset, with_ties } = tail;
     let mut operator = input;
     if let Some(having) = having {
-        eval::check_computed(&having)?;
+        eval::check_computed_around(&having)?;
         operator = Operator::Filter { input: Box::new(operator), predicate: having };
     }
     let visible = fields.len();
@@ -438,7 +527,7 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
     };
     let operator = super::window::compute(operator, &mut exprs)?;
     for expr in &exprs {
-        eval::check_computed(expr)?;
+        eval::check_computed_around(expr)?;
     }
     let mut operator = operator;
     let identity = exprs
@@ -470,7 +559,7 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
     }
     if limit.is_some() || offset.is_some() {
         for expr in limit.iter().chain(&offset) {
-            eval::check_computed(expr)?;
+            eval::check_computed_around(expr)?;
         }
         operator = Operator::Limit { input: Box::new(operator), limit, offset, ties };
     }
@@ -492,12 +581,47 @@ enum Unmatched {
     Kept,
 }
 
-/// Whether a source is a function whose arguments read columns to its left.
+/// Whether a source, or a query inside it, reads columns to its left.
 fn reads_left(source: &Source, left: &Columns) -> bool {
-    let Source::Function { call, .. } = source else { return false };
     let mut reads = false;
-    walk(call, &mut |node| reads |= matches!(node, Expr::Field(field) if left.has(field)));
+    let alone = Select { source: vec![source.clone()], ..Select::default() };
+    for_each_select(&alone, &mut |inner| {
+        for_each_expr(inner, &mut |expr| {
+            walk(expr, &mut |node| reads |= matches!(node, Expr::Field(field) if left.has(field)));
+        });
+    });
     reads
+}
+
+/// The columns that a source has; a join has none of its own.
+fn columns_of(source: &Source) -> Option<&[NamedType]> {
+    match source {
+        Source::Collection { fields, .. } => Some(fields),
+        Source::Query { columns, .. }
+        | Source::CommonTable { columns, .. }
+        | Source::Values { columns, .. }
+        | Source::Function { columns, .. } => Some(columns),
+        Source::Join { .. } => None,
+    }
+}
+
+/// Computes what has subqueries among some expressions as further columns, to which the expressions then refer.
+fn computed_below(input: Operator, exprs: Vec<&mut Expr>) -> Operator {
+    let types = input.columns();
+    let mut columns: Vec<Expr> =
+        types.iter().enumerate().map(|(index, ty)| Expr::Column { index, ty: *ty }).collect();
+    for expr in exprs.into_iter().filter(|expr| has_applied(expr)) {
+        let ty = expr.type_ref();
+        let index = columns.iter().position(|known| known == expr).unwrap_or_else(|| {
+            columns.push(expr.clone());
+            columns.len() - 1
+        });
+        *expr = Expr::Column { index, ty };
+    }
+    if columns.len() == types.len() {
+        return input;
+    }
+    Operator::Project { input: Box::new(input), exprs: columns }
 }
 
 fn is_true(condition: &Expr) -> bool {
@@ -506,7 +630,7 @@ fn is_true(condition: &Expr) -> bool {
 
 /// Each row of `left` with the rows that a function gives for it.
 fn expand(
-    (input, mut columns): (Operator, Columns),
+    (mut input, mut columns): (Operator, Columns),
     source: &Source,
     unmatched: Unmatched,
 ) -> Result<(Operator, Columns)> {
@@ -520,7 +644,9 @@ fn expand(
             "the function {name} in FROM is not supported here yet"
         )));
     }
-    let args = call.args.iter().map(|arg| columns.bind(arg)).collect::<Result<_>>()?;
+    let mut args = call.args.iter().map(|arg| columns.bind(arg)).collect::<Result<Vec<_>>>()?;
+    input = computed_below(input, args.iter_mut().collect());
+    columns.width = input.columns().len();
     columns.add(alias, names);
     let given = names.len() - usize::from(*ordinality);
     let operator = Operator::Expand {
@@ -563,12 +689,8 @@ fn join(
         })
     };
     let mut equal = Vec::new();
-    for condition in &bound {
-        if let Expr::Call(call) = condition
-            && call
-                .operator
-                .and_then(catalog::operator)
-                .is_some_and(|operator| operator.name == "=")
+    for condition in bound.iter().filter(|condition| !has_subquery(condition)) {
+        if let Some(call) = equality(condition)
             && let [one, other] = call.args.as_slice()
             && one.type_id() == other.type_id()
         {
@@ -583,7 +705,7 @@ fn join(
     Ok(Operator::Join { left: Box::new(left), right: Box::new(right), kind, equal, on })
 }
 
-fn all_of(mut conditions: Vec<Expr>) -> Expr {
+pub(super) fn all_of(mut conditions: Vec<Expr>) -> Expr {
     if conditions.len() == 1 { conditions.remove(0) } else { Expr::And(conditions) }
 }
 
@@ -594,12 +716,11 @@ fn take(open: &mut Vec<Expr>, pass: impl Fn(&Expr) -> bool) -> Vec<Expr> {
     taken
 }
 
-/// Whether a condition reads columns of these sources only, and at least is no subquery.
+/// Whether a condition reads columns of these sources only.
 fn covered(condition: &Expr, columns: &Columns) -> bool {
     let mut covered = true;
     walk(condition, &mut |node| match node {
         Expr::Field(field) => covered &= columns.has(field),
-        Expr::Subquery { .. } => covered = false,
         _ => {}
     });
     covered

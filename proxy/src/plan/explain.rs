@@ -3,7 +3,7 @@
 use dataman_metadata::id::ShardId;
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
-use dataman_pg::expr::{FrameBound, SortKey, Window};
+use dataman_pg::expr::{FrameBound, SortKey, SubqueryKind, Window};
 use serde_json::{Value as Json, json};
 
 use super::operator::{GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule};
@@ -94,6 +94,15 @@ impl Plan {
             node.facts.push(("First, as", json!(number.map(|number| format!("${number}")))));
             root.inputs.push(node);
         }
+        for (place, apply) in self.applies.iter().enumerate() {
+            let mut node = operator_node(&apply.operator);
+            node.name = format!("Query {}: {}", place + 1, node.name);
+            if !apply.params.is_empty() {
+                let params: Vec<String> = apply.params.iter().map(expr_text).collect();
+                node.facts.push(("For each", json!(params.join(", "))));
+            }
+            root.inputs.push(node);
+        }
         let computed: Vec<String> = self
             .parameters
             .internal()
@@ -112,7 +121,7 @@ impl Plan {
                     expr_text(limit),
                     expr_text(offset)
                 )),
-                Internal::Subquery(..) => None,
+                Internal::Subquery(..) | Internal::Outer(_) => None,
             })
             .collect();
         if !computed.is_empty() {
@@ -375,6 +384,25 @@ fn operator_node(operator: &Operator) -> Node {
             }
             format!("{} Join ({kind:?})", if equal.is_empty() { "Nested Loop" } else { "Hash" })
         }
+        Operator::Keep { .. } => "Keep".to_owned(),
+        Operator::Lookup { keys, .. } => {
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|(own, outer)| format!("{} = {}", expr_text(own), expr_text(outer)))
+                .collect();
+            facts.push(("Hash", json!(keys.join(", "))));
+            "Lookup".to_owned()
+        }
+        Operator::OrElse { .. } => "Or Else".to_owned(),
+        Operator::Apply { place, outer, on, keeps, .. } => {
+            facts.push(("Query", json!(place + 1)));
+            facts
+                .push(("Outer", json!(outer.iter().map(expr_text).collect::<Vec<_>>().join(", "))));
+            if let Some(on) = on {
+                facts.push(("Condition", json!(expr_text(on))));
+            }
+            format!("Apply{}", if *keeps { " (Left)" } else { "" })
+        }
         Operator::Append(_) => "Append".to_owned(),
         Operator::SetOperation { kind, all, .. } => {
             format!("{kind:?}{}", if *all { " All" } else { "" })
@@ -506,7 +534,28 @@ fn expr_text(expr: &Expr) -> String {
         ),
         Expr::Coalesce { args, .. } => format!("COALESCE({})", list(args)),
         Expr::Case { .. } => "CASE …".to_owned(),
-        Expr::Subquery { index, .. } => format!("(subquery {})", index + 1),
+        Expr::Subquery { index, kind, outer, .. } => {
+            let number = super::apply::applied(*index).unwrap_or(*index) + 1;
+            let query = if outer.is_empty() {
+                format!("query {number}")
+            } else {
+                format!("query {number} of {}", list(outer))
+            };
+            match kind {
+                SubqueryKind::Scalar => format!("({query})"),
+                SubqueryKind::Exists => format!("EXISTS ({query})"),
+                SubqueryKind::Array => format!("ARRAY ({query})"),
+                SubqueryKind::Compare { all, left, operators } => format!(
+                    "({} {} {} ({query}))",
+                    list(left),
+                    operators
+                        .first()
+                        .and_then(|operator| dataman_pg::catalog::operator(*operator))
+                        .map_or("?", |operator| operator.name),
+                    if *all { "ALL" } else { "ANY" }
+                ),
+            }
+        }
         Expr::Extreme { greatest, args, .. } => {
             format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, list(args))
         }

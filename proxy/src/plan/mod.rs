@@ -6,6 +6,7 @@
 //! which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a parameter.
 
 mod above;
+pub(crate) mod apply;
 pub mod bind;
 pub(crate) mod copy;
 mod distribution;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub(crate) parameters: Parameters,
     /// Queries run first, whose results are internal parameters.
     pub(crate) subplans: Vec<SubPlan>,
+    /// Queries that read the rows around them, carried out as these are met.
+    pub(crate) applies: Vec<operator::Apply>,
     /// What is done.
     pub(crate) root: Root,
     /// The metadata that the plan was made from: keyspaces are looked up in it when keys are known.
@@ -99,6 +102,9 @@ pub fn plan(
         parameters: bound.parameters,
         facts: bound.facts,
         subplans: Vec::new(),
+        applies: Vec::new(),
+        outer: std::collections::BTreeSet::new(),
+        keeps: 0,
     };
     let (root, columns, tag, writes) = match bound.kind {
         bind::BoundKind::Select(select) => {
@@ -129,6 +135,7 @@ pub fn plan(
         numbers: planner.facts.numbers,
         parameters: planner.parameters,
         subplans: planner.subplans,
+        applies: planner.applies,
         root,
         snapshot: Arc::clone(context.snapshot),
         pass: None,
@@ -165,6 +172,11 @@ pub(crate) struct Planner<'a> {
     parameters: Parameters,
     facts: bind::Facts,
     subplans: Vec<SubPlan>,
+    applies: Vec<operator::Apply>,
+    /// The parameters that stand for values of the rows around a query.
+    outer: std::collections::BTreeSet<u16>,
+    /// How many numbers of kept rows are taken.
+    keeps: usize,
 }
 
 #[cfg(test)]

@@ -152,6 +152,44 @@ pub(crate) enum Operator {
         /// The whole condition over left and right columns, the equal pairs included.
         on: Option<Expr>,
     },
+    /// Rows that read nothing of the rows around a query: read once for all of the statement, however often they are asked for.
+    Keep {
+        /// The number that they are kept under.
+        id: usize,
+        /// Rows in.
+        input: Box<Operator>,
+    },
+    /// The kept rows whose columns equal some values.
+    Lookup {
+        /// The number that the index is kept under.
+        id: usize,
+        /// The rows: an [`Operator::Keep`].
+        input: Box<Operator>,
+        /// Equal pairs of one type: an expression over the rows, and one over parameters alone. NULL equals nothing.
+        keys: Vec<(Expr, Expr)>,
+    },
+    /// The rows of the first input, or those of the other when it has none.
+    OrElse {
+        /// The first input.
+        input: Box<Operator>,
+        /// The other.
+        otherwise: Box<Operator>,
+    },
+    /// Each row in with every row that a query gives for it.
+    Apply {
+        /// Rows in; the query's columns come after theirs.
+        input: Box<Operator>,
+        /// The query's place in the plan.
+        place: usize,
+        /// What it reads of the row in.
+        outer: Vec<Expr>,
+        /// The types of its columns.
+        columns: Vec<TypeRef>,
+        /// A condition over both.
+        on: Option<Expr>,
+        /// A row in for which there is none stays, filled up with NULLs.
+        keeps: bool,
+    },
     /// All rows of several inputs.
     Append(Vec<Operator>),
     /// UNION, INTERSECT, EXCEPT of two inputs.
@@ -241,6 +279,41 @@ pub(crate) enum ShardRule {
     },
 }
 
+/// A query that reads the rows around it.
+#[derive(Debug)]
+pub(crate) struct Apply {
+    /// What it does; it reads shards below [`Operator::Keep`] only.
+    pub(crate) operator: Operator,
+    /// The parameters that stand for what it reads of a row around, in the order of the readings.
+    pub(crate) params: Vec<Expr>,
+    /// What becomes of its rows.
+    pub(crate) kind: ApplyKind,
+    /// The same readings give the same rows.
+    pub(crate) caches: bool,
+}
+
+/// What becomes of the rows of a query that reads the rows around it.
+#[derive(Debug, Clone)]
+pub(crate) enum ApplyKind {
+    /// The one value of its one row.
+    Scalar,
+    /// Whether there is a row.
+    Exists,
+    /// All values, as an array of this element type; and the array's type.
+    Array(TypeId, TypeId),
+    /// Compared with values of the row around.
+    Compare {
+        /// ALL, else ANY.
+        all: bool,
+        /// The comparison, over the values and then the query's columns.
+        test: Expr,
+        /// It is `= ANY` or `<> ALL` of values of one type, found by hash.
+        hashes: bool,
+    },
+    /// They are the rows of a source in FROM.
+    Rows,
+}
+
 /// A query run before the statement; its result is an internal parameter.
 #[derive(Debug)]
 pub(crate) struct SubPlan {
@@ -321,7 +394,15 @@ impl Operator {
             Self::Filter { input, .. }
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
+            | Self::Keep { input, .. }
+            | Self::Lookup { input, .. }
+            | Self::OrElse { input, .. }
             | Self::Limit { input, .. } => input.columns(),
+            Self::Apply { input, columns, .. } => {
+                let mut all = input.columns();
+                all.extend(columns);
+                all
+            }
             Self::Project { exprs, .. } => exprs.iter().map(Expr::type_ref).collect(),
             Self::Expand { input, columns, ordinality, .. } => {
                 let mut all = input.columns();
@@ -370,7 +451,11 @@ impl Operator {
             | Self::Window { input, .. }
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
+            | Self::Keep { input, .. }
+            | Self::Lookup { input, .. }
+            | Self::Apply { input, .. }
             | Self::Limit { input, .. } => vec![input],
+            Self::OrElse { input, otherwise } => vec![input, otherwise],
             Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
                 vec![left, right]
             }
@@ -390,7 +475,11 @@ impl Operator {
             | Self::Window { input, .. }
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
+            | Self::Keep { input, .. }
+            | Self::Lookup { input, .. }
+            | Self::Apply { input, .. }
             | Self::Limit { input, .. } => vec![input],
+            Self::OrElse { input, otherwise } => vec![input, otherwise],
             Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
                 vec![left, right]
             }
@@ -409,13 +498,75 @@ impl Operator {
         }
     }
 
-    /// Calls `visit` on the top of every expression that is computed above the shards.
-    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+    /// Whether it or an operator below reads shards.
+    pub(super) fn reads_shards(&self) -> bool {
+        matches!(self, Self::Scan(_) | Self::Merge { .. } | Self::Route { .. })
+            || self.inputs().into_iter().any(Self::reads_shards)
+    }
+
+    /// Replaces each input.
+    pub(super) fn map_inputs(&mut self, change: &mut dyn FnMut(Operator) -> Operator) {
+        for input in self.inputs_mut() {
+            let taken = std::mem::replace(input, Operator::Append(Vec::new()));
+            *input = change(taken);
+        }
+    }
+
+    /// Calls `visit` on the top of every expression that this operator itself computes above the shards.
+    pub(crate) fn each_own_expr<'s>(&'s self, visit: &mut dyn FnMut(&'s Expr)) {
         match self {
-            Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(&mut *visit),
+            Self::Rows { rows, .. } => rows.iter().flatten().for_each(visit),
             Self::Filter { predicate, .. } => visit(predicate),
-            Self::Project { exprs, .. } => exprs.iter_mut().for_each(&mut *visit),
-            Self::Expand { call, .. } => call.args.iter_mut().for_each(&mut *visit),
+            Self::Project { exprs, .. } => exprs.iter().for_each(visit),
+            Self::Expand { call, .. } => call.args.iter().for_each(visit),
+            Self::Group { keys, aggregates, .. } => {
+                keys.iter().for_each(&mut *visit);
+                for aggregate in aggregates {
+                    aggregate.args.iter().for_each(&mut *visit);
+                    aggregate.filter.iter().for_each(&mut *visit);
+                    aggregate.order_by.iter().for_each(|key| visit(&key.expr));
+                }
+            }
+            Self::Sort { keys, .. } => keys.iter().for_each(|key| visit(&key.expr)),
+            Self::Limit { limit, offset, .. } => {
+                limit.iter().for_each(&mut *visit);
+                offset.iter().for_each(visit);
+            }
+            Self::Join { equal, on, .. } => {
+                for (left, right) in equal {
+                    visit(left);
+                    visit(right);
+                }
+                on.iter().for_each(visit);
+            }
+            Self::Lookup { keys, .. } => {
+                for (own, outer) in keys {
+                    visit(own);
+                    visit(outer);
+                }
+            }
+            Self::Apply { outer, on, .. } => {
+                outer.iter().for_each(&mut *visit);
+                on.iter().for_each(visit);
+            }
+            Self::Route { .. }
+            | Self::Scan(_)
+            | Self::Merge { .. }
+            | Self::Combine { .. }
+            | Self::Distinct { .. }
+            | Self::Keep { .. }
+            | Self::OrElse { .. }
+            | Self::Append(_)
+            | Self::SetOperation { .. } => {}
+        }
+    }
+
+    fn each_own_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        match self {
+            Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(visit),
+            Self::Filter { predicate, .. } => visit(predicate),
+            Self::Project { exprs, .. } => exprs.iter_mut().for_each(visit),
+            Self::Expand { call, .. } => call.args.iter_mut().for_each(visit),
             Self::Group { keys, aggregates, .. } => {
                 keys.iter_mut().for_each(&mut *visit);
                 for aggregate in aggregates {
@@ -436,24 +587,42 @@ impl Operator {
             Self::Sort { keys, .. } => keys.iter_mut().for_each(|key| visit(&mut key.expr)),
             Self::Limit { limit, offset, .. } => {
                 limit.iter_mut().for_each(&mut *visit);
-                offset.iter_mut().for_each(&mut *visit);
+                offset.iter_mut().for_each(visit);
             }
             Self::Join { equal, on, .. } => {
                 for (left, right) in equal {
                     visit(left);
                     visit(right);
                 }
-                on.iter_mut().for_each(&mut *visit);
+                on.iter_mut().for_each(visit);
             }
-            Self::Route { rules, .. } => {
-                rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit))
+            Self::Lookup { keys, .. } => {
+                for (own, outer) in keys {
+                    visit(own);
+                    visit(outer);
+                }
             }
-            Self::Scan(_)
+            Self::Apply { outer, on, .. } => {
+                outer.iter_mut().for_each(&mut *visit);
+                on.iter_mut().for_each(visit);
+            }
+            Self::Route { .. }
+            | Self::Scan(_)
             | Self::Merge { .. }
             | Self::Combine { .. }
             | Self::Distinct { .. }
+            | Self::Keep { .. }
+            | Self::OrElse { .. }
             | Self::Append(_)
             | Self::SetOperation { .. } => {}
+        }
+    }
+
+    /// Calls `visit` on the top of every expression that is computed above the shards, and on those of scans.
+    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        self.each_own_expr_mut(visit);
+        if let Self::Route { rules, .. } = self {
+            rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit));
         }
         if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self
         {
@@ -589,6 +758,13 @@ pub(super) fn number_parameters(plan: &mut Plan) {
     for subplan in &mut plan.subplans {
         subplan.operator.each_expr_mut(&mut number);
     }
+    for apply in &mut plan.applies {
+        apply.operator.each_expr_mut(&mut number);
+        apply.params.iter_mut().for_each(&mut number);
+        if let ApplyKind::Compare { test, .. } = &mut apply.kind {
+            number(test);
+        }
+    }
     match &mut plan.root {
         Root::Rows(operator) => operator.each_expr_mut(&mut number),
         Root::Insert(insert) => {
@@ -637,6 +813,9 @@ pub(super) fn make_statements(plan: &mut Plan) {
     };
     for subplan in &mut plan.subplans {
         subplan.operator.each_scan_mut(&mut make);
+    }
+    for apply in &mut plan.applies {
+        apply.operator.each_scan_mut(&mut make);
     }
     match &mut plan.root {
         Root::Rows(operator) => operator.each_scan_mut(&mut make),

@@ -42,7 +42,10 @@ enum PassKey {
 impl Pass {
     /// Finds out whether a plan can pass.
     pub(super) fn of(plan: &Plan) -> Option<Self> {
-        if !plan.subplans.is_empty() || !plan.parameters.internal().is_empty() {
+        if !plan.subplans.is_empty()
+            || !plan.applies.is_empty()
+            || !plan.parameters.internal().is_empty()
+        {
             return None;
         }
         let scan = plan.pass_scan()?;

@@ -40,6 +40,9 @@ impl Planner<'_> {
         if self.numbers_rows(&select) {
             return self.numbered(select);
         }
+        if self.stays_above(&select) {
+            return self.above(select);
+        }
         let aliases = collection_aliases(&select);
         if aliases.is_empty() {
             return self.above(select);
@@ -71,7 +74,7 @@ impl Planner<'_> {
         if aliases.is_empty() {
             return self.above(select);
         }
-        let saved = (self.subplans.len(), self.parameters.clone());
+        let saved = (self.subplans.len(), self.parameters.clone(), self.applies.len());
         let by_shard = match self.one_datastore(&aliases) {
             Some(datastore) => self.by_shard(&select, &datastore),
             None => {
@@ -84,6 +87,7 @@ impl Planner<'_> {
         };
         self.subplans.truncate(saved.0);
         self.parameters = saved.1;
+        self.applies.truncate(saved.2);
         self.above(select).map_err(|above| {
             if above.sqlstate() == "0A000" && above.hint().is_none() {
                 better(refused, above)
@@ -368,6 +372,15 @@ impl Planner<'_> {
         let subqueries = std::mem::take(&mut select.subqueries);
         let mut result = Ok(());
         let mut shell = std::mem::take(select);
+        let lazy = reached_later(&shell);
+        let mut limits = BTreeSet::new();
+        for expr in shell.limit.iter().chain(&shell.offset) {
+            walk(expr, &mut |node| {
+                if let Expr::Subquery { index, .. } = node {
+                    limits.insert(*index);
+                }
+            });
+        }
         let distribution = Prover { tables: &self.tables }.block(&shell, &[]);
         form::own_exprs_mut(&mut shell, &mut |expr| {
             form::each_node_mut(expr, &mut |node| {
@@ -377,16 +390,22 @@ impl Planner<'_> {
                 if let Expr::Subquery { index, kind, .. } = node
                     && let Some(subquery) = subqueries.get(*index)
                 {
+                    let is_later = lazy.contains(index)
+                        && (which == First::All || may_have_rows(kind, subquery));
+                    if !runs_first(kind, subquery) || is_later {
+                        return;
+                    }
                     let numbers =
                         self.facts.numbers && super::number::select_takes_numbers(subquery);
                     let stays = match &distribution {
+                        _ if limits.contains(index) => false,
                         Ok(_) if numbers || which == First::All => false,
                         Ok(distribution) => Prover { tables: &self.tables }
                             .subquery_stays(subquery, kind, distribution, &[])
                             .is_ok(),
                         Err(_) => false,
                     };
-                    if stays || !is_uncorrelated(subquery) {
+                    if stays || !is_uncorrelated(subquery) || self.stays_above(subquery) {
                         return;
                     }
                     match self.first(subquery.clone(), node) {
@@ -410,7 +429,9 @@ impl Planner<'_> {
         let mut places: BTreeMap<usize, usize> = BTreeMap::new();
         form::own_exprs_mut(select, &mut |expr| {
             form::each_node_mut(expr, &mut |node| {
-                if let Expr::Subquery { index, .. } = node {
+                if let Expr::Subquery { index, .. } = node
+                    && super::apply::applied(*index).is_none()
+                {
                     let place = *places.entry(*index).or_insert_with(|| {
                         kept.extend(subqueries.get(*index).cloned());
                         kept.len() - 1
@@ -499,6 +520,52 @@ impl Planner<'_> {
         let names = names.iter().map(|name| (name.physical.clone(), name.alias.clone())).collect();
         Some(TextTemplate { pieces, names })
     }
+}
+
+/// Whether a subquery's result can be a parameter.
+fn runs_first(kind: &SubqueryKind, subquery: &Select) -> bool {
+    let SubqueryKind::Compare { left, .. } = kind else { return true };
+    let columns = output_columns(subquery);
+    let [column] = columns.as_slice() else { return false };
+    left.len() == 1
+        && dataman_pg::catalog::type_by_id(column.ty.id).is_some_and(|found| found.array.0 != 0)
+}
+
+/// Whether a subquery that stands for one value may have more than one row, which is an error only where it is reached.
+fn may_have_rows(kind: &SubqueryKind, subquery: &Select) -> bool {
+    let is_one = subquery.union.is_empty()
+        && (subquery.group.as_ref().is_some_and(Vec::is_empty) || subquery.source.is_empty());
+    matches!(kind, SubqueryKind::Scalar) && !is_one
+}
+
+/// The subqueries of a select that are not computed for every row: those behind a condition of CASE or COALESCE.
+fn reached_later(select: &Select) -> BTreeSet<usize> {
+    fn find(expr: &Expr, later: bool, found: &mut BTreeSet<usize>) {
+        match expr {
+            Expr::Subquery { index, .. } if later => {
+                found.insert(*index);
+            }
+            Expr::Case { branches, otherwise, .. } => {
+                for (place, (condition, result)) in branches.iter().enumerate() {
+                    find(condition, later || place > 0, found);
+                    find(result, true, found);
+                }
+                find(otherwise, true, found);
+                return;
+            }
+            Expr::Coalesce { args, .. } => {
+                for (place, arg) in args.iter().enumerate() {
+                    find(arg, later || place > 0, found);
+                }
+                return;
+            }
+            _ => {}
+        }
+        expr.for_each_child(&mut |child| find(child, later, found));
+    }
+    let mut found = BTreeSet::new();
+    for_each_expr(select, &mut |expr| find(expr, false, &mut found));
+    found
 }
 
 /// Which subqueries run before a statement, of those that do not look at its rows.

@@ -1,5 +1,8 @@
 //! Expression → node: looks up every function, and refuses what is not computed here by name.
 
+use std::sync::Arc;
+
+use super::Outside;
 use super::array::Subscript;
 use super::cast::CastStep;
 use super::node::{CallNode, ElementTest, Equality, Function, Node};
@@ -15,7 +18,15 @@ use crate::value::Value;
 /// From how many elements on a constant array is searched in order.
 const SORTED_FROM: usize = 9;
 
-type Place<'a> = &'a dyn Fn(&Field) -> Option<usize>;
+/// Where an expression finds what is not in it.
+pub(super) struct Surroundings<'a> {
+    /// A field's place in the row.
+    pub(super) field: &'a dyn Fn(&Field) -> Option<usize>,
+    /// What gives a subquery's value.
+    pub(super) outside: &'a dyn Fn(&Expr) -> Result<Option<Arc<dyn Outside>>>,
+}
+
+type Place<'a> = &'a Surroundings<'a>;
 
 /// The refusal of something that is not computed here.
 pub(super) fn not_computed(what: &str) -> PgError {
@@ -39,7 +50,7 @@ pub(super) fn compile(expr: &Expr, place: Place<'_>) -> Result<Node> {
         }
         Expr::Field(field) => {
             check_type(field.ty.id)?;
-            let place = place(field).ok_or_else(|| {
+            let place = (place.field)(field).ok_or_else(|| {
                 PgError::internal(format!("the row has no field {}.{}", field.source, field.name))
             })?;
             Node::Column(place)
@@ -124,7 +135,9 @@ pub(super) fn compile(expr: &Expr, place: Place<'_>) -> Result<Node> {
         Expr::Aggregate(_) => return Err(not_scalar("an aggregate")),
         Expr::Window(_) => return Err(not_scalar("a window function")),
         Expr::Grouping(_) => return Err(not_scalar("GROUPING")),
-        Expr::Subquery { .. } => return Err(not_scalar("a subquery")),
+        Expr::Subquery { .. } => {
+            Node::Outside((place.outside)(expr)?.ok_or_else(|| not_scalar("a subquery"))?)
+        }
     })
 }
 
@@ -132,7 +145,7 @@ fn not_scalar(what: &str) -> PgError {
     PgError::unsupported(format!("{what} cannot be computed over one row alone"))
 }
 
-fn check_type(ty: TypeId) -> Result<()> {
+pub(super) fn check_type(ty: TypeId) -> Result<()> {
     if has_values(ty) {
         return Ok(());
     }

@@ -11,6 +11,8 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::context::Context;
 use crate::error::Result;
 use crate::expr::{Cast, CastMethod, Constant, Expr, Field};
@@ -30,7 +32,20 @@ impl Evaluator {
     /// # Errors
     /// `0A000` naming the function, operator or type that is not computed here.
     pub fn compile(expr: &Expr, place: &dyn Fn(&Field) -> Option<usize>) -> Result<Self> {
-        Ok(Self { root: compile::compile(expr, place)? })
+        Self::compile_around(expr, place, &|_| Ok(None))
+    }
+
+    /// Compiles an expression with subqueries, whose values `outside` gives.
+    ///
+    /// # Errors
+    /// As [`Evaluator::compile`], for subqueries that `outside` does not know too; its own.
+    pub fn compile_around(
+        expr: &Expr,
+        place: &dyn Fn(&Field) -> Option<usize>,
+        outside: &dyn Fn(&Expr) -> Result<Option<Arc<dyn Outside>>>,
+    ) -> Result<Self> {
+        let surroundings = compile::Surroundings { field: place, outside };
+        Ok(Self { root: compile::compile(expr, &surroundings)? })
     }
 
     /// Computes the value over one row.
@@ -50,12 +65,47 @@ impl Evaluator {
     }
 }
 
+/// Gives the value of a part of an expression that this library does not compute: a subquery's.
+pub trait Outside: std::fmt::Debug + Send + Sync {
+    /// The value over one row.
+    ///
+    /// # Errors
+    /// What computing it raises; also that it is not there yet and the evaluation has to be made again.
+    fn value(&self, row: &[Value], params: &[Value], context: &Context) -> Result<Value>;
+}
+
 /// Says whether an expression can be compiled; else the error [`Evaluator::compile`] would give.
 ///
 /// # Errors
 /// `0A000` naming what is not computed here.
 pub fn check_computed(expr: &Expr) -> Result<()> {
     Evaluator::compile(expr, &|_| Some(0)).map(|_| ())
+}
+
+/// The same for an expression whose subqueries are computed elsewhere.
+///
+/// # Errors
+/// As [`check_computed`], also for what the subqueries take of the row.
+pub fn check_computed_around(expr: &Expr) -> Result<()> {
+    #[derive(Debug)]
+    struct Elsewhere;
+    impl Outside for Elsewhere {
+        fn value(&self, _: &[Value], _: &[Value], _: &Context) -> Result<Value> {
+            Ok(Value::Null)
+        }
+    }
+    let outside = |expr: &Expr| -> Result<Option<Arc<dyn Outside>>> {
+        let mut result = Ok(());
+        expr.for_each_child(&mut |child| {
+            if result.is_ok() {
+                result = check_computed_around(child);
+            }
+        });
+        result?;
+        compile::check_type(expr.type_id())?;
+        Ok(Some(Arc::new(Elsewhere)))
+    };
+    Evaluator::compile_around(expr, &|_| Some(0), &outside).map(|_| ())
 }
 
 /// Computes a constant expression at planning time, where that cannot fail and does not depend on settings; `None`

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::Outside;
 use super::array::{self, Subscript};
 use super::cast::CastStep;
 use crate::comparison::Test;
@@ -87,6 +88,8 @@ pub(super) enum Node {
         subscripts: Vec<Subscript>,
         is_jsonb: bool,
     },
+    /// Computed elsewhere.
+    Outside(Arc<dyn Outside>),
 }
 
 /// A function's call.
@@ -256,6 +259,7 @@ impl Node {
                 let container = array.get(input)?;
                 array::subscript(&container, subscripts, *is_jsonb, input)
             }
+            Self::Outside(outside) => outside.value(input.row, input.params, input.context),
         }
     }
 

@@ -163,6 +163,10 @@ pub enum Expr {
         /// The type of the value.
         #[serde(rename = "type")]
         ty: TypeRef,
+        /// What it reads of the rows around it, where it is carried out apart from them: `index` is then a place in the
+        /// plan. Nothing that travels has any.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        outer: Vec<Expr>,
     },
 }
 
@@ -453,10 +457,11 @@ impl Expr {
                 window.order_by.iter().for_each(|key| visit(&key.expr));
                 window.frame.iter().flat_map(Frame::offsets).for_each(visit);
             }
-            Self::Subquery { kind, .. } => {
+            Self::Subquery { kind, outer, .. } => {
                 if let SubqueryKind::Compare { left, .. } = kind {
-                    left.iter().for_each(visit);
+                    left.iter().for_each(&mut *visit);
                 }
+                outer.iter().for_each(visit);
             }
         }
     }
@@ -524,10 +529,11 @@ impl Expr {
                 window.order_by.iter_mut().for_each(|key| visit(&mut key.expr));
                 window.frame.iter_mut().flat_map(Frame::offsets_mut).for_each(visit);
             }
-            Self::Subquery { kind, .. } => {
+            Self::Subquery { kind, outer, .. } => {
                 if let SubqueryKind::Compare { left, .. } = kind {
-                    left.iter_mut().for_each(visit);
+                    left.iter_mut().for_each(&mut *visit);
                 }
+                outer.iter_mut().for_each(visit);
             }
         }
     }

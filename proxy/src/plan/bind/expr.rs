@@ -226,7 +226,7 @@ impl Binder<'_> {
                 };
                 let ty = column.ty;
                 self.keep_subquery(index, select);
-                Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty })
+                Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
             }
             ExprKind::Exists(query) => {
                 let (index, select) = self.subquery(query, scope)?;
@@ -235,6 +235,7 @@ impl Binder<'_> {
                     index,
                     kind: SubqueryKind::Exists,
                     ty: TypeRef::plain(TypeId::BOOL),
+                    outer: Vec::new(),
                 })
             }
             ExprKind::ArraySubquery(query) => {
@@ -248,7 +249,12 @@ impl Binder<'_> {
                     None => self.array_of(column.ty.id)?,
                 };
                 self.keep_subquery(index, select);
-                Ok(Expr::Subquery { index, kind: SubqueryKind::Array, ty: TypeRef::plain(ty) })
+                Ok(Expr::Subquery {
+                    index,
+                    kind: SubqueryKind::Array,
+                    ty: TypeRef::plain(ty),
+                    outer: Vec::new(),
+                })
             }
             ExprKind::Array(elements) => self.array(elements, scope, clause, None),
             ExprKind::Row(fields) => Ok(Expr::Row(self.exprs(fields, scope, clause)?)),

@@ -1,5 +1,7 @@
 //! FROM → sources.
 
+use std::sync::Arc;
+
 use dataman_node_protocol::query::{self, JoinKind, NamedType, Source, Target};
 use dataman_pg::expr::Field;
 use dataman_pg::types::TypeRef;
@@ -21,8 +23,10 @@ pub(crate) struct CommonTableDefinition {
     visible: usize,
     references: usize,
     volatile: bool,
-    /// For a recursive one, the name and columns of the form's common table.
+    /// For one that stays a common table in the form, the columns that it has there.
     recursive: Option<Vec<NamedType>>,
+    /// What the queries around the WITH have in FROM, outermost first.
+    around: Arc<Vec<Vec<FromItem>>>,
 }
 
 /// A collection as an item of FROM.
@@ -509,11 +513,13 @@ impl Binder<'_> {
         &mut self,
         with: Option<&syntax::With>,
         form: &mut Vec<query::CommonTable>,
+        parent: Option<&Scope<'_>>,
     ) -> Result<usize> {
         let before = self.common_tables.len();
         let Some(with) = with else {
             return Ok(before);
         };
+        let around = Arc::new(parent.map(Scope::levels).unwrap_or_default());
         for (place, table) in with.tables.iter().enumerate() {
             if with.tables[..place].iter().any(|other| other.alias.name == table.alias.name) {
                 return Err(PgError::new(
@@ -535,15 +541,16 @@ impl Binder<'_> {
                 references: 0,
                 volatile: false,
                 recursive: None,
+                around: Arc::clone(&around),
             };
             if with.recursive && reads_itself(select, &table.alias.name) {
-                self.recursive_table(definition, table.materialized, form)?;
+                self.recursive_table(definition, table.materialized, form, parent)?;
                 continue;
             }
             // Bound once where it stands, so that its errors are found also when nothing reads it.
             let volatile_before = std::mem::replace(&mut self.facts.volatile, false);
             let names_before = self.facts.names.len();
-            let bound = self.select(select, None)?;
+            let bound = self.select(select, parent)?;
             named_columns(&bound, &table.alias)?;
             let volatile = std::mem::replace(&mut self.facts.volatile, volatile_before);
             self.facts.names.truncate(names_before);
@@ -603,7 +610,9 @@ impl Binder<'_> {
         }
         let hidden: Vec<CommonTableDefinition> = self.common_tables.split_off(definition.visible);
         let names_before = self.facts.names.len();
-        let bound = self.select(&definition.select, None);
+        let bound = Scope::within(&definition.around, None, &mut |parent| {
+            self.select(&definition.select, parent)
+        });
         if self.common_tables.len() == definition.visible {
             self.common_tables.extend(hidden);
         }
@@ -630,6 +639,7 @@ impl Binder<'_> {
         mut definition: CommonTableDefinition,
         materialized: Option<bool>,
         form: &mut Vec<query::CommonTable>,
+        parent: Option<&Scope<'_>>,
     ) -> Result<()> {
         let syntax::SelectBody::SetOperation {
             kind: syntax::SetOperationKind::Union, left, ..
@@ -643,7 +653,7 @@ impl Binder<'_> {
                 ),
             ));
         };
-        let first = self.select(left, None)?;
+        let first = self.select(left, parent)?;
         let alias = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
         let columns = named_columns(&first, &alias)?;
         self.forget(&first);
@@ -654,7 +664,7 @@ impl Binder<'_> {
         definition.name.clone_from(&name);
         self.common_tables
             .push(CommonTableDefinition { name: visible_name.clone(), ..definition.clone() });
-        let bound = self.select(&select, None)?;
+        let bound = self.select(&select, parent)?;
         form.push(query::CommonTable {
             name: visible_name,
             columns: columns.into_iter().map(|column| column.name).collect(),

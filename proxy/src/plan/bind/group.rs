@@ -99,7 +99,7 @@ impl Binder<'_> {
             });
         }
         if let Some(field) = inner_offending
-            && !self.only_in_filter(select, &field)
+            && !self.only_in_filter(select, &keys, &field)
         {
             return Err(PgError::new(
                 "42803",
@@ -117,8 +117,9 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// Whether all subqueries that read the field stand in WHERE or FROM, where rows are not grouped yet.
-    fn only_in_filter(&self, select: &query::Select, field: &Field) -> bool {
+    /// Whether all subqueries that read the field stand where rows are not grouped yet: in WHERE, in FROM, in an aggregate's
+    /// arguments or in a key.
+    fn only_in_filter(&self, select: &query::Select, keys: &[Expr], field: &Field) -> bool {
         let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
         let reads = |index: usize| {
             let mut found = false;
@@ -135,11 +136,7 @@ impl Binder<'_> {
         };
         let mut outside = false;
         for_each_own_output(select, &mut |expr| {
-            walk(expr, &mut |node| {
-                if let Expr::Subquery { index, .. } = node {
-                    outside |= reads(*index);
-                }
-            });
+            outside_aggregates(expr, keys, &mut |index| outside |= reads(index));
         });
         !outside
     }
@@ -210,6 +207,21 @@ fn ungrouped(expr: &Expr, keys: &[Expr], own: &HashSet<String>, visit: &mut dyn 
         Expr::Aggregate(_) | Expr::Grouping(_) => {}
         Expr::Field(field) if own.contains(&field.source) => visit(field),
         _ => expr.for_each_child(&mut |child| ungrouped(child, keys, own, visit)),
+    }
+}
+
+/// Calls `visit` on the subqueries outside of aggregates and group keys.
+fn outside_aggregates(expr: &Expr, keys: &[Expr], visit: &mut dyn FnMut(usize)) {
+    if keys.contains(expr) {
+        return;
+    }
+    match expr {
+        Expr::Aggregate(_) => {}
+        Expr::Subquery { index, .. } => {
+            visit(*index);
+            expr.for_each_child(&mut |child| outside_aggregates(child, keys, visit));
+        }
+        _ => expr.for_each_child(&mut |child| outside_aggregates(child, keys, visit)),
     }
 }
 

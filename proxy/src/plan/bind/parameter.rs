@@ -20,6 +20,8 @@ pub enum Internal {
     NextValue(String, String),
     /// What a subquery gives, run first; by its place in the plan's list.
     Subquery(usize, TypeId),
+    /// A value that the plan sets as it goes: what a part of it reads of the rows around.
+    Outer(TypeId),
     /// How many rows each shard must send for a LIMIT and an OFFSET: their sum, NULL for no limit.
     RowsNeeded {
         /// LIMIT.
@@ -35,7 +37,7 @@ impl Internal {
         match self {
             Self::Once(expr) => expr.type_id(),
             Self::NextValue(..) | Self::RowsNeeded { .. } => TypeId::INT8,
-            Self::Subquery(_, ty) => *ty,
+            Self::Subquery(_, ty) | Self::Outer(ty) => *ty,
         }
     }
 }
@@ -90,7 +92,7 @@ impl Parameters {
                     number(limit);
                     number(offset);
                 }
-                Internal::NextValue(..) | Internal::Subquery(..) => {}
+                Internal::NextValue(..) | Internal::Subquery(..) | Internal::Outer(_) => {}
             }
         }
     }

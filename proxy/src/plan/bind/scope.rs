@@ -55,6 +55,24 @@ impl<'p> Scope<'p> {
         self.parent
     }
 
+    /// What this level and those around it have in FROM, outermost first.
+    pub(crate) fn levels(&self) -> Vec<Vec<FromItem>> {
+        let mut levels = self.parent.map(Scope::levels).unwrap_or_default();
+        levels.push(self.items.clone());
+        levels
+    }
+
+    /// Gives `bind` a scope of such levels.
+    pub(crate) fn within<T>(
+        levels: &[Vec<FromItem>],
+        parent: Option<&Scope<'_>>,
+        bind: &mut dyn FnMut(Option<&Scope<'_>>) -> T,
+    ) -> T {
+        let Some((items, rest)) = levels.split_first() else { return bind(parent) };
+        let level = Scope { parent, items: items.clone() };
+        Scope::within(rest, Some(&level), bind)
+    }
+
     pub(crate) fn push(&mut self, item: FromItem) {
         self.items.push(item);
     }

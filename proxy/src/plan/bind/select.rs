@@ -28,7 +28,7 @@ impl Binder<'_> {
     ) -> Result<query::Select> {
         self.subqueries.push(Vec::new());
         let mut common = Vec::new();
-        let bound = match self.enter_with(select.with.as_ref(), &mut common) {
+        let bound = match self.enter_with(select.with.as_ref(), &mut common, parent) {
             Ok(before) => {
                 let bound = self.select_body(select, parent);
                 self.leave_with(before);
@@ -779,15 +779,20 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
             Some(inner) if inner.0 == 2 => inner,
             _ => (1, "case".to_owned()),
         },
-        ExprKind::Subquery(select) => match &select.body {
-            SelectBody::Query(query) => match query.items.first() {
-                Some(SelectItem::Expr { alias: Some(alias), .. }) => strong(alias),
-                Some(SelectItem::Expr { expr, alias: None }) => figure_name(expr),
-                _ => (0, "?column?".to_owned()),
-            },
-            SelectBody::Values(_) => strong("column1"),
-            SelectBody::SetOperation { .. } => (0, "?column?".to_owned()),
-        },
+        ExprKind::Subquery(select) => subquery_name(select),
         _ => (0, "?column?".to_owned()),
+    }
+}
+
+/// The name of a subquery's one column.
+fn subquery_name(select: &syntax::Select) -> (u8, String) {
+    match &select.body {
+        SelectBody::Query(query) => match query.items.first() {
+            Some(SelectItem::Expr { alias: Some(alias), .. }) => (2, alias.clone()),
+            Some(SelectItem::Expr { expr, alias: None }) => figure_name(expr),
+            _ => (0, "?column?".to_owned()),
+        },
+        SelectBody::Values(_) => (2, "column1".to_owned()),
+        SelectBody::SetOperation { left, .. } => subquery_name(left),
     }
 }

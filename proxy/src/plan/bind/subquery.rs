@@ -94,6 +94,7 @@ impl Binder<'_> {
             index,
             kind: SubqueryKind::Compare { all, left, operators },
             ty: TypeRef::plain(TypeId::BOOL),
+            outer: Vec::new(),
         })
     }
 

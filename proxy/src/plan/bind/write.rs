@@ -68,7 +68,7 @@ impl Binder<'_> {
     pub(crate) fn insert(&mut self, insert: &syntax::Insert) -> Result<BoundInsert> {
         self.inserting = true;
         let mut common = Vec::new();
-        let before = self.enter_with(insert.with.as_ref(), &mut common)?;
+        let before = self.enter_with(insert.with.as_ref(), &mut common, None)?;
         let bound = self.insert_inner(insert);
         self.leave_with(before);
         if !common.is_empty() {
@@ -573,7 +573,7 @@ impl Binder<'_> {
 
     pub(crate) fn update(&mut self, update: &syntax::Update) -> Result<Update> {
         let mut common = Vec::new();
-        let before = self.enter_with(update.with.as_ref(), &mut common)?;
+        let before = self.enter_with(update.with.as_ref(), &mut common, None)?;
         self.subqueries.push(Vec::new());
         let (table, alias) = self.target(&update.table, update.alias.as_deref(), "update")?;
         let visible = update.alias.as_deref().unwrap_or(&table.name);
@@ -610,7 +610,7 @@ impl Binder<'_> {
 
     pub(crate) fn delete(&mut self, delete: &syntax::Delete) -> Result<Delete> {
         let mut common = Vec::new();
-        let before = self.enter_with(delete.with.as_ref(), &mut common)?;
+        let before = self.enter_with(delete.with.as_ref(), &mut common, None)?;
         self.subqueries.push(Vec::new());
         let (table, alias) = self.target(&delete.table, delete.alias.as_deref(), "delete from")?;
         let visible = delete.alias.as_deref().unwrap_or(&table.name);
