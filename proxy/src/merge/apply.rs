@@ -44,6 +44,8 @@ pub(super) struct Shared {
     indexes: Mutex<HashMap<usize, Arc<Index>>>,
     answers: Vec<Mutex<Answers>>,
     prepared: Mutex<HashSet<usize>>,
+    /// The rows that came last in each recursion.
+    working: Mutex<HashMap<usize, Arc<Vec<Row>>>>,
 }
 
 /// The places of kept rows by the bytes of their keys.
@@ -105,6 +107,7 @@ impl Shared {
             indexes: Mutex::default(),
             answers: plan.applies.iter().map(|_| Mutex::default()).collect(),
             prepared: Mutex::default(),
+            working: Mutex::default(),
         }
     }
 
@@ -184,6 +187,26 @@ impl Shared {
         }
         answers.known.insert(request.key, answer.clone());
         Ok(answer)
+    }
+
+    /// The next rows of a recursive common table, over those that came last.
+    pub(super) async fn step(
+        self: &Arc<Self>,
+        place: usize,
+        last: Vec<Row>,
+        params: &Arc<Vec<Value>>,
+    ) -> Result<Vec<Row>, Error> {
+        tokio::task::consume_budget().await;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let Some(Operator::Recurse { id, step, .. }) =
+            self.plan.tables.get(place).map(|table| &table.operator)
+        else {
+            return Err(PgError::internal("a plan's recursion is not there").into());
+        };
+        locked(&self.working).insert(*id, Arc::new(last));
+        self.rows(step, Arc::clone(params), usize::MAX).await
     }
 
     fn known(&self, place: usize, key: &[u8]) -> Option<Answer> {
@@ -469,11 +492,42 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The same for a common table: its rows where they are kept, else what computing them needs.
+    async fn load_table(&mut self, place: usize) -> Result<(), Error> {
+        let plan: &'a Plan = self.plan;
+        let Some(table) = plan.tables.get(place) else { return Ok(()) };
+        if table.streams {
+            return Box::pin(self.load(&table.operator)).await;
+        }
+        self.table_rows(place).await.map(|_| ())
+    }
+
+    /// The rows of a common table that is read more than once.
+    pub(super) async fn table_rows(&mut self, place: usize) -> Result<Arc<Vec<Row>>, Error> {
+        let shared = self.shared();
+        let id = usize::MAX - place;
+        if let Some(rows) = locked(&shared.kept).get(&id) {
+            return Ok(Arc::clone(rows));
+        }
+        let stream = super::recurse::open(self, place).await?;
+        let rows = Arc::new(self.gather_stream(stream, "WITH").await?);
+        locked(&shared.kept).insert(id, Arc::clone(&rows));
+        Ok(rows)
+    }
+
+    /// The rows that came last in a recursion.
+    pub(super) fn working(&mut self, id: usize) -> Arc<Vec<Row>> {
+        locked(&self.shared().working).get(&id).cloned().unwrap_or_default()
+    }
+
     /// The same for all operators of a query.
-    async fn load(&mut self, operator: &'a Operator) -> Result<(), Error> {
+    pub(super) async fn load(&mut self, operator: &'a Operator) -> Result<(), Error> {
         if let Operator::Keep { id, input } = operator {
             self.kept(*id, input).await?;
             return Ok(());
+        }
+        if let Operator::Table { place, .. } = operator {
+            return Box::pin(self.load_table(*place)).await;
         }
         Box::pin(self.prepare(operator)).await?;
         for input in operator.inputs() {

@@ -25,6 +25,7 @@ mod pace;
 mod parameters;
 mod project;
 mod raw;
+mod recurse;
 mod rows;
 mod setop;
 mod sort;

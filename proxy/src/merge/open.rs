@@ -19,7 +19,7 @@ use super::memory::Memory;
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::{
-    Sequences, aggregate, distinct, expand, filter, join, limit, project, setop, sort,
+    Sequences, aggregate, distinct, expand, filter, join, limit, project, recurse, setop, sort,
     taking_numbers, window,
 };
 use crate::error::Error;
@@ -335,7 +335,7 @@ impl<'a> Run<'a> {
     {
         Box::pin(async move {
             let (operator, routed) = self.routed(operator)?;
-            if !self.is_inner && !self.plan.applies.is_empty() {
+            if !self.is_inner && !(self.plan.applies.is_empty() && self.plan.tables.is_empty()) {
                 self.prepare(operator).await?;
             }
             Ok(match operator {
@@ -400,6 +400,19 @@ impl<'a> Run<'a> {
                     let rows = self.kept(*id, input).await?;
                     Box::new(apply::KeptRows { rows, places: None, next: 0 })
                 }
+                Operator::Table { place, .. } => {
+                    if self.plan.tables.get(*place).is_some_and(|table| table.streams) {
+                        return recurse::open(self, *place).await;
+                    }
+                    let rows = self.table_rows(*place).await?;
+                    Box::new(apply::KeptRows { rows, places: None, next: 0 })
+                }
+                Operator::Working { id, .. } => {
+                    Box::new(apply::KeptRows { rows: self.working(*id), places: None, next: 0 })
+                }
+                Operator::Recurse { .. } => {
+                    return Err(PgError::internal("a recursion belongs to a common table").into());
+                }
                 Operator::Lookup { id, input, keys } => {
                     Box::new(self.lookup(*id, input, keys).await?)
                 }
@@ -443,7 +456,16 @@ impl<'a> Run<'a> {
         operator: &'a Operator,
         what: &str,
     ) -> Result<Vec<Row>, Error> {
-        let mut stream = self.values(operator).await?;
+        let stream = self.values(operator).await?;
+        self.gather_stream(stream, what).await
+    }
+
+    /// The same for a stream that is open.
+    pub(super) async fn gather_stream(
+        &mut self,
+        mut stream: Box<dyn ValueStream>,
+        what: &str,
+    ) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
         let result = loop {
             match stream.next().await {

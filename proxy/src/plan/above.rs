@@ -107,6 +107,9 @@ impl Planner<'_> {
     /// # Errors
     /// `0A000` for what the proxy does not compute.
     pub(super) fn above(&mut self, mut select: Select) -> Result<Operator> {
+        if !select.with.is_empty() {
+            return self.with_common_tables(select);
+        }
         if !select.subqueries.is_empty() {
             self.run_subqueries_first(&mut select, First::All)?;
             self.apply_subqueries(&mut select)?;
@@ -116,11 +119,6 @@ impl Planner<'_> {
                 "FOR UPDATE and its like is only supported on one shard",
             )
             .with_hint("Fix the shard key to one value."));
-        }
-        if !select.with.is_empty() {
-            return Err(PgError::unsupported(
-                "WITH RECURSIVE over several shards is not supported yet",
-            ));
         }
         if !select.union.is_empty() {
             return self.set_operations(select);
@@ -323,8 +321,9 @@ impl Planner<'_> {
                 let nothing = Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() };
                 expand((nothing, columns), source, Unmatched::Dropped)
             }
-            Source::CommonTable { .. } => {
-                Err(PgError::unsupported("WITH RECURSIVE over several shards is not supported yet"))
+            Source::CommonTable { name, alias, columns: names } => {
+                columns.add(alias, names);
+                Ok((self.common_table(name)?, columns))
             }
             Source::Join { left, right, kind, on } => {
                 let mut own = Vec::new();

@@ -72,7 +72,7 @@ impl Planner<'_> {
 
     /// Whether a select can only run above the shards: it reads values of the rows around it, or has subqueries that run there.
     pub(super) fn stays_above(&self, select: &Select) -> bool {
-        let mut found = false;
+        let mut found = super::recurse::reads_table_around(select);
         if !self.outer.is_empty() || !self.applies.is_empty() {
             form::for_each_select(select, &mut |inner| {
                 form::for_each_expr(inner, &mut |expr| {
@@ -201,7 +201,7 @@ impl Planner<'_> {
                 self.outer.insert(*index);
             }
         }
-        let caches = !is_volatile(&query);
+        let caches = !is_volatile(&query) && !super::recurse::reads_table_around(&query);
         if matches!(kind, ApplyKind::Exists) {
             only_existence(&mut query);
         }
@@ -212,7 +212,7 @@ impl Planner<'_> {
     }
 
     /// Puts a [`Operator::Keep`] around the largest parts that read nothing of the rows around, and looks up in them.
-    fn keep(&mut self, operator: Operator) -> Operator {
+    pub(super) fn keep(&mut self, operator: Operator) -> Operator {
         if !self.depends(&operator) {
             if !operator.reads_shards() || matches!(operator, Operator::Keep { .. }) {
                 return operator;
@@ -251,8 +251,9 @@ impl Planner<'_> {
     }
 
     /// Whether an operator, or one below it, reads values of the rows around.
-    fn depends(&self, operator: &Operator) -> bool {
-        let mut found = false;
+    pub(super) fn depends(&self, operator: &Operator) -> bool {
+        let mut found =
+            matches!(operator, Operator::Working { .. } | Operator::Table { is_local: true, .. });
         operator.each_own_expr(&mut |expr| found |= self.reads_outer(expr));
         found || operator.inputs().into_iter().any(|input| self.depends(input))
     }

@@ -94,6 +94,11 @@ impl Plan {
             node.facts.push(("First, as", json!(number.map(|number| format!("${number}")))));
             root.inputs.push(node);
         }
+        for (place, table) in self.tables.iter().enumerate() {
+            let mut node = operator_node(&table.operator);
+            node.name = format!("Table {} ({}): {}", place + 1, table.name, node.name);
+            root.inputs.push(node);
+        }
         for (place, apply) in self.applies.iter().enumerate() {
             let mut node = operator_node(&apply.operator);
             node.name = format!("Query {}: {}", place + 1, node.name);
@@ -393,6 +398,14 @@ fn operator_node(operator: &Operator) -> Node {
             facts.push(("Hash", json!(keys.join(", "))));
             "Lookup".to_owned()
         }
+        Operator::Table { place, .. } => {
+            facts.push(("Table", json!(place + 1)));
+            "Common Table".to_owned()
+        }
+        Operator::Recurse { all, .. } => {
+            format!("Recursive Union{}", if *all { " All" } else { "" })
+        }
+        Operator::Working { .. } => "Working Table".to_owned(),
         Operator::OrElse { .. } => "Or Else".to_owned(),
         Operator::Apply { place, outer, on, keeps, .. } => {
             facts.push(("Query", json!(place + 1)));

@@ -17,6 +17,7 @@ pub(crate) mod lift;
 mod number;
 pub(crate) mod operator;
 pub(crate) mod pass;
+mod recurse;
 mod safety;
 mod select;
 mod split;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub(crate) subplans: Vec<SubPlan>,
     /// Queries that read the rows around them, carried out as these are met.
     pub(crate) applies: Vec<operator::Apply>,
+    /// Common tables that are more than a query put in place.
+    pub(crate) tables: Vec<operator::Table>,
     /// What is done.
     pub(crate) root: Root,
     /// The metadata that the plan was made from: keyspaces are looked up in it when keys are known.
@@ -104,6 +107,8 @@ pub fn plan(
         subplans: Vec::new(),
         applies: Vec::new(),
         outer: std::collections::BTreeSet::new(),
+        common_tables: Vec::new(),
+        in_scope: Vec::new(),
         keeps: 0,
     };
     let (root, columns, tag, writes) = match bound.kind {
@@ -136,10 +141,12 @@ pub fn plan(
         parameters: planner.parameters,
         subplans: planner.subplans,
         applies: planner.applies,
+        tables: planner.common_tables,
         root,
         snapshot: Arc::clone(context.snapshot),
         pass: None,
     };
+    recurse::decide_streams(&mut plan);
     operator::number_parameters(&mut plan);
     operator::make_statements(&mut plan);
     plan.pass = pass::Pass::of(&plan);
@@ -175,6 +182,9 @@ pub(crate) struct Planner<'a> {
     applies: Vec<operator::Apply>,
     /// The parameters that stand for values of the rows around a query.
     outer: std::collections::BTreeSet<u16>,
+    common_tables: Vec<operator::Table>,
+    /// The common tables that the query being planned can read, by name.
+    in_scope: Vec<(String, recurse::InScope)>,
     /// How many numbers of kept rows are taken.
     keeps: usize,
 }

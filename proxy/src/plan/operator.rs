@@ -175,6 +175,33 @@ pub(crate) enum Operator {
         /// The other.
         otherwise: Box<Operator>,
     },
+    /// The rows of a common table of the plan.
+    Table {
+        /// Its place in the plan.
+        place: usize,
+        /// The columns' types.
+        columns: Vec<TypeRef>,
+        /// It reads the rows around the query that it belongs to.
+        is_local: bool,
+    },
+    /// WITH RECURSIVE: the rows of the first query, then again and again those of the other over the rows that came last.
+    Recurse {
+        /// The number under which the step finds the rows that came last.
+        id: usize,
+        /// The rows to begin with.
+        first: Box<Operator>,
+        /// The rows that follow.
+        step: Box<Operator>,
+        /// UNION ALL; else a row that was there already is left out.
+        all: bool,
+    },
+    /// In a step of [`Operator::Recurse`], the rows that came last.
+    Working {
+        /// The number.
+        id: usize,
+        /// The columns' types.
+        columns: Vec<TypeRef>,
+    },
     /// Each row in with every row that a query gives for it.
     Apply {
         /// Rows in; the query's columns come after theirs.
@@ -277,6 +304,17 @@ pub(crate) enum ShardRule {
         /// The keys.
         rule: KeyRule,
     },
+}
+
+/// A common table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its rows.
+    pub(crate) operator: Operator,
+    /// They are read again by each that reads them, not kept: there is only one reader, or they differ by the rows around.
+    pub(crate) streams: bool,
 }
 
 /// A query that reads the rows around it.
@@ -387,7 +425,10 @@ impl Operator {
     /// The types of the rows that come out.
     pub(crate) fn columns(&self) -> Vec<TypeRef> {
         match self {
-            Self::Rows { columns, .. } => columns.clone(),
+            Self::Rows { columns, .. }
+            | Self::Table { columns, .. }
+            | Self::Working { columns, .. } => columns.clone(),
+            Self::Recurse { first, .. } => first.columns(),
             Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } => {
                 scan.columns[..scan.visible].to_vec()
             }
@@ -441,7 +482,12 @@ impl Operator {
     /// Calls `visit` on the operator's inputs.
     pub(crate) fn inputs(&self) -> Vec<&Operator> {
         match self {
-            Self::Rows { .. } | Self::Scan(_) | Self::Merge { .. } => Vec::new(),
+            Self::Rows { .. }
+            | Self::Scan(_)
+            | Self::Merge { .. }
+            | Self::Table { .. }
+            | Self::Working { .. } => Vec::new(),
+            Self::Recurse { first, step, .. } => vec![first, step],
             Self::Route { otherwise, .. } => otherwise.iter().map(AsRef::as_ref).collect(),
             Self::Filter { input, .. }
             | Self::Project { input, .. }
@@ -465,7 +511,12 @@ impl Operator {
 
     fn inputs_mut(&mut self) -> Vec<&mut Operator> {
         match self {
-            Self::Rows { .. } | Self::Scan(_) | Self::Merge { .. } => Vec::new(),
+            Self::Rows { .. }
+            | Self::Scan(_)
+            | Self::Merge { .. }
+            | Self::Table { .. }
+            | Self::Working { .. } => Vec::new(),
+            Self::Recurse { first, step, .. } => vec![first, step],
             Self::Route { otherwise, .. } => otherwise.iter_mut().map(AsMut::as_mut).collect(),
             Self::Filter { input, .. }
             | Self::Project { input, .. }
@@ -500,7 +551,7 @@ impl Operator {
 
     /// Whether it or an operator below reads shards.
     pub(super) fn reads_shards(&self) -> bool {
-        matches!(self, Self::Scan(_) | Self::Merge { .. } | Self::Route { .. })
+        matches!(self, Self::Scan(_) | Self::Merge { .. } | Self::Route { .. } | Self::Table { .. })
             || self.inputs().into_iter().any(Self::reads_shards)
     }
 
@@ -556,6 +607,9 @@ impl Operator {
             | Self::Distinct { .. }
             | Self::Keep { .. }
             | Self::OrElse { .. }
+            | Self::Table { .. }
+            | Self::Working { .. }
+            | Self::Recurse { .. }
             | Self::Append(_)
             | Self::SetOperation { .. } => {}
         }
@@ -613,6 +667,9 @@ impl Operator {
             | Self::Distinct { .. }
             | Self::Keep { .. }
             | Self::OrElse { .. }
+            | Self::Table { .. }
+            | Self::Working { .. }
+            | Self::Recurse { .. }
             | Self::Append(_)
             | Self::SetOperation { .. } => {}
         }
@@ -758,6 +815,9 @@ pub(super) fn number_parameters(plan: &mut Plan) {
     for subplan in &mut plan.subplans {
         subplan.operator.each_expr_mut(&mut number);
     }
+    for table in &mut plan.tables {
+        table.operator.each_expr_mut(&mut number);
+    }
     for apply in &mut plan.applies {
         apply.operator.each_expr_mut(&mut number);
         apply.params.iter_mut().for_each(&mut number);
@@ -813,6 +873,9 @@ pub(super) fn make_statements(plan: &mut Plan) {
     };
     for subplan in &mut plan.subplans {
         subplan.operator.each_scan_mut(&mut make);
+    }
+    for table in &mut plan.tables {
+        table.operator.each_scan_mut(&mut make);
     }
     for apply in &mut plan.applies {
         apply.operator.each_scan_mut(&mut make);

@@ -44,6 +44,7 @@ impl Pass {
     pub(super) fn of(plan: &Plan) -> Option<Self> {
         if !plan.subplans.is_empty()
             || !plan.applies.is_empty()
+            || !plan.tables.is_empty()
             || !plan.parameters.internal().is_empty()
         {
             return None;

@@ -75,6 +75,7 @@ impl Planner<'_> {
             return self.above(select);
         }
         let saved = (self.subplans.len(), self.parameters.clone(), self.applies.len());
+        let tables = self.common_tables.len();
         let by_shard = match self.one_datastore(&aliases) {
             Some(datastore) => self.by_shard(&select, &datastore),
             None => {
@@ -88,6 +89,7 @@ impl Planner<'_> {
         self.subplans.truncate(saved.0);
         self.parameters = saved.1;
         self.applies.truncate(saved.2);
+        self.common_tables.truncate(tables);
         self.above(select).map_err(|above| {
             if above.sqlstate() == "0A000" && above.hint().is_none() {
                 better(refused, above)

@@ -22,9 +22,8 @@ pub(crate) struct CommonTableDefinition {
     /// How many definitions it sees itself.
     visible: usize,
     references: usize,
-    volatile: bool,
-    /// For one that stays a common table in the form, the columns that it has there.
-    recursive: Option<Vec<NamedType>>,
+    /// For one that stays a common table in the form, its name and columns there.
+    recursive: Option<(String, Vec<NamedType>)>,
     /// What the queries around the WITH have in FROM, outermost first.
     around: Arc<Vec<Vec<FromItem>>>,
 }
@@ -539,7 +538,6 @@ impl Binder<'_> {
                 select: select.as_ref().clone(),
                 visible: self.common_tables.len(),
                 references: 0,
-                volatile: false,
                 recursive: None,
                 around: Arc::clone(&around),
             };
@@ -553,9 +551,25 @@ impl Binder<'_> {
             let bound = self.select(select, parent)?;
             named_columns(&bound, &table.alias)?;
             let volatile = std::mem::replace(&mut self.facts.volatile, volatile_before);
+            if volatile {
+                // Its rows are computed once, however often they are read, and also when they are read once.
+                self.facts.volatile = true;
+                let columns = named_columns(&bound, &table.alias)?;
+                let name = self.unique_alias(&table.alias.name);
+                form.push(query::CommonTable {
+                    name: name.clone(),
+                    columns: columns.iter().map(|column| column.name.clone()).collect(),
+                    query: Box::new(bound),
+                    recursive: false,
+                    materialized: table.materialized,
+                });
+                let recursive = Some((name, columns));
+                self.common_tables.push(CommonTableDefinition { recursive, ..definition });
+                continue;
+            }
             self.facts.names.truncate(names_before);
             self.forget(&bound);
-            self.common_tables.push(CommonTableDefinition { volatile, ..definition });
+            self.common_tables.push(definition);
         }
         Ok(before)
     }
@@ -575,7 +589,7 @@ impl Binder<'_> {
 
     fn common_table(&mut self, place: usize, alias: Option<&Alias>) -> Result<FromItem> {
         let definition = self.common_tables[place].clone();
-        if let Some(columns) = &definition.recursive {
+        if let Some((name, columns)) = &definition.recursive {
             let given = alias.map_or(definition.name.as_str(), |alias| alias.name.as_str());
             let unique = self.unique_alias(given);
             let visible = derived_columns(&unique, columns);
@@ -591,7 +605,7 @@ impl Binder<'_> {
                 }],
                 columns: renamed_columns,
                 source: Some(Source::CommonTable {
-                    name: definition.name.clone(),
+                    name: name.clone(),
                     alias: unique,
                     columns: columns.clone(),
                 }),
@@ -599,13 +613,6 @@ impl Binder<'_> {
         }
         self.common_tables[place].references += 1;
         if self.common_tables[place].references > 1 {
-            if definition.volatile {
-                return Err(PgError::unsupported(format!(
-                    "WITH query \"{}\" calls a volatile function and is read more than once",
-                    definition.name
-                ))
-                .with_hint("Store its rows in a table first."));
-            }
             self.facts.repeated = true;
         }
         let hidden: Vec<CommonTableDefinition> = self.common_tables.split_off(definition.visible);
@@ -658,15 +665,29 @@ impl Binder<'_> {
         let columns = named_columns(&first, &alias)?;
         self.forget(&first);
         let name = self.unique_alias(&definition.name);
-        definition.recursive = Some(columns.clone());
+        definition.recursive = Some((name.clone(), columns.clone()));
         let select = definition.select.clone();
-        let visible_name = definition.name.clone();
-        definition.name.clone_from(&name);
-        self.common_tables
-            .push(CommonTableDefinition { name: visible_name.clone(), ..definition.clone() });
+        let visible = definition.name.clone();
+        self.common_tables.push(definition);
         let bound = self.select(&select, parent)?;
+        for (place, (given, found)) in
+            columns.iter().zip(crate::plan::form::output_columns(&bound)).enumerate()
+        {
+            if given.ty.id != found.ty.id {
+                return Err(PgError::new(
+                    "42804",
+                    format!(
+                        "recursive query \"{visible}\" column {} has type {} in non-recursive term but type {} overall",
+                        place + 1,
+                        self.type_name(given.ty.id),
+                        self.type_name(found.ty.id)
+                    ),
+                )
+                .with_hint("Cast the output of the non-recursive term to the correct type."));
+            }
+        }
         form.push(query::CommonTable {
-            name: visible_name,
+            name,
             columns: columns.into_iter().map(|column| column.name).collect(),
             query: Box::new(bound),
             recursive: true,
