@@ -578,6 +578,15 @@ impl Operator {
                     aggregate.order_by.iter().for_each(|key| visit(&key.expr));
                 }
             }
+            Self::Window { calls, .. } => {
+                for call in calls {
+                    call.args.iter().for_each(&mut *visit);
+                    call.filter.iter().for_each(&mut *visit);
+                    call.partition_by.iter().for_each(&mut *visit);
+                    call.order_by.iter().for_each(|key| visit(&key.expr));
+                    call.frame.iter().flat_map(Frame::offsets).for_each(&mut *visit);
+                }
+            }
             Self::Sort { keys, .. } => keys.iter().for_each(|key| visit(&key.expr)),
             Self::Limit { limit, offset, .. } => {
                 limit.iter().for_each(&mut *visit);
