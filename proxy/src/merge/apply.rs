@@ -516,7 +516,7 @@ impl<'a> Run<'a> {
     }
 
     /// The rows that came last in a recursion.
-    pub(super) fn working(&mut self, id: usize) -> Arc<Vec<Row>> {
+    pub(super) fn working(&self, id: usize) -> Arc<Vec<Row>> {
         locked(&self.shared().working).get(&id).cloned().unwrap_or_default()
     }
 

@@ -23,7 +23,7 @@ pub(super) struct SetCall {
 
 impl SetCall {
     /// Compiles a call's arguments.
-    pub(super) fn new(run: &mut Run<'_>, call: &Call) -> Result<Self, PgError> {
+    pub(super) fn new(run: &Run<'_>, call: &Call) -> Result<Self, PgError> {
         Ok(Self {
             function: call.function,
             args: call.args.iter().map(|arg| run.compiled(arg)).collect::<Result<_, _>>()?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dataman_metadata::id::ShardId;
 use dataman_node_protocol::node::{Parameters, ResultFormats, RowStream};
@@ -38,7 +38,7 @@ pub(crate) struct Run<'a> {
     /// Cancels what the shards still do for the statement, once it has failed.
     scans: CancellationToken,
     /// What all that runs for the statement has in common, once something needs it.
-    shared: Option<Arc<Shared>>,
+    shared: OnceLock<Arc<Shared>>,
     /// The whole plan, to be held on to.
     whole: &'a Arc<Plan>,
     /// It is a query run for the values of a row around it.
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
         Self {
             plan,
             whole: plan,
-            shared: None,
+            shared: OnceLock::new(),
             is_inner: false,
             parameters: execution.parameters.clone(),
             memory: Memory::new(execution.memory_bytes),
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
         Self {
             plan,
             whole: plan,
-            shared: Some(Arc::clone(shared)),
+            shared: OnceLock::from(Arc::clone(shared)),
             is_inner: true,
             parameters: Parameters::default(),
             memory,
@@ -89,13 +89,9 @@ impl<'a> Run<'a> {
     }
 
     /// What all that runs for the statement has in common.
-    pub(super) fn shared(&mut self) -> Arc<Shared> {
-        if let Some(shared) = &self.shared {
-            return Arc::clone(shared);
-        }
-        let shared = Arc::new(Shared::new(self.whole, &self.execution, &self.memory));
-        self.shared = Some(Arc::clone(&shared));
-        shared
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        let shared = || Arc::new(Shared::new(self.whole, &self.execution, &self.memory));
+        Arc::clone(self.shared.get_or_init(shared))
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
@@ -145,7 +141,7 @@ impl<'a> Run<'a> {
     }
 
     /// Compiles an expression over the columns of a row.
-    pub(super) fn compiled(&mut self, expr: &Expr) -> Result<Compiled, PgError> {
+    pub(super) fn compiled(&self, expr: &Expr) -> Result<Compiled, PgError> {
         let (evaluator, asked) = if has_applied(expr) {
             let (evaluator, asked) = apply::compile(&self.shared(), expr)?;
             (evaluator, Some(asked))
