@@ -293,7 +293,9 @@ impl Planner<'_> {
         select: &Select,
         conditions: &[Expr],
     ) -> Result<Option<Operator>> {
-        if select.group.as_ref().is_none_or(|group| !group.is_empty()) {
+        if select.group.as_ref().is_none_or(|group| !group.is_empty())
+            || select.grouping_sets.is_some()
+        {
             return Ok(None);
         }
         let (outer, rest): (Vec<&Expr>, Vec<&Expr>) =
@@ -352,6 +354,7 @@ impl Planner<'_> {
         let nothing = Operator::Group {
             input: Box::new(Operator::Rows { rows: Vec::new(), columns: Vec::new() }),
             keys: Vec::new(),
+            sets: None,
             aggregates: aggregates
                 .iter()
                 .map(|call| Aggregate {
