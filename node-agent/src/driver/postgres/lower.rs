@@ -1,5 +1,6 @@
 //! Node queries in PostgreSQL's words.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +11,16 @@ use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::connection::{Connection, TransactionStatus};
 use dataman_node_protocol::node::{NodeStatement, Parameters, StatementContext};
 use dataman_node_protocol::query::{Insert, NodeQuery, Records};
+use dataman_node_protocol::record::Format;
 use dataman_node_protocol::remote::{Hop, HopStatement, HopText};
 use dataman_pg::types::TypeId;
 use lru::LruCache;
 
+use super::arrays::{array_types, transpose};
 use super::capability::PostgresCapability;
 use super::error::translate_error;
 use crate::driver::sql::define::lower_definition;
-use crate::driver::sql::{Dialect, lower};
+use crate::driver::sql::{Dialect, lower, lower_by_arrays};
 
 /// The statements whose text is kept; the one not used for longest is lowered anew when it comes again.
 const LOWERED_STATEMENTS_MAX: usize = 2048;
@@ -28,13 +31,16 @@ const KEPT_PARAMETERS_MAX: usize = 1000;
 /// The most parameters that one Bind holds.
 const PARAMETERS_MAX: usize = 65535;
 
+/// Stands for the number of parameters of an insert whose rows come as arrays.
+const BY_ARRAYS: usize = usize::MAX;
+
 /// The first OID of user-defined types.
 const FIRST_USER_TYPE: u32 = 16384;
 
 /// Agent → PostgreSQL: the text is SQL.
 pub(super) struct PostgresHop {
     capability: PostgresCapability,
-    /// By statement and number of parameters.
+    /// By statement and number of parameters; [`BY_ARRAYS`] for an insert of any number of rows.
     lowered: Mutex<LruCache<(u64, usize), Arc<Lowered>>>,
 }
 
@@ -77,7 +83,6 @@ impl PostgresHop {
                 ),
             ));
         }
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let text = lower(&statement.query, Dialect::Postgres, count)?;
         let known = |ty: &TypeId| match *ty {
             // The server knows it by another number, and finds it out by itself.
@@ -97,7 +102,7 @@ impl PostgresHop {
             _ => statement.params.iter().map(known).collect(),
         };
         let lowered = Arc::new(Lowered {
-            key: NEXT.fetch_add(1, Ordering::Relaxed),
+            key: next_key(),
             text: text.into(),
             params: params.into(),
             reusable: tuples.is_none() || count <= KEPT_PARAMETERS_MAX,
@@ -107,6 +112,48 @@ impl PostgresHop {
         }
         Ok(lowered)
     }
+}
+
+impl PostgresHop {
+    /// An insert of several rows as one of arrays; none when its types do not allow it.
+    fn lowered_by_arrays(
+        &self,
+        statement: &NodeStatement,
+        insert: &Insert,
+    ) -> Result<Option<Arc<Lowered>>, NodeError> {
+        let key = (statement.id(), BY_ARRAYS);
+        let mut cache = self.lowered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = cache.get(&key) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        let Some(params) = array_types(insert) else { return Ok(None) };
+        let text = lower_by_arrays(insert)?.into();
+        let lowered = Lowered { key: next_key(), text, params: params.into(), reusable: true };
+        let lowered = Arc::new(lowered);
+        cache.put(key, Arc::clone(&lowered));
+        Ok(Some(lowered))
+    }
+}
+
+/// A name for a text that no other has.
+fn next_key() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The insert of several parameter tuples in binary format.
+fn many_rows<'a>(statement: &'a NodeStatement, parameters: &Parameters) -> Option<&'a Insert> {
+    let (NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert)) = &statement.query else {
+        return None;
+    };
+    let width = insert.fields.len();
+    let is_many = matches!(insert.records, Records::Parameters)
+        && width > 0
+        && parameters.values.len() > width
+        && parameters.values.len().is_multiple_of(width)
+        && parameters.formats.len() == parameters.values.len()
+        && parameters.formats.iter().all(|format| *format == Format::Binary);
+    is_many.then_some(insert)
 }
 
 /// The fields of an insert of parameter tuples.
@@ -131,6 +178,18 @@ impl Hop for PostgresHop {
         statement: &'a NodeStatement,
         parameters: Option<&'a Parameters>,
     ) -> Result<HopStatement<'a>, NodeError> {
+        if let Some(parameters) = parameters
+            && let Some(insert) = many_rows(statement, parameters)
+            && let Some(lowered) = self.lowered_by_arrays(statement, insert)?
+        {
+            return Ok(HopStatement {
+                key: lowered.key,
+                text: HopText::Shared(Arc::clone(&lowered.text)),
+                params: Arc::clone(&lowered.params),
+                parameters: Some(Cow::Owned(transpose(insert, parameters)?)),
+                reusable: true,
+            });
+        }
         let lowered = self.lowered(statement, parameters)?;
         Ok(HopStatement {
             key: lowered.key,

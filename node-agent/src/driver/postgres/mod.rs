@@ -4,6 +4,7 @@
 //! SQL and definitions into DDL, [`capability`] says what of PostgreSQL may be pushed down, [`error`] puts the users' names
 //! into the server's errors.
 
+mod arrays;
 mod capability;
 mod connect;
 mod error;

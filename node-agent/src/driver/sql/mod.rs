@@ -19,7 +19,7 @@ mod write;
 pub(crate) use write::{default_alias, reads_source};
 
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::query::{NodeQuery, Select, Target};
+use dataman_node_protocol::query::{Insert, NodeQuery, Select, Target};
 use dataman_pg::Expr;
 
 /// The language to write.
@@ -90,6 +90,18 @@ pub fn lower_with_expressions(
     Ok(Lowered { text: lowering.out, expressions })
 }
 
+/// Writes an insert of parameter tuples for PostgreSQL as one of arrays: a parameter for each field, with the field's value
+/// of every row. So the text is the same for any number of rows, and the server parses and plans it once.
+///
+/// # Errors
+/// As [`lower`].
+pub(crate) fn lower_by_arrays(insert: &Insert) -> Result<String, NodeError> {
+    let mut lowering = Lowering::new(Dialect::Postgres);
+    lowering.by_arrays = true;
+    lowering.insert(insert, insert.fields.len())?;
+    Ok(lowering.out)
+}
+
 /// What a statement's source names become in SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Qualifier {
@@ -112,6 +124,8 @@ pub(crate) struct Lowering<'q> {
     common: Vec<(&'q str, &'q [String])>,
     /// Expressions that the text names by number.
     expressions: Vec<(String, Expr)>,
+    /// Parameter tuples come as an array for each field.
+    by_arrays: bool,
 }
 
 impl<'q> Lowering<'q> {
@@ -123,6 +137,7 @@ impl<'q> Lowering<'q> {
             qualifiers: Vec::new(),
             common: Vec::new(),
             expressions: Vec::new(),
+            by_arrays: false,
         }
     }
 

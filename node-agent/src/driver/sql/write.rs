@@ -78,6 +78,16 @@ impl<'q> Lowering<'q> {
                 format!("insert of {width} fields got {parameters} parameters"),
             ));
         }
+        if self.by_arrays {
+            // The parameters are declared with their types.
+            self.push("SELECT * FROM ROWS FROM (");
+            for place in 0..width {
+                let comma = if place > 0 { ", " } else { "" };
+                self.push(&format!("{comma}pg_catalog.unnest(${})", place + 1));
+            }
+            self.push(")");
+            return Ok(());
+        }
         self.push("VALUES ");
         for row in 0..rows {
             self.push(if row == 0 { "(" } else { ", (" });

@@ -13,9 +13,10 @@ use dataman_node_protocol::node::{
     TransactionOptions,
 };
 use dataman_node_protocol::query::{
-    Insert, NamedType, NodeQuery, OutputField, Records, Select, Source, Target,
+    Condition, Insert, NamedType, NodeQuery, OutputField, Records, Select, Source, Target,
 };
-use dataman_pg::expr::{Expr, Field, SortKey};
+use dataman_pg::catalog;
+use dataman_pg::expr::{Call, Expr, Field, SortKey};
 use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::value::Value;
 use tokio_util::sync::CancellationToken;
@@ -478,4 +479,74 @@ async fn a_foreign_file_is_refused() {
     }
     check(b"", "XX001", "the SQLite file was not made by dataman").await;
     check(&[7; 5000], "XX001", "the SQLite file is damaged: file is not a database").await;
+}
+
+/// A statement tried at once: the bytes of its answer, or none when it is for the ordinary way.
+fn at_once(connection: &mut Box<dyn NodeConnection>, query: NodeQuery) -> Option<Vec<u8>> {
+    let statement = Arc::new(NodeStatement::new(query, Vec::new()));
+    let passing = connection.pass_through().unwrap();
+    let nothing = b"\0\0\0\0\0\0";
+    passing.put_statement(&StatementContext::default(), &statement, nothing).ok()?;
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut out = bytes::BytesMut::new();
+    let passed = passing.poll_pass(&mut context, b"<", &mut out);
+    assert!(matches!(passed, std::task::Poll::Ready(Ok(_))));
+    Some(out.to_vec())
+}
+
+#[tokio::test]
+async fn only_short_reads_run_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let mut connection = node.connect().await.unwrap();
+    for definition in [
+        Definition::CreateInstance { shard_instance: INSTANCE.into() },
+        Definition::CreateCollection(shape("orders")),
+    ] {
+        let (back, result) = run(connection, NodeQuery::Define(definition), &[], &[]).await;
+        result.unwrap();
+        connection = back;
+    }
+    // No session is open yet, so nothing is at once.
+    assert_eq!(at_once(&mut connection, select("orders")), None);
+    let ids: Vec<String> = (0..30_000).map(|id| id.to_string()).collect();
+    let values: Vec<_> = ids.iter().map(|id| Some(id.as_str())).collect();
+    let fields = vec![named("id", TypeId::INT4)];
+    let (back, result) = run(connection, insert("orders", fields), &values, &[TypeId::INT4]).await;
+    assert_eq!(result.unwrap().1, 30_000);
+    let (mut connection, first) = run(back, by_id("orders", 7), &[], &[]).await;
+    assert_eq!(first.unwrap().0, ["7|null|null"]);
+
+    let short = at_once(&mut connection, by_id("orders", 7)).unwrap();
+    assert!(short.starts_with(b"<D") && short.ends_with(b"SELECT 1\0"), "{short:?}");
+    // Too many rows, too many steps, a write.
+    let NodeQuery::Filter(all) = select("orders") else { unreachable!() };
+    let all = NodeQuery::Filter(Select { sort: Vec::new(), limit: None, ..all });
+    assert_eq!(at_once(&mut connection, all), None);
+    assert_eq!(at_once(&mut connection, select("orders")), None);
+    assert_eq!(at_once(&mut connection, insert("orders", Vec::new())), None);
+    // Neither has left anything behind.
+    assert_eq!(at_once(&mut connection, by_id("orders", 7)), Some(short));
+    let (mut connection, sorted) = run(connection, select("orders"), &[], &[]).await;
+    assert_eq!(sorted.unwrap().0.len(), 3);
+    let options = TransactionOptions::default();
+    connection.begin(&StatementContext::default(), options).await.unwrap();
+    assert_eq!(at_once(&mut connection, by_id("orders", 7)), None);
+}
+
+fn by_id(collection: &str, id: i32) -> NodeQuery {
+    let NodeQuery::Filter(query) = select(collection) else { unreachable!() };
+    let equal = catalog::operators_named("=")
+        .iter()
+        .find(|one| (one.left, one.right) == (TypeId::INT4, TypeId::INT4))
+        .unwrap();
+    let wanted = Expr::constant(Value::Int4(id), TypeId::INT4);
+    let is_wanted = Expr::Call(Call {
+        function: equal.function,
+        operator: Some(equal.id),
+        args: vec![read("id", TypeId::INT4), wanted],
+        variadic: false,
+        ty: TypeRef::plain(equal.result),
+    });
+    NodeQuery::Filter(Select { filter: Some(Condition::Expr(is_wanted)), ..query })
 }
