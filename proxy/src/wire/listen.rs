@@ -140,7 +140,8 @@ impl Service for Proxy {
         let Arrival { stream, peer, permit } = arrival;
         match TcpStream::from_std(stream) {
             Ok(stream) => {
-                if let Some(client) = accept(&self, stream, peer).await {
+                // In a box that is gone when the client has logged in.
+                if let Some(client) = Box::pin(accept(&self, stream, peer)).await {
                     serve(client).await;
                 }
             }

@@ -88,7 +88,8 @@ impl Client {
                     return;
                 }
             };
-            match self.handle(frame).await {
+            // In a box of its own: a client that lies idle holds no room for what statements need.
+            match Box::pin(self.handle(frame)).await {
                 Ok(Next::Message) => {}
                 Ok(Next::Close) => return,
                 Err(error) => {
@@ -273,5 +274,20 @@ impl Client {
     /// The parts that a running statement needs at the same time.
     pub(crate) fn split(&mut self) -> (&mut Session, &mut Reader, &mut Writer, Arc<Running>) {
         (&mut self.session, &mut self.reader, &mut self.writer, Arc::clone(&self.running))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What statements need is in boxes of their own.
+    #[test]
+    fn an_idle_client_is_small() {
+        fn size<T>(_: fn(Accepted) -> T) -> usize {
+            std::mem::size_of::<T>()
+        }
+        let bytes = size(serve);
+        assert!(bytes <= 8 * 1024, "a client's task takes {bytes} bytes");
     }
 }
