@@ -1,8 +1,6 @@
 //! Expression → node: looks up every function, and refuses what is not computed here by name.
 
-use std::sync::Arc;
-
-use super::Outside;
+use super::Outsides;
 use super::array::Subscript;
 use super::cast::CastStep;
 use super::node::{CallNode, ElementTest, Equality, Function, Node};
@@ -23,7 +21,7 @@ pub(super) struct Surroundings<'a> {
     /// A field's place in the row.
     pub(super) field: &'a dyn Fn(&Field) -> Option<usize>,
     /// What gives a subquery's value.
-    pub(super) outside: &'a dyn Fn(&Expr) -> Result<Option<Arc<dyn Outside>>>,
+    pub(super) outside: &'a Outsides<'a>,
 }
 
 type Place<'a> = &'a Surroundings<'a>;

@@ -42,7 +42,7 @@ impl Evaluator {
     pub fn compile_around(
         expr: &Expr,
         place: &dyn Fn(&Field) -> Option<usize>,
-        outside: &dyn Fn(&Expr) -> Result<Option<Arc<dyn Outside>>>,
+        outside: &Outsides<'_>,
     ) -> Result<Self> {
         let surroundings = compile::Surroundings { field: place, outside };
         Ok(Self { root: compile::compile(expr, &surroundings)? })
@@ -64,6 +64,9 @@ impl Evaluator {
         Ok(matches!(self.eval(row, params, context)?, Value::Bool(true)))
     }
 }
+
+/// Finds what gives a part of an expression its value; none for what the library computes itself.
+pub type Outsides<'a> = dyn Fn(&Expr) -> Result<Option<Arc<dyn Outside>>> + 'a;
 
 /// Gives the value of a part of an expression that this library does not compute: a subquery's.
 pub trait Outside: std::fmt::Debug + Send + Sync {
