@@ -331,7 +331,8 @@ impl<'a> Run<'a> {
     {
         Box::pin(async move {
             let (operator, routed) = self.routed(operator)?;
-            if !self.is_inner && !(self.plan.applies.is_empty() && self.plan.tables.is_empty()) {
+            let has_queries = !self.plan.applies.is_empty() || !self.plan.tables.is_empty();
+            if has_queries && !self.is_inner {
                 self.prepare(operator).await?;
             }
             Ok(match operator {

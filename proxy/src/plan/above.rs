@@ -718,9 +718,10 @@ fn take(open: &mut Vec<Expr>, pass: impl Fn(&Expr) -> bool) -> Vec<Expr> {
 /// Whether a condition reads columns of these sources only.
 fn covered(condition: &Expr, columns: &Columns) -> bool {
     let mut covered = true;
-    walk(condition, &mut |node| match node {
-        Expr::Field(field) => covered &= columns.has(field),
-        _ => {}
+    walk(condition, &mut |node| {
+        if let Expr::Field(field) = node {
+            covered &= columns.has(field);
+        }
     });
     covered
 }
