@@ -22,6 +22,8 @@ mod safety;
 mod select;
 mod split;
 mod window;
+#[cfg(test)]
+mod support;
 mod write;
 
 use std::sync::Arc;

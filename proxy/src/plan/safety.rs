@@ -37,8 +37,18 @@ const SERVER_PREFIXES: &[&str] = &[
 ];
 
 /// Names among them that are pure.
-const PURE: &[&str] =
-    &["pg_size_pretty", "pg_size_bytes", "pg_column_size", "ts_rank", "ts_rank_cd", "ts_headline"];
+const PURE: &[&str] = &[
+    "pg_size_pretty",
+    "pg_size_bytes",
+    "pg_column_size",
+    "pg_lsn",
+    "ts_delete",
+    "ts_filter",
+    "ts_headline",
+    "ts_rank",
+    "ts_rank_cd",
+    "ts_rewrite",
+];
 
 /// Refuses a function that may not run on a shard.
 ///

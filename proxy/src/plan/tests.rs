@@ -132,7 +132,7 @@ fn snapshot() -> Arc<Snapshot> {
     Arc::new(base.apply(&changes).expect("the tables are sound"))
 }
 
-fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> {
+pub(super) fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> {
     let parsed = crate::parse::parse(sql)?;
     let snapshot = snapshot();
     let context = PlanContext {
