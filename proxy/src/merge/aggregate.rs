@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use dataman_pg::aggregate::{
-    Accumulator, Combiner, accumulator, input_types, is_ordered_set, split,
+    Accumulator, Combiner, Direction, accumulator, input_types, is_ordered_set, split,
 };
 use dataman_pg::expr::{Aggregate, SortKey};
 use dataman_pg::{CallContext, Expr, PgError, TypeId, Value};
@@ -335,6 +335,12 @@ impl Call<'_> {
             // Without a row there are no columns that the direct arguments could read.
             let direct = state.direct.take().map_or_else(|| self.direct(&[]), Ok)?;
             state.accumulator.begin(&direct);
+            let direction = |key: &dataman_pg::expr::SortKey| Direction {
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            };
+            let directions: Vec<Direction> = self.keys.iter().map(direction).collect();
+            state.accumulator.sorted_by(&directions);
         }
         for (_, args) in state.kept {
             state.accumulator.accumulate(&call, &args)?;

@@ -519,7 +519,13 @@ impl Lexer<'_> {
                                 }
                                 (Some(_), _) | (None, 0xdc00..=0xdfff) => {
                                     self.at = start;
-                                    return Err(surrogate(self));
+                                    let escape = &self.sql[start..start + 2 + length];
+                                    return Err(Failure {
+                                        message: format!(
+                                            "invalid Unicode surrogate pair at or near \"{escape}\""
+                                        ),
+                                        ..surrogate(self)
+                                    });
                                 }
                                 (None, 0xd800..=0xdbff) => high_surrogate = Some(value),
                                 (None, 0) | (None, 0x11_0000..) => {

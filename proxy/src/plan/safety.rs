@@ -34,6 +34,7 @@ const SERVER_PREFIXES: &[&str] = &[
     "brin_",
     "gin_",
     "row_security_active",
+    "setseed",
 ];
 
 /// Names among them that are pure.
@@ -56,8 +57,9 @@ const PURE: &[&str] = &[
 /// `0A000` naming the function.
 pub(crate) fn check_function(function: &Function) -> Result<(), PgError> {
     let server = SERVER_PREFIXES.iter().any(|prefix| function.name.starts_with(prefix));
+    let is_pure = PURE.contains(&function.name) || function.name.starts_with("pg_lsn_");
     let query_text = function.name.ends_with("_to_xml") || function.name.ends_with("_to_xmlschema");
-    if (server && !PURE.contains(&function.name)) || query_text {
+    if (server && !is_pure) || query_text {
         return Err(PgError::unsupported(format!(
             "the function {} is not supported",
             function.name

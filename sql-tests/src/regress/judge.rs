@@ -43,6 +43,10 @@ pub fn outputs(text: &str, count: usize) -> Vec<Option<Output>> {
         };
         current.push_str(before);
         let (number, sqlstate) = mark.split_once(' ').unwrap_or((mark, ""));
+        if number == "again" {
+            current.clear();
+            continue;
+        }
         if let Some(place) = number.parse::<usize>().ok().and_then(|n| outputs.get_mut(n)) {
             *place =
                 Some(Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() });

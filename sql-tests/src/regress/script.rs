@@ -33,7 +33,9 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
                 let text = client_copy(&ordinary(text, &mut temporary));
                 match sharded(&text, &statements).filter(|_| side == Side::Dataman) {
                     Some(sharded) => {
-                        out.push_str(&format!("{sharded}\n\\if :ERROR\n{text}\n\\endif\n"));
+                        // What the first attempt printed is not looked at.
+                        out.push_str(&format!("{sharded}\n\\if :ERROR\n\\echo {MARK}again\n"));
+                        out.push_str(&format!("{text}\n\\endif\n"));
                     }
                     None => out.push_str(&text),
                 }
@@ -100,6 +102,9 @@ fn sharded(text: &str, statements: &[&str]) -> Option<String> {
     if !is_table || found.iter().any(|word| elsewhere.contains(&word.as_str())) {
         return None;
     }
+    let uncommented: Vec<&str> =
+        text.lines().map(|line| line.split("--").next().unwrap_or(line)).collect();
+    let text = uncommented.join("\n");
     let body = text.trim_end().trim_end_matches(';');
     let end = body.rfind(')')?;
     let columns = &body[body.find('(')? + 1..end];

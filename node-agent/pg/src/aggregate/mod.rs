@@ -4,6 +4,7 @@ mod collect;
 mod count;
 mod document;
 mod extreme;
+mod hypothetical;
 mod logic;
 mod moments;
 mod ordered;
@@ -25,6 +26,9 @@ use crate::value::Value;
 pub trait Accumulator: Send + std::fmt::Debug {
     /// Takes the direct arguments of an ordered-set aggregate, once, before its rows.
     fn begin(&mut self, _direct: &[Value]) {}
+
+    /// Takes the directions of WITHIN GROUP, once, before its rows: what a hypothetical row is compared by.
+    fn sorted_by(&mut self, _directions: &[Direction]) {}
 
     /// Takes one row's arguments (none for `count(*)`). The caller has applied FILTER, DISTINCT and ORDER BY; strictness
     /// is the accumulator's own. An ordered-set aggregate takes the values of WITHIN GROUP, in their order.
@@ -54,9 +58,23 @@ pub trait Accumulator: Send + std::fmt::Debug {
     }
 }
 
+/// How values of one key are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direction {
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST.
+    pub nulls_first: bool,
+}
+
 /// Whether an aggregate wants WITHIN GROUP: its arguments are direct, and its rows the values that are sorted there.
 pub fn is_ordered_set(function: FunctionId) -> bool {
     crate::catalog::aggregate(function).is_some_and(|aggregate| aggregate.kind != 'n')
+}
+
+/// Whether an aggregate asks where a row of direct arguments would be among the sorted ones.
+pub fn is_hypothetical(function: FunctionId) -> bool {
+    crate::catalog::aggregate(function).is_some_and(|aggregate| aggregate.kind == 'h')
 }
 
 /// The types that tell the aggregate of a call: those of its arguments and, of an ordered-set one, of what is sorted.
@@ -102,6 +120,7 @@ pub fn accumulator(
         }
         ("percentile_cont", _) => Box::new(ordered::Percentile::new(ordered::Kind::Continuous)),
         ("mode", _) if extreme::is_ordered(argument?) => Box::new(ordered::Mode::new()),
+        (name, _) if is_hypothetical(function) => Box::new(hypothetical::Place::named(name)?),
         (name, [TypeId::FLOAT8, TypeId::FLOAT8]) => {
             Box::new(regression::Regression::new(regression::Statistic::named(name)?))
         }

@@ -81,20 +81,22 @@ fn int8(args: &[Value]) -> Result<Box<dyn RowSource>> {
 
 #[derive(Debug)]
 struct Numbers {
-    next: Numeric,
+    /// `None` behind the largest number that there is.
+    next: Option<Numeric>,
     last: Numeric,
     step: Numeric,
 }
 
 impl RowSource for Numbers {
     fn next_row(&mut self) -> Result<Option<Vec<Value>>> {
-        let to_last = self.next.compare(&self.last);
+        let Some(current) = self.next.take() else { return Ok(None) };
+        let to_last = current.compare(&self.last);
         let is_growing = self.step.compare(&Numeric::zero()).is_gt();
         if if is_growing { to_last.is_gt() } else { to_last.is_lt() } {
             return Ok(None);
         }
-        let next = self.next.add(&self.step)?;
-        Ok(Some(vec![Value::Numeric(std::mem::replace(&mut self.next, next))]))
+        self.next = current.add(&self.step).ok();
+        Ok(Some(vec![Value::Numeric(current)]))
     }
 }
 
@@ -111,7 +113,7 @@ fn numeric(args: &[Value]) -> Result<Box<dyn RowSource>> {
     if step.compare(&Numeric::zero()).is_eq() {
         return Err(zero_step());
     }
-    Ok(Box::new(Numbers { next, last, step }))
+    Ok(Box::new(Numbers { next: Some(next), last, step }))
 }
 
 #[derive(Debug)]

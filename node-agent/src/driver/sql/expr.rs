@@ -246,6 +246,8 @@ impl<'q> Lowering<'q> {
             let function = match cast.ty.id {
                 TypeId::VARCHAR => Some("varchar"),
                 TypeId::BPCHAR => Some("bpchar"),
+                TypeId::BIT => Some("bit"),
+                TypeId::VARBIT => Some("varbit"),
                 _ => None,
             };
             if let Some(function) = function {

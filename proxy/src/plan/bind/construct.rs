@@ -89,7 +89,7 @@ impl Binder<'_> {
         };
         let slice = subscripts.iter().any(|subscript| matches!(subscript, Subscript::Slice(..)));
         if json && slice {
-            return Err(PgError::new("0A000", "jsonb subscript does not support slices"));
+            return Err(PgError::new("42804", "jsonb subscript does not support slices"));
         }
         let target = |expr: &Expr| {
             if json && !matches!(expr.type_id(), TypeId::INT2 | TypeId::INT4) {
@@ -103,6 +103,14 @@ impl Binder<'_> {
             let mut one = |expr: &syntax::Expr| -> Result<Expr> {
                 let expr = self.expr(expr, scope, clause)?;
                 let ty = target(&expr);
+                if json && !self.resolver().can_coerce(expr.type_id(), ty, CastContext::Implicit) {
+                    let name = self.type_name(expr.type_id());
+                    return Err(PgError::new(
+                        "42804",
+                        format!("subscript type {name} is not supported"),
+                    )
+                    .with_hint("jsonb subscript must be coercible to either integer or text."));
+                }
                 self.resolver().cast(expr, TypeRef::plain(ty), CastContext::Assignment)
             };
             bound.push(match subscript {

@@ -137,8 +137,14 @@ impl Binder<'_> {
             ExprKind::String(text) => {
                 Ok(Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN))
             }
-            ExprKind::BitString(_) => Err(PgError::unsupported("bit strings are not supported")
-                .with_hint("Use bytea or an integer.")),
+            ExprKind::BitString(text) => {
+                let read = dataman_pg::io::text::input(
+                    text,
+                    TypeRef::plain(TypeId::BIT),
+                    &dataman_pg::Context::default(),
+                );
+                Ok(Expr::constant(read?, TypeId::BIT))
+            }
             ExprKind::TypedString(ty, text) => {
                 let target = self.type_ref(ty)?;
                 let literal = Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN);

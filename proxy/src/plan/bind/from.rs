@@ -306,6 +306,10 @@ impl Binder<'_> {
             return Err(PgError::unsupported("ROWS FROM with several functions is not supported"));
         };
         let name = call.name.parts.last().cloned().unwrap_or_default();
+        if name == "unnest" && call.args.len() > 1 {
+            return Err(PgError::unsupported("unnest of several arrays is not supported")
+                .with_hint("Join unnest(…) WITH ORDINALITY of each array."));
+        }
         let expr = self.call(call, scope, Clause::FromFunction, call.name.span)?;
         let ty = expr.type_ref();
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();

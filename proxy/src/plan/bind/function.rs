@@ -213,22 +213,20 @@ impl Binder<'_> {
         let name = found.function.name;
         let kind = catalog::aggregate(found.function.id).map_or('n', |aggregate| aggregate.kind);
         match (kind, within.is_empty()) {
-            ('n', true) | ('o', false) => {}
+            ('n', true) | ('o' | 'h', false) => {}
             ('n', false) => {
                 let message = format!(
                     "{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP"
                 );
                 return Err(PgError::new("42809", message));
             }
-            ('h', false) => {
-                return Err(PgError::unsupported(format!(
-                    "the hypothetical-set aggregate {name} is not supported yet"
-                )));
-            }
             (_, _) => {
                 let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
                 return Err(PgError::new("42809", message));
             }
+        }
+        if kind == 'h' {
+            self.match_hypothetical(name, &mut found.args, within.len())?;
         }
         // What is sorted has the type that the aggregate takes.
         let sorted = found.args.split_off(found.args.len().saturating_sub(within.len()));
@@ -270,7 +268,15 @@ impl Binder<'_> {
             for arg in &found.args {
                 self.check_sortable(arg.type_id(), "an equality operator")?;
             }
-            for key in &order_by {
+            for key in &mut order_by {
+                // What stands there may have been converted for the aggregate.
+                let is_same = |arg: &&Expr| match arg {
+                    Expr::Cast(cast) if !cast.explicit => cast.arg == key.expr,
+                    _ => false,
+                };
+                if let Some(arg) = found.args.iter().find(is_same) {
+                    key.expr = arg.clone();
+                }
                 if !found.args.contains(&key.expr) {
                     return Err(PgError::new(
                         "42P10",
@@ -289,6 +295,30 @@ impl Binder<'_> {
         };
         self.check_level(&aggregate, scope)?;
         Ok(Expr::Aggregate(Box::new(aggregate)))
+    }
+
+    /// Gives each direct argument of a hypothetical-set aggregate and what it is compared with their common type.
+    fn match_hypothetical(&mut self, name: &str, args: &mut [Expr], sorted: usize) -> Result<()> {
+        let direct = args.len() - sorted;
+        if direct != sorted {
+            let types: Vec<String> = args.iter().map(|arg| self.type_name(arg.type_id())).collect();
+            return Err(PgError::new(
+                "42883",
+                format!("function {name}({}) does not exist", types.join(", ")),
+            )
+            .with_hint(format!(
+                "To use the hypothetical-set aggregate {name}, the number of hypothetical direct arguments (here \
+                 {direct}) must match the number of ordering columns (here {sorted})."
+            )));
+        }
+        for place in 0..direct {
+            let pair = [args[direct + place].clone(), args[place].clone()];
+            let ty = self.common_of(&pair, "WITHIN GROUP")?;
+            for (at, arg) in [direct + place, place].into_iter().zip(pair) {
+                args[at] = self.resolver().cast(arg, ty, CastContext::Implicit)?;
+            }
+        }
+        Ok(())
     }
 
     /// An aggregate whose arguments all come from a query around belongs to that query; that is not supported.
@@ -383,9 +413,23 @@ impl Binder<'_> {
                 })
             }
             "pg_typeof" if plain && call.args.len() == 1 => {
-                Err(PgError::unsupported("pg_typeof is not supported yet"))
+                let arg = self.expr(&call.args[0].value, scope, clause)?;
+                let ty = arg.type_id();
+                if ty.is_user() || form_has_aggregate(&arg) {
+                    return Err(PgError::unsupported(
+                        "pg_typeof of this expression is not supported",
+                    ));
+                }
+                Ok(Some(Expr::constant(Value::Oid(ty.0), TypeId::REGTYPE)))
             }
             _ => Ok(None),
         }
     }
+}
+
+/// Whether an expression computes an aggregate or a window function, which make a query what it is.
+fn form_has_aggregate(expr: &Expr) -> bool {
+    let mut found = false;
+    walk(expr, &mut |node| found |= matches!(node, Expr::Aggregate(_) | Expr::Window(_)));
+    found
 }

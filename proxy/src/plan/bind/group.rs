@@ -204,6 +204,10 @@ fn ungrouped(expr: &Expr, keys: &[Expr], own: &HashSet<String>, visit: &mut dyn 
         return;
     }
     match expr {
+        // The direct arguments of an ordered-set aggregate are the same for the whole group.
+        Expr::Aggregate(call) if dataman_pg::aggregate::is_ordered_set(call.function) => {
+            call.args.iter().for_each(|arg| ungrouped(arg, keys, own, visit));
+        }
         Expr::Aggregate(_) | Expr::Grouping(_) => {}
         Expr::Field(field) if own.contains(&field.source) => visit(field),
         _ => expr.for_each_child(&mut |child| ungrouped(child, keys, own, visit)),

@@ -98,6 +98,14 @@ impl Binder<'_> {
         bound.limit = self.limit(select.limit.as_ref(), &empty, "LIMIT")?;
         bound.offset = self.limit(select.offset.as_ref(), &empty, "OFFSET")?;
         bound.with_ties = select.with_ties;
+        if select.with_ties
+            && select.limit.as_ref().is_some_and(|limit| matches!(limit.kind, ExprKind::Null))
+        {
+            return Err(PgError::new(
+                "2201W",
+                "row count cannot be null in FETCH FIRST ... WITH TIES clause",
+            ));
+        }
         if bound.with_ties && bound.sort.is_empty() {
             return Err(PgError::new(
                 "42601",

@@ -175,6 +175,17 @@ fn typmod(id: TypeId, name: &TypeName) -> Result<i32> {
             }
             Ok(length + 4)
         }
+        TypeId::BIT | TypeId::VARBIT => {
+            let label = if id == TypeId::BIT { "bit" } else { "varbit" };
+            let length = one(i64::MIN, i64::MAX, &|_| "invalid type modifier".to_owned())?;
+            if length < 1 {
+                return Err(invalid(format!("length for type {label} must be at least 1")));
+            }
+            if length > 83_886_080 {
+                return Err(invalid(format!("length for type {label} cannot exceed 83886080")));
+            }
+            Ok(length)
+        }
         TypeId::NUMERIC => {
             let (precision, scale) = match modifiers.as_slice() {
                 [precision] => (*precision, 0),
@@ -308,7 +319,11 @@ impl Binder<'_> {
         let element = self.element_of(id).unwrap_or(id);
         let operator = if what == "an ordering operator" { "<" } else { "=" };
         let exists = element.0 >= 16384
-            || matches!(element, TypeId::VARCHAR | TypeId::UNKNOWN | TypeId::RECORD)
+            || matches!(element, TypeId::VARCHAR | TypeId::CIDR | TypeId::VARBIT)
+            || matches!(element, TypeId::UNKNOWN | TypeId::RECORD)
+            || catalog::ranges()
+                .iter()
+                .any(|range| range.id == element || range.multirange == element)
             || catalog::operators_named(operator)
                 .iter()
                 .any(|op| op.left == element && op.right == element);

@@ -37,16 +37,6 @@ impl Binder<'_> {
         alias: Option<&str>,
         word: &str,
     ) -> Result<(Table, String)> {
-        if let [base] = name.parts.as_slice()
-            && self.common_tables.iter().any(|table| table.name == *base)
-        {
-            let error = PgError::new(
-                "42P01",
-                format!("relation \"{base}\" cannot be the target of a modifying statement"),
-            )
-            .with_detail("WITH queries are not written to.");
-            return Err(self.at(error, name.span));
-        }
         let found = self.relation(name)?;
         let Relation::Collection(collection) = found.relation else {
             let error = PgError::unsupported(format!("cannot {word} view \"{}\"", found.name))
