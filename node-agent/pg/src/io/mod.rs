@@ -18,7 +18,5 @@ pub fn is_known(ty: TypeId) -> bool {
 pub fn is_read(ty: TypeId) -> bool {
     let is_plain = catalog::type_by_id(ty).is_some_and(|entry| entry.kind != 'p');
     let is_alias = ty.is_oid() && ty != TypeId::OID;
-    ty.is_user()
-        || ty == TypeId::RECORD
-        || is_plain && !is_alias && crate::comparison::has_values(ty)
+    ty.is_user() || is_plain && !is_alias && crate::comparison::has_values(ty)
 }
