@@ -21,9 +21,9 @@ mod recurse;
 mod safety;
 mod select;
 mod split;
-mod window;
 #[cfg(test)]
 mod support;
+mod window;
 mod write;
 
 use std::sync::Arc;
