@@ -37,7 +37,6 @@ impl Capability for SqliteCapability {
             | Feature::Sort
             | Feature::Subquery
             | Feature::SetOperation
-            | Feature::CommonTable
             | Feature::Recursive
             | Feature::Window
             | Feature::Values
@@ -45,7 +44,9 @@ impl Capability for SqliteCapability {
             | Feature::WriteJoin
             | Feature::Returning
             | Feature::Conflict => true,
-            Feature::GroupingSets
+            // SQLite computes a common table once for each of its readers: with random() in it they would differ.
+            Feature::CommonTable
+            | Feature::GroupingSets
             | Feature::Lateral
             | Feature::DistinctOn
             | Feature::WithTies
