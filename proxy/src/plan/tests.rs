@@ -245,7 +245,7 @@ fn above_the_shards() {
     );
     check(
         "select note, id, sum(total), grouping(note) from orders group by rollup(note, id)",
-        "Project | Combine Aggregates | Scatter | Shards: all 4",
+        "Combine Aggregates | Scatter | Shards: all 4",
     );
     check(
         "select tenant, array_agg(id order by id) from orders group by cube(tenant)",
