@@ -124,3 +124,4 @@ select 1 is from pg_class
 select 1 is null null
 select row
 insert into t select
+select count(*) from t group by distinct rollup (a)

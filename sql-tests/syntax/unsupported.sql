@@ -8,7 +8,6 @@ select * from rows from (f() as (a int)) x
 select a, (t).* from t
 select count(t.*) from t
 select t.* is null from t
-select count(*) from t group by distinct rollup (a)
 select a from t order by a using ~<~
 select 1 operator(public.+) 2
 select unique (select 1)

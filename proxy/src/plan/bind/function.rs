@@ -7,10 +7,10 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
 
 use super::expr::Clause;
-use super::scope::Scope;
+use super::scope::{FromItem, Scope};
 use super::{Binder, Result};
 use crate::parse::syntax::{FunctionCall, OrderBy, Span};
-use crate::plan::form::walk;
+use crate::plan::form::{for_each_expr, for_each_select, walk};
 use crate::plan::safety;
 
 impl Binder<'_> {
@@ -321,31 +321,37 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// An aggregate whose arguments all come from a query around belongs to that query; that is not supported.
+    /// An aggregate whose arguments, subqueries in them included, read queries around and not this one belongs to one of
+    /// those; that is not supported.
     fn check_level(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<()> {
-        let mut fields = 0;
-        let mut own = 0;
+        let mut levels = scope.levels();
+        let own = levels.pop().unwrap_or_default();
+        if levels.is_empty() {
+            return Ok(());
+        }
+        let (mut reads_own, mut reads_around) = (false, false);
+        let mut see = |node: &Expr| {
+            if matches!(node, Expr::Field(_)) {
+                let is_own = has_column(&own, node);
+                reads_own |= is_own;
+                reads_around |= !is_own && levels.iter().any(|level| has_column(level, node));
+            }
+        };
+        let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
         let sorted = aggregate.order_by.iter().map(|key| &key.expr);
-        for arg in aggregate.args.iter().chain(sorted) {
+        for arg in aggregate.args.iter().chain(sorted).chain(aggregate.filter.as_ref()) {
             walk(arg, &mut |node| {
-                if let Expr::Field(_) = node {
-                    fields += 1;
-                    let here = scope
-                        .items()
-                        .iter()
-                        .flat_map(|item| {
-                            item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns)
-                        })
-                        .any(|column| {
-                            let mut found = false;
-                            walk(&column.expr, &mut |inner| found |= inner == node);
-                            found
-                        });
-                    own += usize::from(here);
+                see(node);
+                if let Expr::Subquery { index, .. } = node
+                    && let Some(subquery) = subqueries.get(*index)
+                {
+                    for_each_select(subquery, &mut |select| {
+                        for_each_expr(select, &mut |expr| walk(expr, &mut |node| see(node)));
+                    });
                 }
             });
         }
-        if fields > 0 && own == 0 {
+        if reads_around && !reads_own {
             return Err(PgError::unsupported(
                 "an aggregate over an outer query's columns is not supported",
             )
@@ -425,6 +431,18 @@ impl Binder<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// Whether a column of FROM is this expression, or reads it.
+fn has_column(level: &[FromItem], node: &Expr) -> bool {
+    level
+        .iter()
+        .flat_map(|item| item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns))
+        .any(|column| {
+            let mut found = false;
+            walk(&column.expr, &mut |inner| found |= inner == node);
+            found
+        })
 }
 
 /// Whether an expression computes an aggregate or a window function, which make a query what it is.
