@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
             .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
         let mut reads = false;
         let mut query = statement.query.clone();
-        crate::plan::operator::each_query_expr_mut(&mut query, &mut |expr| {
+        crate::plan::visit::each_query_expr_mut(&mut query, &mut |expr| {
             crate::plan::form::each_node_mut(expr, &mut |node| {
                 if let Expr::Param { index, ty } = node {
                     reads = true;

@@ -3,7 +3,7 @@
 //! [`bind`] decides what a statement means. [`select`] and [`mod@write`] then turn it into operators: [`distribution`] proves
 //! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge, and
 //! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row; [`pass`] says
-//! which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a parameter.
+//! which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a parameter. [`visit`] goes through a plan.
 
 mod above;
 pub(crate) mod apply;
@@ -23,6 +23,7 @@ mod select;
 mod split;
 #[cfg(test)]
 mod support;
+pub(crate) mod visit;
 mod window;
 mod write;
 

@@ -174,7 +174,7 @@ impl Planner<'_> {
             return Err(changes_key(key));
         }
         let mut query = NodeQuery::Update(update.clone());
-        super::operator::each_query_expr_mut(&mut query, &mut |expr| {
+        super::visit::each_query_expr_mut(&mut query, &mut |expr| {
             fold::fold(expr, &mut self.parameters)
         });
         if let NodeQuery::Update(folded) = query {
@@ -221,7 +221,7 @@ impl Planner<'_> {
     pub(super) fn delete(&mut self, mut delete: Delete) -> Result<Root> {
         let table = self.table(&delete.alias)?;
         let mut query = NodeQuery::Delete(delete.clone());
-        super::operator::each_query_expr_mut(&mut query, &mut |expr| {
+        super::visit::each_query_expr_mut(&mut query, &mut |expr| {
             fold::fold(expr, &mut self.parameters)
         });
         if let NodeQuery::Delete(folded) = query {
