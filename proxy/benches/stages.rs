@@ -187,7 +187,14 @@ async fn merged(plan: &Arc<Plan>, shards: &[Recorded]) -> u64 {
         formats: &ResultFormats { formats: vec![Format::Text; 2] },
         context: &StatementContext::default(),
         evaluation: &Arc::new(Context::default()),
-        memory_bytes: merge::STATEMENT_BYTES_MAX,
+        bounds: merge::Bounds {
+            resources: Arc::new(merge::Resources::new(
+                usize::MAX,
+                merge::TemporaryFolder::new(std::env::temp_dir().join("dataman-bench")),
+            )),
+            memory_bytes: merge::STATEMENT_BYTES_MAX,
+            temporary_bytes: merge::TEMPORARY_BYTES_MAX,
+        },
         cancel: &CancellationToken::new(),
         participants: &mut participants,
         sequences: &sequences,

@@ -17,6 +17,7 @@ use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::PgError;
 
 use crate::error::Error;
+use crate::merge::{Resources, TemporaryFolder};
 use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
 
@@ -36,6 +37,7 @@ pub struct Cluster {
     watch: SnapshotWatch,
     nodes: ArcSwap<Nodes>,
     blocks: Mutex<HashMap<(ObjectName, ObjectId), Block>>,
+    resources: Arc<Resources>,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -49,7 +51,15 @@ impl Cluster {
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, nodes: Nodes) -> Result<Self, Error> {
         let watch = SnapshotWatch::start(Arc::clone(&store)).await?;
-        Ok(Self { store, watch, nodes: ArcSwap::from_pointee(nodes), blocks: Mutex::default() })
+        let folder = TemporaryFolder::new(std::env::temp_dir().join("dataman-temp"));
+        let resources = Arc::new(Resources::new(usize::MAX, folder));
+        let nodes = ArcSwap::from_pointee(nodes);
+        Ok(Self { store, watch, nodes, blocks: Mutex::default(), resources })
+    }
+
+    /// The memory and the folder for temporary files that all statements share.
+    pub fn resources(&self) -> &Arc<Resources> {
+        &self.resources
     }
 
     /// The newest metadata.

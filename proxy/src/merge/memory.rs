@@ -1,26 +1,102 @@
-//! The bytes that a statement may hold above the shards.
+//! The bytes that statements may hold above the shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dataman_pg::{PgError, Value};
 
+use super::spill::{Temporary, TemporaryFolder};
 use crate::error::Error;
 
 /// The bytes of rows that one statement may hold above the shards (sorts, groups, join sides, rows to insert) unless
-/// `dataman.statement_mem` says otherwise. Beyond it the statement is refused with `53200`.
+/// `dataman.statement_mem` says otherwise. Beyond it operators put rows aside in temporary files; what cannot is refused with
+/// `53200`.
 pub const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What an operator that can put rows aside may always hold, however much the others do: below it, files would be made of
+/// crumbs.
+const CRUMB_BYTES: usize = 16 * 1024;
+
+/// What all statements of the process share.
+#[derive(Debug)]
+pub struct Resources {
+    pool: Pool,
+    folder: Arc<TemporaryFolder>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Resources {
+    /// A bound on what all statements together hold above the shards, and a folder for their temporary files.
+    pub fn new(memory_bytes_max: usize, folder: TemporaryFolder) -> Self {
+        let pool = Pool { used: AtomicUsize::new(0), limit: memory_bytes_max };
+        Self { pool, folder: Arc::new(folder) }
+    }
+
+    /// The bytes that all statements hold now.
+    pub fn memory_bytes(&self) -> usize {
+        self.pool.used.load(Ordering::Relaxed)
+    }
+}
+
+/// What one statement may take of them.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// What it shares with the others.
+    pub resources: Arc<Resources>,
+    /// `dataman.statement_mem`, in bytes.
+    pub memory_bytes: usize,
+    /// `dataman.temp_limit`, in bytes.
+    pub temporary_bytes: u64,
+}
 
 /// A statement's account; its clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
-    used: Arc<AtomicUsize>,
+    statement: Arc<Statement>,
+    temporary: Temporary,
+}
+
+#[derive(Debug)]
+struct Statement {
+    resources: Arc<Resources>,
+    used: AtomicUsize,
     limit: usize,
 }
 
+impl Drop for Statement {
+    fn drop(&mut self) {
+        let used = *self.used.get_mut();
+        self.resources.pool.used.fetch_sub(used, Ordering::Relaxed);
+    }
+}
+
 impl Memory {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit }
+    pub(crate) fn new(bounds: &Bounds) -> Self {
+        let folder = Arc::clone(&bounds.resources.folder);
+        Self {
+            statement: Arc::new(Statement {
+                resources: Arc::clone(&bounds.resources),
+                used: AtomicUsize::new(0),
+                limit: bounds.memory_bytes,
+            }),
+            temporary: Temporary::new(folder, bounds.temporary_bytes),
+        }
+    }
+
+    /// The statement's temporary files.
+    pub(crate) fn temporary(&self) -> &Temporary {
+        &self.temporary
+    }
+
+    /// What the statement holds now.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.statement.used.load(Ordering::Relaxed)
     }
 
     /// An account within this one, for one operator.
@@ -39,15 +115,23 @@ impl Memory {
     /// # Errors
     /// `53200`, naming the setting.
     pub(crate) fn take(&self, bytes: usize, what: &str) -> Result<(), Error> {
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if used <= self.limit {
-            return Ok(());
-        }
-        Err(PgError::new("53200", "out of memory")
-            .with_detail(format!(
+        let (used, all) = self.add(bytes);
+        let statement = &self.statement;
+        let detail = if used > statement.limit {
+            format!(
                 "With {what} the statement holds more than the {} kB of dataman.statement_mem above the shards.",
-                self.limit / 1024
-            ))
+                statement.limit / 1024
+            )
+        } else if all > statement.resources.pool.limit {
+            format!(
+                "With {what} all statements together hold more than the {} kB of --memory above the shards.",
+                statement.resources.pool.limit / 1024
+            )
+        } else {
+            return Ok(());
+        };
+        Err(PgError::new("53200", "out of memory")
+            .with_detail(detail)
             .with_hint(
                 "Fix the shard key, add a filter or a LIMIT, group by the shard key, or raise dataman.statement_mem.",
             )
@@ -60,6 +144,19 @@ impl Memory {
     /// `53200`.
     pub(crate) fn take_row(&self, row: &[Value], what: &str) -> Result<(), Error> {
         self.take(row_bytes(row), what)
+    }
+
+    /// What the statement and all statements hold, `bytes` more than before.
+    fn add(&self, bytes: usize) -> (usize, usize) {
+        let statement = &self.statement;
+        let used = statement.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let pool = &statement.resources.pool;
+        (used, pool.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes))
+    }
+
+    fn give(&self, bytes: usize) {
+        self.statement.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.statement.resources.pool.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -88,11 +185,32 @@ impl Account {
         self.take(row_bytes(row), what)
     }
 
+    /// Takes bytes for rows that could be put aside instead: `false` when they should be. A quarter of the statement's memory
+    /// is left to those that cannot.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let (used, all) = self.memory.add(bytes);
+        let statement = &self.memory.statement;
+        let fits =
+            used <= statement.limit - statement.limit / 4 && all <= statement.resources.pool.limit;
+        if fits || self.held + bytes <= CRUMB_BYTES.min(statement.limit / 8) {
+            self.held += bytes;
+            return true;
+        }
+        self.memory.give(bytes);
+        false
+    }
+
+    /// Takes bytes beyond what there is room for: those of the one row that an operator has in hand.
+    pub(crate) fn overdraw(&mut self, bytes: usize) {
+        self.memory.add(bytes);
+        self.held += bytes;
+    }
+
     /// Gives bytes back.
     pub(crate) fn give(&mut self, bytes: usize) {
         let bytes = bytes.min(self.held);
         self.held -= bytes;
-        self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.give(bytes);
     }
 
     /// Gives everything back.
@@ -122,9 +240,6 @@ pub(crate) fn held_bytes(value: &Value) -> usize {
         Value::Record(fields) => fields.iter().map(|(_, value)| held_bytes(value)).sum(),
         Value::Numeric(_) => 32,
         Value::Jsonb(_) => 256,
-        Value::Bits(bits) => bits.bytes().len(),
-        Value::Range(_) => 4 * own,
-        Value::Multirange(value) => value.spans.len() * 4 * own,
         _ => 0,
     }
 }

@@ -29,7 +29,11 @@ mod recurse;
 mod rows;
 mod setop;
 mod sort;
+mod sorter;
+mod spill;
 mod store;
+#[cfg(test)]
+mod testing;
 mod window;
 mod write;
 
@@ -44,8 +48,9 @@ use crate::plan::{Plan, Root};
 use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
-pub use memory::STATEMENT_BYTES_MAX;
+pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
 pub(crate) use rows::decode;
+pub use spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
 /// What one execution of a plan needs.
 pub struct Execution<'a> {
@@ -57,8 +62,8 @@ pub struct Execution<'a> {
     pub context: &'a StatementContext,
     /// The same for what is computed here.
     pub evaluation: &'a Arc<Context>,
-    /// The bytes of rows that may be held above the shards.
-    pub memory_bytes: usize,
+    /// What may be held above the shards, and in temporary files.
+    pub bounds: Bounds,
     /// Cancels the statement.
     pub cancel: &'a CancellationToken,
     /// Connections.

@@ -18,6 +18,7 @@ use super::apply::{self, Shared};
 use super::memory::Memory;
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
+use super::store::Store;
 use super::{
     Sequences, aggregate, distinct, expand, filter, join, limit, project, recurse, setop, sort,
     taking_numbers, window,
@@ -60,7 +61,7 @@ impl<'a> Run<'a> {
             shared: OnceLock::new(),
             is_inner: false,
             parameters: execution.parameters.clone(),
-            memory: Memory::new(execution.memory_bytes),
+            memory: Memory::new(&execution.bounds),
             scans: execution.cancel.child_token(),
             execution,
             values: Arc::new(Vec::new()),
@@ -376,13 +377,20 @@ impl<'a> Run<'a> {
                         // As in PostgreSQL, nothing below runs, so nothing below fails.
                         return Ok(Box::new(Held::new(Vec::new())) as Box<dyn ValueStream>);
                     }
-                    Box::new(limit::Limit::new(self.values(input).await?, limits, ties.clone()))
+                    let input = match (input.as_ref(), limits.limit, ties) {
+                        (Operator::Sort { input, keys }, Some(limit), None) => {
+                            let wanted = usize::try_from(limit.saturating_add(limits.offset)).ok();
+                            sort::open(self, input, keys, wanted).await?
+                        }
+                        _ => self.values(input).await?,
+                    };
+                    Box::new(limit::Limit::new(input, limits, ties.clone()))
                 }
                 Operator::Distinct { input, keys } => {
                     let input = self.values(input).await?;
                     Box::new(distinct::Distinct::new(input, keys.clone(), self.memory.clone()))
                 }
-                Operator::Sort { input, keys } => sort::open(self, input, keys).await?,
+                Operator::Sort { input, keys } => sort::open(self, input, keys, None).await?,
                 Operator::Combine { input, keys, aggregates, sets } => {
                     aggregate::combine(self, input, *keys, aggregates, sets.as_ref()).await?
                 }
@@ -445,6 +453,49 @@ impl<'a> Run<'a> {
                 }
             })
         })
+    }
+
+    /// Ends a stream in the middle after a failure: what the shards have sent is read away, so that the connections stay
+    /// usable.
+    pub(super) async fn stop(&mut self, stream: &mut dyn ValueStream) {
+        self.scans.cancel();
+        let _ = stream.finish().await;
+    }
+
+    /// Hands a stream's connections back.
+    pub(super) fn give_back(&mut self, stream: Box<dyn ValueStream>) {
+        for (shard, connection) in stream.into_connections() {
+            self.execution.participants.give(&shard, connection);
+        }
+    }
+
+    /// Reads an operator whole, into files beyond the statement's memory, and hands its connections back.
+    pub(super) async fn gather_into(
+        &mut self,
+        store: &mut Store,
+        operator: &'a Operator,
+    ) -> Result<(), Error> {
+        let mut stream = self.values(operator).await?;
+        let result = loop {
+            let batch = match stream.next().await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            let mut kept = Ok(());
+            for row in batch {
+                kept = store.push(row).await;
+                if kept.is_err() {
+                    break;
+                }
+            }
+            if let Err(error) = kept {
+                self.stop(stream.as_mut()).await;
+                break Err(error);
+            }
+        };
+        self.give_back(stream);
+        result
     }
 
     /// Reads an operator whole and hands its connections back.

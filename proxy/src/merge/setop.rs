@@ -8,6 +8,7 @@ use dataman_node_protocol::query::SetOperationKind;
 use super::distinct::{Distinct, key_bytes};
 use super::open::Run;
 use super::rows::{Connections, Held, Row, ValueStream};
+use super::store::{Reader, Store};
 use crate::error::Error;
 use crate::plan::operator::Operator;
 
@@ -19,16 +20,16 @@ pub(super) async fn append<'a>(
     let Some((first, others)) = inputs.split_first() else {
         return Ok(Box::new(Held::new(Vec::new())));
     };
-    let mut held = Vec::new();
+    let mut held = Store::new(&run.memory, "UNION ALL");
     for input in others {
-        held.extend(run.gather(input, "UNION ALL").await?);
+        run.gather_into(&mut held, input).await?;
     }
-    Ok(Box::new(Chained { first: run.values(first).await?, then: Held::new(held) }))
+    Ok(Box::new(Chained { first: run.values(first).await?, then: held.into_reader() }))
 }
 
 struct Chained {
     first: Box<dyn ValueStream>,
-    then: Held,
+    then: Reader,
 }
 
 #[async_trait]
@@ -57,10 +58,11 @@ pub(super) async fn open<'a>(
     left: &'a Operator,
     right: &'a Operator,
 ) -> Result<Box<dyn ValueStream>, Error> {
-    let right_rows = run.gather(right, "a set operation").await?;
     if kind == SetOperationKind::Union {
         let columns = left.columns().len();
-        let both = Chained { first: run.values(left).await?, then: Held::new(right_rows) };
+        let mut held = Store::new(&run.memory, "UNION");
+        run.gather_into(&mut held, right).await?;
+        let both = Chained { first: run.values(left).await?, then: held.into_reader() };
         if all {
             return Ok(Box::new(both));
         }
@@ -70,6 +72,7 @@ pub(super) async fn open<'a>(
             run.memory.clone(),
         )));
     }
+    let right_rows = run.gather(right, "a set operation").await?;
     let left_rows = run.gather(left, "a set operation").await?;
     let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
     for row in &right_rows {

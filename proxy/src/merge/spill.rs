@@ -84,22 +84,31 @@ pub(crate) struct Temporary {
     folder: Arc<TemporaryFolder>,
     limit: u64,
     used: Arc<AtomicU64>,
-    /// All that was ever written, for EXPLAIN ANALYZE.
+    /// All that was ever written.
+    #[cfg(test)]
     written: Arc<AtomicU64>,
 }
 
 impl Temporary {
     pub(crate) fn new(folder: Arc<TemporaryFolder>, limit: u64) -> Self {
-        Self { folder, limit, used: Arc::default(), written: Arc::default() }
+        Self {
+            folder,
+            limit,
+            used: Arc::default(),
+            #[cfg(test)]
+            written: Arc::default(),
+        }
     }
 
     /// All that was ever written.
+    #[cfg(test)]
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     fn take(&self, bytes: u64, what: &str) -> Result<(), Error> {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        #[cfg(test)]
         self.written.fetch_add(bytes, Ordering::Relaxed);
         if used <= self.limit {
             return Ok(());
@@ -109,9 +118,7 @@ impl Temporary {
             format!("temporary files exceed dataman.temp_limit ({} kB)", self.limit / 1024),
         )
         .with_detail(format!("The statement needs more for {what}."))
-        .with_hint(
-            "Add a filter or a LIMIT, or raise dataman.temp_limit or dataman.statement_mem.",
-        )
+        .with_hint("Add a filter or a LIMIT, or raise dataman.temp_limit or dataman.statement_mem.")
         .into())
     }
 }
@@ -159,8 +166,9 @@ impl SpillFile {
     pub(crate) async fn append(&mut self, bytes: Vec<u8>) -> Result<u64, Error> {
         let place = self.length;
         let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.temporary.take(count, self.what)?;
+        // Counted first, so that what was taken is given back also when it was too much.
         self.length += count;
+        self.temporary.take(count, self.what)?;
         let open = self.open.clone();
         let folder = Arc::clone(&self.temporary.folder);
         let written = blocking(move || {
@@ -208,9 +216,13 @@ impl SpillFile {
     }
 
     fn failed(&self, verb: &str, error: &std::io::Error) -> Error {
-        let sqlstate = if error.kind() == std::io::ErrorKind::StorageFull { "53100" } else { "58030" };
-        PgError::new(sqlstate, format!("could not {verb} a temporary file for {}: {error}", self.what))
-            .into()
+        let sqlstate =
+            if error.kind() == std::io::ErrorKind::StorageFull { "53100" } else { "58030" };
+        PgError::new(
+            sqlstate,
+            format!("could not {verb} a temporary file for {}: {error}", self.what),
+        )
+        .into()
     }
 }
 
@@ -224,7 +236,9 @@ impl Drop for SpillFile {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
 }
 
 #[cfg(test)]

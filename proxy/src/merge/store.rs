@@ -1,54 +1,276 @@
-//! Rows held to be read by their place.
+//! Rows held to be read by their place: in memory, and beyond it in blocks of a temporary file.
 
-use super::memory::Account;
-use super::open::Run;
-use super::rows::Row;
+use std::collections::VecDeque;
+
+use dataman_pg::PgError;
+use dataman_pg::io::kept;
+
+use super::memory::{Account, Memory, row_bytes};
+use super::rows::{BATCH_ROWS, Row};
+use super::spill::{CHUNK_BYTES, SpillFile};
 use crate::error::Error;
+
+/// Bytes of a block: what is read for one row.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+/// Blocks that stay in memory after they were read: as many as there are places at which a window reads.
+const BLOCKS_MAX: usize = 8;
 
 /// Rows by their place, in the order in which they came.
 pub(crate) struct Store {
     what: &'static str,
+    memory: Memory,
     account: Account,
+    /// The rows from `first` on; those ahead of them are in the file.
     rows: Vec<Row>,
+    first: usize,
+    file: Option<Blocks>,
+}
+
+struct Blocks {
+    file: SpillFile,
+    /// In order of their first rows.
+    blocks: Vec<Block>,
+    /// Those that were read last, the last one at the end.
+    read: VecDeque<(usize, Vec<Row>)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    first: usize,
+    place: u64,
+    length: usize,
 }
 
 impl Store {
     /// A store for the operator that is called `what`.
-    pub(crate) fn new(run: &Run<'_>, what: &'static str) -> Self {
-        Self { what, account: run.memory.account(), rows: Vec::new() }
+    pub(crate) fn new(memory: &Memory, what: &'static str) -> Self {
+        Self {
+            what,
+            memory: memory.clone(),
+            account: memory.account(),
+            rows: Vec::new(),
+            first: 0,
+            file: None,
+        }
     }
 
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.first + self.rows.len()
+    }
+
+    /// Whether all rows are in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Appends a row.
     ///
     /// # Errors
-    /// `53200`.
+    /// Those of temporary files.
     pub(crate) async fn push(&mut self, row: Row) -> Result<(), Error> {
-        self.account.take_row(&row, self.what)?;
+        let bytes = row_bytes(&row);
+        if !self.account.has_room(bytes) {
+            self.put_aside().await?;
+            if !self.account.has_room(bytes) {
+                self.account.overdraw(bytes);
+            }
+        }
         self.rows.push(row);
         Ok(())
     }
 
-    /// Makes sure that [`Store::row`] finds the row at a place, until another one is asked for.
+    /// Writes the rows in memory to the file.
+    async fn put_aside(&mut self) -> Result<(), Error> {
+        let blocks = self.file.get_or_insert_with(|| Blocks {
+            file: SpillFile::new(self.memory.temporary(), self.what),
+            blocks: Vec::new(),
+            read: VecDeque::new(),
+        });
+        let mut bytes = Vec::new();
+        let mut written: Vec<Block> = Vec::new();
+        let mut first = self.first;
+        let count = self.rows.len();
+        for (place, row) in self.rows.drain(..).enumerate() {
+            let start = written.last().map_or(0, |block: &Block| {
+                usize::try_from(block.place).unwrap_or(usize::MAX) + block.length
+            });
+            kept::put_row(&row, &mut bytes);
+            let is_last = place + 1 == count;
+            if bytes.len() - start >= BLOCK_BYTES || is_last {
+                let length = bytes.len() - start;
+                written.push(Block { first, place: start as u64, length });
+                first = self.first + place + 1;
+            }
+            if bytes.len() >= CHUNK_BYTES || is_last {
+                let at = blocks.file.append(std::mem::take(&mut bytes)).await?;
+                let moved = written.drain(..);
+                blocks.blocks.extend(moved.map(|block| Block { place: at + block.place, ..block }));
+            }
+        }
+        self.first += count;
+        self.account.clear();
+        Ok(())
+    }
+
+    /// Makes sure that [`Store::row`] finds the row at a place, at least until so many others were asked for as blocks stay.
     ///
     /// # Errors
-    /// None yet.
-    pub(crate) async fn load(&mut self, _place: usize) -> Result<(), Error> {
+    /// Those of temporary files.
+    pub(crate) async fn load(&mut self, place: usize) -> Result<(), Error> {
+        let Some(blocks) = &mut self.file else { return Ok(()) };
+        if place >= self.first {
+            return Ok(());
+        }
+        let index = blocks.blocks.partition_point(|block| block.first <= place).saturating_sub(1);
+        if let Some(at) = blocks.read.iter().position(|(known, _)| *known == index) {
+            if at + 1 < blocks.read.len()
+                && let Some(found) = blocks.read.remove(at)
+            {
+                blocks.read.push_back(found);
+            }
+            return Ok(());
+        }
+        let rows = blocks.block(index).await?;
+        if blocks.read.len() >= BLOCKS_MAX {
+            blocks.read.pop_front();
+        }
+        blocks.read.push_back((index, rows));
         Ok(())
     }
 
     /// The row at a place that was loaded.
     pub(crate) fn row(&self, place: usize) -> &Row {
-        &self.rows[place]
+        if place >= self.first {
+            return &self.rows[place - self.first];
+        }
+        let blocks = self.file.as_ref().expect("rows ahead of those in memory are in a file");
+        let index = blocks.blocks.partition_point(|block| block.first <= place) - 1;
+        let (_, rows) = blocks
+            .read
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == index)
+            .expect("the row was loaded, and few others since");
+        &rows[place - blocks.blocks[index].first]
+    }
+
+    /// Some rows from a place on; none at the end.
+    ///
+    /// # Errors
+    /// Those of temporary files.
+    pub(crate) async fn batch(&self, place: usize) -> Result<Vec<Row>, Error> {
+        if let Some(blocks) = &self.file
+            && place < self.first
+        {
+            let index = blocks.blocks.partition_point(|block| block.first <= place) - 1;
+            let mut rows = blocks.block(index).await?;
+            rows.drain(..place - blocks.blocks[index].first);
+            return Ok(rows);
+        }
+        Ok(self.rows.iter().skip(place - self.first).take(BATCH_ROWS).cloned().collect())
     }
 
     /// Forgets all rows.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();
+        self.first = 0;
+        self.file = None;
         self.account.clear();
+    }
+
+    /// The rows in order, given away.
+    pub(crate) fn into_reader(self) -> Reader {
+        Reader { store: self, place: 0 }
+    }
+}
+
+impl Blocks {
+    async fn block(&self, index: usize) -> Result<Vec<Row>, Error> {
+        let Some(block) = self.blocks.get(index) else { return Ok(Vec::new()) };
+        let bytes = self.file.read(block.place, block.length).await?;
+        let mut left = bytes.as_slice();
+        let mut rows = Vec::new();
+        while !left.is_empty() {
+            rows.push(kept::take_row(&mut left).ok_or_else(damaged)?);
+        }
+        Ok(rows)
+    }
+}
+
+/// A temporary file holds something else than was written.
+pub(crate) fn damaged() -> Error {
+    PgError::new("58030", "a temporary file does not hold what was written to it").into()
+}
+
+/// Reads a store's rows once.
+pub(crate) struct Reader {
+    store: Store,
+    place: usize,
+}
+
+impl Reader {
+    /// The next rows; none at the end.
+    ///
+    /// # Errors
+    /// Those of temporary files.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        let rows = if self.store.is_in_memory() {
+            let left = self.store.rows.iter_mut().skip(self.place).take(BATCH_ROWS);
+            left.map(std::mem::take).collect()
+        } else {
+            self.store.batch(self.place).await?
+        };
+        self.place += rows.len();
+        Ok((!rows.is_empty()).then_some(rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataman_pg::Value;
+
+    use super::*;
+    use crate::merge::testing::memory;
+
+    /// So many rows within so much memory: all are read back by place and in order.
+    async fn check(count: usize, bytes: usize, in_memory: bool) {
+        let (memory, _folder) = memory(bytes);
+        let mut store = Store::new(&memory, "a test");
+        let row = |place: usize| {
+            vec![Value::Int8(place as i64), Value::text("x".repeat(place % 40)), Value::Null]
+        };
+        for place in 0..count {
+            store.push(row(place)).await.expect("there is room in files");
+        }
+        assert_eq!((store.len(), store.is_in_memory()), (count, in_memory));
+        for step in [1, 7, 1013] {
+            for place in (0..count).step_by(step) {
+                for place in [place, count - 1 - place, place / 2] {
+                    store.load(place).await.expect("it is there");
+                    assert_eq!(*store.row(place), row(place));
+                }
+            }
+        }
+        let mut reader = store.into_reader();
+        let mut read = 0;
+        while let Some(rows) = reader.next().await.expect("it is there") {
+            for found in rows {
+                assert_eq!(found, row(read));
+                read += 1;
+            }
+        }
+        assert_eq!(read, count);
+        drop(reader);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn rows_come_back_from_memory_and_from_files() {
+        check(3, 64 * 1024, true).await;
+        check(100, 1024 * 1024, true).await;
+        check(5000, 64 * 1024, false).await;
+        check(2, 64, false).await;
     }
 }

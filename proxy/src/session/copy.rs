@@ -151,6 +151,7 @@ impl Session {
         let evaluation = Arc::new(self.context(&planned.key.schemas));
         let sequences: Arc<dyn merge::Sequences> = Arc::new(self.statement_sequences());
         self.transaction.queried = true;
+        let bounds = self.bounds();
         let mut enlistment = Enlistment {
             cluster: &self.cluster,
             transactional: self.transaction.state != State::Statement,
@@ -167,7 +168,7 @@ impl Session {
                 formats: &ResultFormats::default(),
                 context: &context,
                 evaluation: &evaluation,
-                memory_bytes: self.settings.typed().statement_bytes,
+                bounds,
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,

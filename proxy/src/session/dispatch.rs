@@ -382,6 +382,7 @@ impl Session {
         let sequences: Arc<dyn merge::Sequences> = sequences;
         let formats = ResultFormats { formats: formats.to_vec() };
         self.transaction.queried = true;
+        let bounds = self.bounds();
         let mut enlistment = Enlistment {
             cluster: &self.cluster,
             transactional: self.transaction.state != State::Statement,
@@ -398,7 +399,7 @@ impl Session {
                 formats: &formats,
                 context: &context,
                 evaluation: &evaluation,
-                memory_bytes: self.settings.typed().statement_bytes,
+                bounds,
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,
@@ -409,6 +410,16 @@ impl Session {
         // A SELECT that locks rows counts what it returns.
         let changes = plan.writes && plan.tag != "SELECT";
         Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()))
+    }
+
+    /// What a statement that begins now may hold above the shards.
+    pub(super) fn bounds(&self) -> merge::Bounds {
+        let settings = self.settings.typed();
+        merge::Bounds {
+            resources: Arc::clone(self.cluster.resources()),
+            memory_bytes: settings.statement_bytes,
+            temporary_bytes: settings.temporary_bytes,
+        }
     }
 
     /// The sequence functions of a statement that begins now.

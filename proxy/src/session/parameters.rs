@@ -86,6 +86,9 @@ pub fn find_foreign(name: &str) -> Option<&'static str> {
 /// The parameter that bounds what a statement holds above the shards ([`crate::merge::STATEMENT_BYTES_MAX`] unless set).
 pub const STATEMENT_MEMORY: &str = "dataman.statement_mem";
 
+/// The parameter that bounds a statement's temporary files ([`crate::merge::TEMPORARY_BYTES_MAX`] unless set).
+pub const TEMPORARY_LIMIT: &str = "dataman.temp_limit";
+
 /// Every parameter, ordered by name.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
@@ -112,6 +115,7 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("cpu_tuple_cost", Kind::Real(0.0, f64::MAX, Unit::None), "0.01", Use::Harmless),
     parameter("cursor_tuple_fraction", Kind::Real(0.0, 1.0, Unit::None), "0.1", Use::Harmless),
     parameter(STATEMENT_MEMORY, Kind::Integer(64, 2147483647, Unit::Kilobytes), "262144", Use::Effective),
+    parameter(TEMPORARY_LIMIT, Kind::Integer(0, 2147483647, Unit::Kilobytes), "16777216", Use::Effective),
     parameter("DateStyle", Kind::Text, "ISO, MDY", Use::Effective),
     parameter("deadlock_timeout", Kind::Integer(1, 2147483647, Unit::Milliseconds), "1000", Use::Harmless),
     parameter("debug_discard_caches", Kind::Integer(0, 0, Unit::None), "0", Use::Harmless),

@@ -12,8 +12,10 @@ use dataman_pg::context::{ByteaOutput, Context, DateStyle, IntervalStyle};
 use dataman_pg::error::{PgError, Result};
 use dataman_pg::timezone::TimeZone;
 
-use crate::merge::STATEMENT_BYTES_MAX;
-use crate::session::parameters::{PARAMETERS, STATEMENT_MEMORY, Unit, Use, find, find_foreign};
+use crate::merge::{STATEMENT_BYTES_MAX, TEMPORARY_BYTES_MAX};
+use crate::session::parameters::{
+    PARAMETERS, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
+};
 use crate::session::setting_value::{
     canonical, default_text, on_off, parse_date_style, parse_integer, parse_time_zone, quote,
     split_names,
@@ -80,6 +82,8 @@ pub struct Typed {
     pub search_path: Vec<String>,
     /// `dataman.statement_mem`, in bytes.
     pub statement_bytes: usize,
+    /// `dataman.temp_limit`, in bytes.
+    pub temporary_bytes: u64,
     /// `statement_timeout`.
     pub statement_timeout: Option<Duration>,
     /// `idle_in_transaction_session_timeout`.
@@ -404,6 +408,10 @@ impl Typed {
                 .ok()
                 .and_then(|kilobytes| usize::try_from(kilobytes).ok()?.checked_mul(1024))
                 .unwrap_or(STATEMENT_BYTES_MAX),
+            temporary_bytes: parse_integer(&value(TEMPORARY_LIMIT), Unit::Kilobytes)
+                .ok()
+                .and_then(|kilobytes| u64::try_from(kilobytes).ok()?.checked_mul(1024))
+                .unwrap_or(TEMPORARY_BYTES_MAX),
             statement_timeout: timeout("statement_timeout"),
             idle_in_transaction_timeout: timeout("idle_in_transaction_session_timeout"),
             idle_timeout: timeout("idle_session_timeout"),

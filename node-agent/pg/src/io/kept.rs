@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use num_bigint::BigInt;
 
+use crate::bits::Bits;
 use crate::json::Jsonb;
+use crate::network::Inet;
+use crate::range::{Bound, Multirange, Range, Span};
 use crate::types::TypeId;
 use crate::value::{Array, Dimension, EnumLabel, Interval, Numeric, TimeTz, Value};
 
@@ -61,6 +64,25 @@ pub fn put(value: &Value, out: &mut Vec<u8>) {
             tagged(23, &label.enum_type.0.to_ne_bytes(), out);
             out.extend_from_slice(&label.rank.to_ne_bytes());
             put_bytes(label.label.as_bytes(), out);
+        }
+        Value::Inet(inet) => {
+            out.extend([25, u8::from(inet.is_v6), inet.bits]);
+            out.extend_from_slice(&inet.address.to_ne_bytes());
+        }
+        Value::MacAddr(bytes) => tagged(26, bytes, out),
+        Value::MacAddr8(bytes) => tagged(27, bytes, out),
+        Value::Bits(bits) => {
+            out.push(28);
+            put_count(bits.length(), out);
+            out.extend(bits.iter().map(u8::from));
+        }
+        Value::Range(range) => {
+            tagged(29, &range.element.0.to_ne_bytes(), out);
+            put_spans(range.span.as_slice(), out);
+        }
+        Value::Multirange(range) => {
+            tagged(30, &range.element.0.to_ne_bytes(), out);
+            put_spans(&range.spans, out);
         }
         Value::Record(fields) => {
             out.push(24);
@@ -135,6 +157,26 @@ pub fn take(bytes: &mut &[u8]) -> Option<Value> {
             }
             Value::Record(Arc::new(fields))
         }
+        25 => Value::Inet(Inet {
+            is_v6: u8::from_ne_bytes(array(bytes)?) != 0,
+            bits: u8::from_ne_bytes(array(bytes)?),
+            address: u128::from_ne_bytes(array(bytes)?),
+        }),
+        26 => Value::MacAddr(array(bytes)?),
+        27 => Value::MacAddr8(array(bytes)?),
+        28 => {
+            let bits = take_bytes(bytes)?;
+            Value::Bits(Bits::from_bits(bits.iter().map(|bit| *bit != 0)))
+        }
+        29 => {
+            let element = TypeId(u32::from_ne_bytes(array(bytes)?));
+            let span = take_spans(bytes)?.pop();
+            Value::Range(Arc::new(Range { element, span }))
+        }
+        30 => {
+            let element = TypeId(u32::from_ne_bytes(array(bytes)?));
+            Value::Multirange(Arc::new(Multirange { element, spans: take_spans(bytes)? }))
+        }
         _ => return None,
     })
 }
@@ -170,6 +212,27 @@ fn put_count(count: usize, out: &mut Vec<u8>) {
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_count(bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+fn put_spans(spans: &[Span], out: &mut Vec<u8>) {
+    put_count(spans.len(), out);
+    for bound in spans.iter().flat_map(|span| [&span.lower, &span.upper]) {
+        out.extend([u8::from(bound.inclusive), u8::from(bound.value.is_some())]);
+        bound.value.iter().for_each(|value| put(value, out));
+    }
+}
+
+fn take_spans(bytes: &mut &[u8]) -> Option<Vec<Span>> {
+    let mut spans = Vec::new();
+    for _ in 0..take_count(bytes)? {
+        let mut bound = |is_lower| {
+            let [inclusive, has_value] = array(bytes)?;
+            let value = if has_value == 0 { None } else { Some(take(bytes)?) };
+            Some(Bound { value, inclusive: inclusive != 0, is_lower })
+        };
+        spans.push(Span { lower: bound(true)?, upper: bound(false)? });
+    }
+    Some(spans)
 }
 
 fn put_numeric(value: &Numeric, out: &mut Vec<u8>) {
@@ -282,9 +345,7 @@ mod tests {
         let context = Context::default();
         let row: Vec<Value> = texts
             .iter()
-            .map(|text| {
-                text::input(text, ty.into(), &context).expect("the test's input is right")
-            })
+            .map(|text| text::input(text, ty.into(), &context).expect("the test's input is right"))
             .collect();
         let mut bytes = Vec::new();
         put_row(&row, &mut bytes);

@@ -1,6 +1,7 @@
 //! Values' input and output, in PostgreSQL's text and binary forms.
 
 pub mod binary;
+pub mod kept;
 pub mod plain;
 pub mod record;
 pub(crate) mod send;

@@ -92,7 +92,7 @@ pub(super) struct Partition {
 impl Partition {
     fn new(run: &Run<'_>) -> Self {
         Self {
-            rows: Store::new(run, WHAT),
+            rows: Store::new(&run.memory, WHAT),
             starts: Vec::new(),
             keys: Vec::new(),
             account: run.memory.account(),
