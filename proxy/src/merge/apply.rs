@@ -124,7 +124,7 @@ impl Shared {
             formats: &self.formats,
             context: &self.context,
             evaluation: &self.evaluation,
-            memory_bytes: 0,
+            bounds: self.memory.bounds(),
             cancel: &self.cancel,
             participants: &mut nobody,
             sequences: &self.sequences,

@@ -65,13 +65,15 @@ pub(crate) struct Memory {
 struct Statement {
     resources: Arc<Resources>,
     used: AtomicUsize,
+    /// What of it another account has counted.
+    base: usize,
     limit: usize,
 }
 
 impl Drop for Statement {
     fn drop(&mut self) {
-        let used = *self.used.get_mut();
-        self.resources.pool.used.fetch_sub(used, Ordering::Relaxed);
+        let own = self.used.get_mut().saturating_sub(self.base);
+        self.resources.pool.used.fetch_sub(own, Ordering::Relaxed);
     }
 }
 
@@ -82,6 +84,7 @@ impl Memory {
             statement: Arc::new(Statement {
                 resources: Arc::clone(&bounds.resources),
                 used: AtomicUsize::new(0),
+                base: 0,
                 limit: bounds.memory_bytes,
             }),
             temporary: Temporary::new(folder, bounds.temporary_bytes),
@@ -106,8 +109,25 @@ impl Memory {
 
     /// An account for something that gives back all it took when it ends: what it takes counts on top of what is taken now.
     pub(crate) fn child(&self) -> Self {
-        let used = AtomicUsize::new(self.used.load(Ordering::Relaxed));
-        Self { used: Arc::new(used), limit: self.limit }
+        let base = self.statement.used.load(Ordering::Relaxed);
+        Self {
+            statement: Arc::new(Statement {
+                resources: Arc::clone(&self.statement.resources),
+                used: AtomicUsize::new(base),
+                base,
+                limit: self.statement.limit,
+            }),
+            temporary: self.temporary.clone(),
+        }
+    }
+
+    /// The bounds that it keeps.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            resources: Arc::clone(&self.statement.resources),
+            memory_bytes: self.statement.limit,
+            temporary_bytes: self.temporary.limit(),
+        }
     }
 
     /// Takes bytes for something that `what` holds.

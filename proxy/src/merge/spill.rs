@@ -100,6 +100,11 @@ impl Temporary {
         }
     }
 
+    /// The bytes that may be held at a time.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// All that was ever written.
     #[cfg(test)]
     pub(crate) fn written(&self) -> u64 {
