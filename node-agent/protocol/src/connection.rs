@@ -29,7 +29,7 @@ use crate::frame::{
     FrameBuffer, Incoming, Patience, Severity, malformed, parse_columns, parse_error, parse_params,
     tag_count,
 };
-use crate::node::{Parameters, ResultFormats};
+use crate::node::{Isolation, Parameters, ResultFormats, TransactionOptions};
 use crate::record::{BATCH_BYTES, Batch, Format, StatementDescription};
 use crate::startup::start;
 use crate::stream::Stream;
@@ -65,6 +65,33 @@ pub struct WireStatement<'a> {
     pub text: &'a str,
     /// The types of `$1…`; 0 leaves one to the server.
     pub params: &'a [u32],
+}
+
+/// The keys of BEGIN in its forms and of COMMIT: statements are numbered from 1, so that none comes near.
+const TRANSACTION_KEYS: u64 = u64::MAX - 15;
+
+impl WireStatement<'static> {
+    /// `BEGIN` with its options; prepared, since it comes again and again.
+    fn begin(options: TransactionOptions) -> Self {
+        let (place, text) = match (options.isolation, options.read_only) {
+            (Isolation::ReadCommitted, false) => (0, "BEGIN ISOLATION LEVEL READ COMMITTED"),
+            (Isolation::ReadCommitted, true) => {
+                (1, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+            }
+            (Isolation::RepeatableRead, false) => (2, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            (Isolation::RepeatableRead, true) => {
+                (3, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            }
+            (Isolation::Serializable, false) => (4, "BEGIN ISOLATION LEVEL SERIALIZABLE"),
+            (Isolation::Serializable, true) => (5, "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"),
+        };
+        Self { key: TRANSACTION_KEYS + place, keep: true, text, params: &[] }
+    }
+
+    /// `COMMIT`, prepared too.
+    pub(crate) fn commit() -> Self {
+        Self { key: TRANSACTION_KEYS + 6, keep: true, text: "COMMIT", params: &[] }
+    }
 }
 
 /// What was told by the server while a statement ran.
@@ -109,8 +136,8 @@ pub struct Connection {
     prepared: LruCache<u64, ()>,
     /// Named statements that the server has and that are no longer wanted: closed first thing in the next pipeline.
     closing: Vec<u64>,
-    /// `BEGIN …` that leaves with the next statement.
-    begin: Option<String>,
+    /// A BEGIN that leaves with the next statement.
+    begin: Option<TransactionOptions>,
     pub(crate) sent: SentContext,
     /// The pipeline is put together and not all sent.
     pub(crate) unsent: bool,
@@ -244,9 +271,14 @@ impl Connection {
         std::mem::take(&mut self.notices)
     }
 
-    /// Begins a transaction: `text` leaves with the next statement.
-    pub fn queue_begin(&mut self, text: String) {
-        self.begin = Some(text);
+    /// Begins a transaction: its BEGIN leaves with the next statement.
+    pub fn queue_begin(&mut self, options: TransactionOptions) {
+        self.begin = Some(options);
+    }
+
+    /// Whether there is a BEGIN that has not left.
+    pub(crate) fn begin_is_queued(&self) -> bool {
+        self.begin.is_some()
     }
 
     /// Forgets a BEGIN that has not left. Returns whether there was one: the transaction is then over, and was empty.
@@ -451,16 +483,24 @@ impl Connection {
 
     pub(crate) fn put_ahead(&mut self, texts: &[String]) -> Result<(), NodeError> {
         self.start_pipeline()?;
-        let begin = self.begin.take();
-        for text in begin.iter().chain(texts) {
-            self.ahead += 1;
-            self.parsing.push_back(None);
-            let out = &mut self.out;
-            frontend::parse("", text, [], out).map_err(|_| unsendable())?;
-            self.put_bind("", &Parameters::default(), &ResultFormats::default())?;
-            frontend::execute("", 0, &mut self.out).map_err(|_| unsendable())?;
+        if let Some(options) = self.begin.take() {
+            let name = self.put_parse(&WireStatement::begin(options))?;
+            self.put_without_parameters(name.as_str())?;
         }
+        for text in texts {
+            self.parsing.push_back(None);
+            frontend::parse("", text, [], &mut self.out).map_err(|_| unsendable())?;
+            self.put_without_parameters("")?;
+        }
+        self.executing = None;
         Ok(())
+    }
+
+    /// Bind and Execute of what goes ahead of a statement.
+    fn put_without_parameters(&mut self, name: &str) -> Result<(), NodeError> {
+        self.ahead += 1;
+        self.put_bind(name, &Parameters::default(), &ResultFormats::default())?;
+        frontend::execute("", 0, &mut self.out).map_err(|_| unsendable())
     }
 
     /// Puts Parse, unless the server has the statement; returns its name.

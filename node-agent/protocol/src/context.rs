@@ -26,7 +26,7 @@ impl SentContext {
         context: &StatementContext,
         settings: impl FnOnce(&StatementContext) -> Vec<(String, String)>,
     ) -> Vec<String> {
-        if !self.uncertain && self.last.as_ref() == Some(context) {
+        if self.fits(context) {
             return Vec::new();
         }
         let wanted = settings(context);
@@ -56,6 +56,11 @@ impl SentContext {
         self.uncertain = false;
         self.last = Some(context.clone());
         texts
+    }
+
+    /// Whether the server's state is known to fit `context`.
+    pub(crate) fn fits(&self, context: &StatementContext) -> bool {
+        !self.uncertain && self.last.as_ref() == Some(context)
     }
 
     /// The pipeline failed, or the transaction or a part of it was rolled back.

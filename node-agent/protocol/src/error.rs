@@ -113,6 +113,18 @@ impl NodeError {
         self
     }
 
+    /// A connection lost during a commit leaves the outcome unknown: `08007`.
+    pub(crate) fn of_commit(mut self) -> Self {
+        if self.kind == NodeErrorKind::Lost && self.work_started {
+            self.sqlstate = "08007".to_owned();
+            self.message =
+                "the connection to a node broke during a commit: it is not known whether the \
+                            transaction was committed"
+                    .to_owned();
+        }
+        self
+    }
+
     /// Adds DETAIL.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -19,15 +19,18 @@ use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::connection::{CANCEL_TIMEOUT, Connection, WireStatement, unsendable};
+use crate::connection::{CANCEL_TIMEOUT, Connection, WireStatement, lost, unsendable};
 use crate::error::NodeError;
 use crate::frame::frame_length;
-use crate::node::{NodeStatement, StatementContext};
+use crate::node::{NodeStatement, StatementContext, TransactionOptions};
 use crate::record::BATCH_BYTES;
 use crate::remote::{Hop, WireConnection};
 
 /// How much is read at a time at first; a statement that brings more gets room for whole batches.
 const READ_BYTES: usize = 8 * 1024;
+
+/// The end of a Bind message without parameters, the result in text.
+const NO_VALUES: &[u8] = b"\0\0\0\0\0\0";
 
 /// How far a passing statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,19 @@ pub trait PassThrough: Send {
         statement: &Arc<NodeStatement>,
         values: &[u8],
     ) -> Result<(), NodeError>;
+
+    /// Begins a transaction that leaves with the next statement. False when it takes more than that, and nothing was done.
+    fn begin(&mut self, _context: &StatementContext, _options: TransactionOptions) -> bool {
+        false
+    }
+
+    /// Puts a COMMIT together, as [`PassThrough::put_statement`] does a statement.
+    ///
+    /// # Errors
+    /// The transaction does not end by a message to this server alone. Nothing was sent.
+    fn put_commit(&mut self) -> Result<(), NodeError> {
+        Err(NodeError::unsupported("a COMMIT does not pass"))
+    }
 
     /// Sends, then appends what has come to `out`: `opening` once the statement is bound, then its DataRow and
     /// CommandComplete messages. Notices and ParameterStatus stay with the connection.
@@ -98,6 +114,24 @@ impl<H: Hop> PassThrough for WireConnection<H> {
         put.inspect_err(|_| self.connection.sent.rolled_back())
     }
 
+    fn begin(&mut self, context: &StatementContext, options: TransactionOptions) -> bool {
+        // Settings that are to change do so outside the transaction, which takes a message of their own.
+        if !self.connection.is_idle() || !self.is_told(context) {
+            return false;
+        }
+        self.connection.queue_begin(options);
+        true
+    }
+
+    fn put_commit(&mut self) -> Result<(), NodeError> {
+        if self.connection.begin_is_queued() {
+            return Err(NodeError::unsupported("nothing was begun that could be committed"));
+        }
+        self.passing = None;
+        self.was_idle = false;
+        self.connection.put_pass(&[], &WireStatement::commit(), NO_VALUES)
+    }
+
     fn poll_pass(
         &mut self,
         context: &mut Context<'_>,
@@ -107,7 +141,9 @@ impl<H: Hop> PassThrough for WireConnection<H> {
         match ready!(self.connection.poll_pass(context, opening, out)) {
             Ok(passed) => Poll::Ready(Ok(passed)),
             Err(error) => {
-                let Some(statement) = self.passing.take() else { return Poll::Ready(Err(error)) };
+                let Some(statement) = self.passing.take() else {
+                    return Poll::Ready(Err(error.of_commit()));
+                };
                 let error = error.of_write(self.was_idle && statement.query.writes());
                 Poll::Ready(Err(self.hop.translate_error(&statement, error)))
             }
@@ -142,7 +178,14 @@ impl<H: Hop> PassThrough for WireConnection<H> {
                 out.put_slice(&rest);
                 Ok(())
             }
-            Ok(Err(error)) if error.sqlstate != "57014" => Err(error),
+            Ok(Err(error)) if error.sqlstate != "57014" => Err(match self.passing {
+                Some(_) => error,
+                None => error.of_commit(),
+            }),
+            // A commit that has not ended in time may have happened.
+            Err(_) if self.passing.is_none() => {
+                Err(lost("the connection to a node was given up", true).of_commit())
+            }
             _ => Err(NodeError::cancelled()),
         }
     }

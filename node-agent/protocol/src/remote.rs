@@ -15,10 +15,10 @@ use crate::address::Address;
 use crate::capability::Capability;
 use crate::connection::{Answer, CANCEL_TIMEOUT, Connection, TransactionStatus, WireStatement};
 use crate::context::quote_identifier;
-use crate::error::{NodeError, NodeErrorKind};
+use crate::error::NodeError;
 use crate::node::{
-    CopySink, End, Isolation, Node, NodeConnection, NodeStatement, Parameters, ResultFormats,
-    RowStream, StatementContext, TransactionOptions,
+    CopySink, End, Node, NodeConnection, NodeStatement, Parameters, ResultFormats, RowStream,
+    StatementContext, TransactionOptions,
 };
 use crate::pass::PassThrough;
 use crate::pool::{Pool, PoolLimits, PooledConnection};
@@ -228,6 +228,11 @@ impl<H: Hop> WireConnection<H> {
         self.connection.sent.changes(&context, |context| hop.settings(context))
     }
 
+    /// Whether the server has been told all of a context.
+    pub(crate) fn is_told(&self, context: &StatementContext) -> bool {
+        self.connection.sent.fits(&self.hop.relevant(context))
+    }
+
     async fn command(&mut self, text: String) -> Result<(), NodeError> {
         self.connection.run(&[text]).await
     }
@@ -300,13 +305,7 @@ impl<H: Hop> NodeConnection for WireConnection<H> {
             // Outside the transaction, so that its end does not undo them.
             self.connection.run(&changes).await?;
         }
-        let isolation = match options.isolation {
-            Isolation::ReadCommitted => "READ COMMITTED",
-            Isolation::RepeatableRead => "REPEATABLE READ",
-            Isolation::Serializable => "SERIALIZABLE",
-        };
-        let access = if options.read_only { " READ ONLY" } else { "" };
-        self.connection.queue_begin(format!("BEGIN ISOLATION LEVEL {isolation}{access}"));
+        self.connection.queue_begin(options);
         Ok(())
     }
 
@@ -315,16 +314,7 @@ impl<H: Hop> NodeConnection for WireConnection<H> {
             return Ok(());
         }
         let failed = self.connection.status() == TransactionStatus::Failed;
-        self.command("COMMIT".to_owned()).await.map_err(|mut error| {
-            if error.kind == NodeErrorKind::Lost && error.work_started {
-                error.sqlstate = "08007".to_owned();
-                error.message =
-                    "the connection to a node broke during a commit: it is not known whether \
-                                 the transaction was committed"
-                        .to_owned();
-            }
-            error
-        })?;
+        self.command("COMMIT".to_owned()).await.map_err(NodeError::of_commit)?;
         if failed {
             self.connection.sent.rolled_back();
             return Err(NodeError::statement(

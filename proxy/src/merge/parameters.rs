@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
 }
 
 /// A value in binary, as it goes to a shard.
-pub(super) fn encode(value: &Value, ty: TypeId) -> Option<Bytes> {
+pub(crate) fn encode(value: &Value, ty: TypeId) -> Option<Bytes> {
     if value.is_null() {
         return None;
     }

@@ -1,15 +1,23 @@
 //! Which plans can pass: one shard answers the whole statement in the client's own frames, and finding the shard takes no
 //! more than reading one parameter.
 
-use dataman_metadata::id::ShardId;
-use dataman_metadata::schema::Keyspace;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dataman_metadata::id::{DatastoreId, ShardId};
+use dataman_metadata::schema::{Keyspace, Placement};
 use dataman_metadata::sharding::shard_of;
 use dataman_metadata::topology::Datastore;
+use dataman_node_protocol::node::NodeStatement;
+use dataman_node_protocol::query::NodeQuery;
+use dataman_pg::eval::Evaluator;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, TypeId, Value};
 
-use super::Plan;
-use super::operator::{NodeScan, Operator, Root, ShardRule};
+use super::operator::{InsertPlan, InsertSource, NodeScan, Operator, Root, ShardRule};
+use super::{Plan, form};
+use crate::merge::encode;
 use crate::route::key::key_part;
 use crate::route::prune::KeySource;
 
@@ -19,6 +27,27 @@ pub(crate) struct Pass {
     keys: Vec<PassKey>,
     /// Some shard takes the moment of the transaction from the proxy: a PostgreSQL has a clock of its own.
     pub(crate) needs_time: bool,
+    /// Of an INSERT of one row: what the statement's parameters are. Else they are the client's.
+    pub(crate) row: Option<Vec<RowField>>,
+}
+
+/// Where a field of a row that is inserted has its value from.
+#[derive(Debug)]
+pub(crate) enum RowField {
+    /// The client's parameter at this place, from 0, as it came.
+    Param(usize),
+    /// Always this, in binary.
+    Always(Option<Bytes>),
+    /// It is computed; a value of this type.
+    Computed(Evaluator, TypeId),
+}
+
+/// What a statement that passes is sent to.
+pub(crate) struct PassTarget<'a> {
+    /// The datastore.
+    pub(crate) datastore: &'a DatastoreId,
+    /// What each shard is told.
+    pub(crate) statements: &'a BTreeMap<ShardId, Arc<NodeStatement>>,
 }
 
 /// Where one table's shard comes from.
@@ -49,6 +78,9 @@ impl Pass {
         {
             return None;
         }
+        if let Root::Insert(insert) = &plan.root {
+            return Self::of_insert(insert, plan);
+        }
         let scan = plan.pass_scan()?;
         let rules: Vec<&ShardRule> = match &plan.root {
             Root::Rows(Operator::Route { rules, .. }) => rules.iter().collect(),
@@ -66,7 +98,50 @@ impl Pass {
         let keys =
             rules.into_iter().map(|rule| PassKey::of(rule, datastore)).collect::<Option<_>>();
         let needs_time = !scan.takes_sql.iter().all(|takes| *takes);
-        Some(Self { keys: keys?, needs_time })
+        Some(Self { keys: keys?, needs_time, row: None })
+    }
+
+    /// An INSERT of one row passes when its row is one parameter tuple of its shard's statement, and nothing else reads the
+    /// client's parameters.
+    fn of_insert(insert: &InsertPlan, plan: &Plan) -> Option<Self> {
+        let InsertSource::Values(rows) = &insert.rows else { return None };
+        let ([row], false) = (rows.as_slice(), plan.numbers) else { return None };
+        let fields = &insert.form.fields;
+        if fields.is_empty() || fields.iter().any(|field| field.ty.id.is_user()) {
+            return None;
+        }
+        let mut reads = false;
+        let mut query = NodeQuery::InsertMany(insert.form.clone());
+        super::visit::each_query_expr_mut(&mut query, &mut |expr| {
+            form::walk(expr, &mut |node| reads |= matches!(node, Expr::Param { .. }));
+        });
+        if reads {
+            return None;
+        }
+        let datastore = plan.snapshot.datastores.get(&insert.datastore)?;
+        let key = match (&insert.placement, insert.key_places.as_slice()) {
+            (Placement::Single { shard }, _) => PassKey::Shard(*shard),
+            (Placement::Sharded(keyspace), [place]) => {
+                PassKey::of_value(row.get(*place)?, fields.get(*place)?.ty, keyspace, datastore)?
+            }
+            _ => return None,
+        };
+        let row = row
+            .iter()
+            .zip(fields)
+            .map(|(expr, field)| match expr {
+                Expr::Param { index, ty } if *ty == field.ty.id => {
+                    usize::from(*index).checked_sub(1).map(RowField::Param)
+                }
+                Expr::Const(constant) => {
+                    Some(RowField::Always(encode(&constant.value, field.ty.id)))
+                }
+                _ => Evaluator::compile(expr, &|_| None)
+                    .ok()
+                    .map(|evaluator| RowField::Computed(evaluator, field.ty.id)),
+            })
+            .collect::<Option<_>>()?;
+        Some(Self { keys: vec![key], needs_time: true, row: Some(row) })
     }
 
     /// The shard, with parameters read by `value`; none when it takes more to find out.
@@ -102,16 +177,28 @@ impl PassKey {
         };
         let ([sources], [field]) = (rule.fields.as_slice(), types.as_slice()) else { return None };
         match sources.as_slice() {
+            [KeySource::One(value)] => Self::of_value(value, *field, keyspace, datastore),
+            _ => None,
+        }
+    }
+
+    fn of_value(
+        value: &Expr,
+        field: TypeRef,
+        keyspace: &Keyspace,
+        datastore: &Datastore,
+    ) -> Option<Self> {
+        match value {
             // What a word like `today` means follows from the clock.
-            [KeySource::One(Expr::Param { ty, .. })] if reads_clock(*ty) => None,
-            [KeySource::One(Expr::Param { index, ty })] => Some(Self::Param {
+            Expr::Param { ty, .. } if reads_clock(*ty) => None,
+            Expr::Param { index, ty } => Some(Self::Param {
                 place: usize::from(*index).checked_sub(1)?,
                 ty: *ty,
-                field: *field,
+                field,
                 keyspace: keyspace.clone(),
             }),
-            [KeySource::One(Expr::Const(constant))] => {
-                let part = key_part(&constant.value, *field)?;
+            Expr::Const(constant) => {
+                let part = key_part(&constant.value, field)?;
                 shard_of(keyspace, datastore, &[part]).ok().map(Self::Shard)
             }
             _ => None,
@@ -127,8 +214,20 @@ fn reads_clock(ty: TypeId) -> bool {
 }
 
 impl Plan {
+    /// What the plan sends, when that is one statement to one shard.
+    pub(crate) fn pass_target(&self) -> Option<PassTarget<'_>> {
+        if let Root::Insert(insert) = &self.root {
+            return Some(PassTarget {
+                datastore: &insert.datastore,
+                statements: &insert.statements,
+            });
+        }
+        let scan = self.pass_scan()?;
+        Some(PassTarget { datastore: &scan.datastore, statements: &scan.statements })
+    }
+
     /// The scan that is the whole plan, when there is one.
-    pub(crate) fn pass_scan(&self) -> Option<&NodeScan> {
+    fn pass_scan(&self) -> Option<&NodeScan> {
         match &self.root {
             Root::Rows(Operator::Route { whole, .. }) => Some(whole),
             Root::Rows(Operator::Scan(scan)) => Some(scan),

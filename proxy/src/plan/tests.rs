@@ -378,3 +378,47 @@ fn literals_become_parameters_where_that_changes_nothing() {
     check("select note::varchar(3) from orders where tenant = 7", None);
     check("select id from orders where tenant = 7 group by id, 1", None);
 }
+
+/// Whether the statement passes; of an INSERT, where each field of its row has its value from.
+fn check_pass(sql: &str, expected: &str) {
+    use super::pass::RowField;
+    let plan = planned(sql, true).expect("the statement is right");
+    let found = match &plan.pass {
+        None => "no".to_owned(),
+        Some(pass) => match &pass.row {
+            None => "yes".to_owned(),
+            Some(row) => row
+                .iter()
+                .map(|field| match field {
+                    RowField::Param(place) => format!("${}", place + 1),
+                    RowField::Always(_) => "always".to_owned(),
+                    RowField::Computed(..) => "computed".to_owned(),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        },
+    };
+    assert_eq!(found, expected, "{sql}");
+}
+
+#[test]
+fn what_passes() {
+    check_pass("select * from orders where tenant = $1", "yes");
+    check_pass("select * from orders where tenant > $1", "no");
+    check_pass("update orders set total = total + $1 where tenant = $2", "yes");
+    check_pass("delete from orders where tenant = $1", "yes");
+    check_pass("update country set name = $1", "no");
+    check_pass("insert into orders (tenant, id) values ($1, $2)", "$1, $2");
+    check_pass(
+        "insert into orders values ($1, 7, $2 * 2, 'x') on conflict do nothing",
+        "$1, always, computed, always",
+    );
+    check_pass("insert into orders values ($1, $2, 1, now()::text)", "$1, $2, always, computed");
+    check_pass("insert into single values ($1, $2) returning id", "$1, $2");
+    check_pass("insert into single values (1, $1) returning id + $2::int", "no");
+    check_pass("insert into orders (tenant, id) values ($1, $2), ($3, $4)", "no");
+    check_pass("insert into orders (tenant, id) values ($1 + 1, $2)", "no");
+    check_pass("insert into country values ($1, $2)", "no");
+    check_pass("insert into single select 1, 'x'", "no");
+    check_pass("insert into single values ((select 1), 'x')", "no");
+}

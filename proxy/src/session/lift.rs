@@ -15,6 +15,7 @@ use dataman_pg::TypeId;
 use lru::LruCache;
 
 use crate::parse::literal::{Kind, Literal, lift, with_parameters};
+use crate::parse::syntax::{Statement, Transaction};
 use crate::plan::PlanContext;
 use crate::plan::lift::is_same;
 use crate::session::Session;
@@ -162,6 +163,9 @@ impl Session {
             statements.pop().filter(|_| statements.is_empty())
         };
         let (original, lifted) = (one(sql)?, one(&text)?);
+        if let Statement::Transaction(Transaction::Commit { .. }) = original.statement {
+            return self.describe(Some(Arc::new(original)), &[]).ok();
+        }
         let snapshot = self.cluster.snapshot();
         let capabilities = self.cluster.capabilities(&snapshot);
         let typed = Arc::clone(self.settings.typed());

@@ -5,8 +5,9 @@
 //! Query ──────────────────────▶ begin_lifted ─┘
 //! ```
 //! It is taken when everything that the ordinary way would decide is decided already: the plan is there and still right, its
-//! one shard follows from a parameter, a connection is at hand, and no portal or transaction has a say. Otherwise
-//! [`Session::begin_pass`] gives none, nothing has happened, and the ordinary way does the rest, errors included.
+//! one shard follows from a parameter, a connection is at hand, and no portal or transaction has a say. The first statement
+//! of a block on a shard takes the BEGIN with it, and the COMMIT of a block that one shard takes part in passes too.
+//! Otherwise [`Session::begin_pass`] gives none, nothing has happened, and the ordinary way does the rest, errors included.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,17 +18,21 @@ use dataman_node_protocol::frontend::Pipeline;
 use dataman_node_protocol::node::{NodeConnection, Parameters, StatementContext};
 use dataman_node_protocol::pass::Passed;
 use dataman_node_protocol::record::Format;
+use dataman_pg::context::Context as Evaluation;
 use dataman_pg::types::TypeRef;
+use dataman_pg::{TypeId, Value};
 
 use crate::error::Error;
-use crate::merge::decode;
+use crate::merge::{decode, encode};
+use crate::parse::syntax::{Statement, Transaction};
 use crate::plan::Plan;
+use crate::plan::pass::RowField;
 use crate::rows::describe::encode_row_description;
 use crate::scatter::contract::ShardRef;
 use crate::session::Session;
 use crate::session::dispatch::now_us;
 use crate::session::portal::{Portal, PortalState};
-use crate::session::prepared::Prepared;
+use crate::session::prepared::{Planned, Prepared};
 use crate::session::transaction::State;
 
 /// What the client wants to hear of a statement besides its rows.
@@ -41,11 +46,21 @@ enum Answer {
     Simple,
 }
 
+/// Where a statement that passes stands in its transaction.
+#[derive(Debug)]
+enum Role {
+    /// It is its own.
+    Alone,
+    /// It runs in the open one, on this shard.
+    Within(ShardRef),
+    /// It is the COMMIT of the open one.
+    Commit,
+}
+
 /// A statement that passes.
 pub struct Passing {
     connection: Box<dyn NodeConnection>,
-    /// The shard of the open transaction that it runs in.
-    participant: Option<ShardRef>,
+    role: Role,
     answer: Answer,
     prepared: Arc<Prepared>,
     word: &'static str,
@@ -54,6 +69,11 @@ pub struct Passing {
 }
 
 impl Passing {
+    /// Whether nothing has happened when a shard refuses it because its plan is too old.
+    pub fn can_be_planned_anew(&self) -> bool {
+        matches!(self.role, Role::Alone)
+    }
+
     /// Goes on, and appends what has come to `out`.
     ///
     /// # Errors
@@ -85,7 +105,11 @@ impl Session {
     /// Puts a bound statement on its way if it can pass.
     pub fn begin_pass(&mut self, bound: &Pipeline<'_>) -> Option<Passing> {
         let prepared = Arc::clone(self.prepared.get(bound.statement).ok()?);
-        let planned = prepared.planned()?;
+        let answer = if bound.describe { Answer::Described } else { Answer::Bare };
+        let Some(planned) = prepared.planned() else {
+            Values::parse(bound.values, 0, 0)?;
+            return self.begin_commit(prepared, answer);
+        };
         planned.plan.pass.as_ref()?;
         if !Arc::ptr_eq(&planned.settings, self.settings.typed()) {
             // Checked once for each change of a setting, and remembered.
@@ -95,8 +119,39 @@ impl Session {
             }
             prepared.keep(found);
         }
-        let answer = if bound.describe { Answer::Described } else { Answer::Bare };
-        self.put_on_its_way(prepared, &planned.plan, bound.values, answer)
+        self.put_on_its_way(prepared, &planned, bound.values, answer)
+    }
+
+    /// Puts COMMIT on its way, when there is one shard to tell and nothing else to do.
+    fn begin_commit(&mut self, prepared: Arc<Prepared>, answer: Answer) -> Option<Passing> {
+        let is_commit = prepared.statement.as_ref().is_some_and(|statement| {
+            matches!(
+                statement.statement,
+                Statement::Transaction(Transaction::Commit { chain: false })
+            )
+        });
+        if !is_commit || self.has_overlay() || !self.portals.is_quiet() {
+            return None;
+        }
+        let mut connection = self.transaction.take_for_commit()?;
+        let put =
+            connection.1.pass_through().is_some_and(|connection| connection.put_commit().is_ok());
+        if !put {
+            let (shard, connection) = connection;
+            self.transaction.give_back(vec![(shard, Some(connection))]);
+            return None;
+        }
+        let mut opening = std::mem::take(&mut self.opening);
+        opening.clear();
+        if answer != Answer::Simple {
+            opening.put_slice(b"2\0\0\0\x04");
+        }
+        if answer == Answer::Described {
+            opening.put_slice(prepared.description(Format::Text));
+        }
+        self.running.begin_pass();
+        let (connection, role) = (connection.1, Role::Commit);
+        Some(Passing { connection, role, answer, prepared, word: "COMMIT", opening })
     }
 
     /// Puts a statement of the simple protocol on its way if it can pass. The caller knows that its plan was made under the
@@ -106,32 +161,35 @@ impl Session {
         prepared: Arc<Prepared>,
         values: &[u8],
     ) -> Option<Passing> {
-        let planned = prepared.planned()?;
-        self.put_on_its_way(prepared, &planned.plan, values, Answer::Simple)
+        match prepared.planned() {
+            Some(planned) => self.put_on_its_way(prepared, &planned, values, Answer::Simple),
+            None => self.begin_commit(prepared, Answer::Simple),
+        }
     }
 
     fn put_on_its_way(
         &mut self,
         prepared: Arc<Prepared>,
-        plan: &Plan,
+        planned: &Planned,
         bytes: &[u8],
         answer: Answer,
     ) -> Option<Passing> {
+        let plan = &*planned.plan;
         let pass = plan.pass.as_ref()?;
-        let settings = self.settings.typed();
+        let settings = Arc::clone(self.settings.typed());
         let is_current = plan.epoch == self.cluster.epoch() && !self.has_overlay();
         if !is_current || !self.portals.is_quiet() {
             return None;
         }
         let columns = prepared.columns.as_deref().unwrap_or_default();
         let values = Values::parse(bytes, plan.params.len(), columns.len())?;
-        let scan = plan.pass_scan()?;
-        let datastore = plan.snapshot.datastores.get(&scan.datastore)?;
+        let target = plan.pass_target()?;
+        let datastore = plan.snapshot.datastores.get(target.datastore)?;
         let shard = pass.shard(datastore, |place, ty| {
             let (bytes, format) = values.get(place)?;
             decode(bytes, TypeRef::plain(ty), format, &settings.context).ok()
         })?;
-        let statement = scan.statements.get(&shard)?;
+        let statement = target.statements.get(&shard)?;
 
         let mut opening = std::mem::take(&mut self.opening);
         opening.clear();
@@ -153,17 +211,8 @@ impl Session {
             }
         }
         let (word, writes) = (plan.tag, plan.writes);
-        let (connection, participant) = match self.transaction.state {
-            State::Idle if !(writes && settings.default_read_only) => {
-                (self.cluster.connect_now(&plan.snapshot, &scan.datastore, shard)?, None)
-            }
-            State::Open if !(writes && self.transaction.modes.read_only) => {
-                let shard = ShardRef { datastore: scan.datastore.clone(), shard };
-                (self.transaction.take_for_pass(&shard, writes)?, Some(shard))
-            }
-            _ => return None,
-        };
-        let starts_now = pass.needs_time && participant.is_none();
+        let is_own = self.transaction.state == State::Idle;
+        let starts_now = is_own && (pass.needs_time || pass.row.is_some());
         let context = StatementContext {
             epoch: plan.epoch.0,
             settings: Arc::clone(&settings.for_nodes),
@@ -172,17 +221,61 @@ impl Session {
                 .statement_timeout
                 .and_then(|time| u64::try_from(time.as_millis()).ok()),
         };
-        let mut passing = Passing { connection, participant, answer, prepared, word, opening };
-        let put = passing
-            .connection
+        let mut row = BytesMut::new();
+        if let Some(fields) = &pass.row {
+            let mut evaluation = self.context(&planned.key.schemas);
+            evaluation.transaction_time_us = context.transaction_time_us;
+            put_row(fields, &values, &plan.params, &evaluation, &mut row)?;
+        }
+        let bytes = if pass.row.is_some() { &row[..] } else { bytes };
+        let (mut connection, role) = match self.transaction.state {
+            State::Idle if !(writes && settings.default_read_only) => {
+                let connection =
+                    self.cluster.connect_now(&plan.snapshot, target.datastore, shard)?;
+                (connection, Role::Alone)
+            }
+            State::Open if !(writes && self.transaction.modes.read_only) => {
+                let shard = ShardRef { datastore: target.datastore.clone(), shard };
+                (self.join_for_pass(plan, &shard, &context)?, Role::Within(shard))
+            }
+            _ => return None,
+        };
+        let put = connection
             .pass_through()
             .is_some_and(|connection| connection.put_statement(&context, statement, bytes).is_ok());
+        let passing = Passing { connection, role, answer, prepared, word, opening };
         if !put {
             self.let_go(passing);
             return None;
         }
         self.running.begin_pass();
         Some(passing)
+    }
+
+    /// The connection to a shard of the open transaction, which joins it if it does not take part yet.
+    fn join_for_pass(
+        &mut self,
+        plan: &Plan,
+        shard: &ShardRef,
+        context: &StatementContext,
+    ) -> Option<Box<dyn NodeConnection>> {
+        if plan.writes && self.transaction.written().any(|other| other != shard) {
+            return None;
+        }
+        if self.transaction.participants.contains_key(shard) {
+            return self.transaction.take_for_pass(shard, plan.writes);
+        }
+        if self.transaction.has_savepoints() {
+            return None;
+        }
+        let mut connection =
+            self.cluster.connect_now(&plan.snapshot, &shard.datastore, shard.shard)?;
+        let options = self.transaction.modes.options();
+        if !connection.pass_through()?.begin(context, options) {
+            return None;
+        }
+        self.transaction.join_for_pass(shard.clone(), plan.writes);
+        Some(connection)
     }
 
     /// After the end of a statement that passed, or its failure.
@@ -199,7 +292,11 @@ impl Session {
             // As any query string does.
             self.prepared.remove_unnamed();
         }
-        if passing.answer != Answer::Simple && passing.participant.is_some() && outcome.is_ok() {
+        if let Role::Commit = passing.role {
+            return self.end_commit(passing, outcome).await;
+        }
+        let is_within = matches!(passing.role, Role::Within(_));
+        if passing.answer != Answer::Simple && is_within && outcome.is_ok() {
             // As after Bind and Execute: the unnamed portal is there, and has no more rows.
             let state = match passing.prepared.columns {
                 Some(_) => PortalState::Exhausted { word: passing.word },
@@ -220,6 +317,29 @@ impl Session {
         }
     }
 
+    /// After the end of a COMMIT that passed: the transaction is over, whichever way it went.
+    async fn end_commit(
+        &mut self,
+        passing: Passing,
+        outcome: Result<(), NodeError>,
+    ) -> Result<(), Error> {
+        self.let_go(passing);
+        self.portals.clear();
+        match outcome {
+            Ok(()) => {
+                self.transaction.end();
+                self.settings.end_local();
+                Ok(())
+            }
+            Err(error) => {
+                let layers = self.transaction.settings.clone();
+                self.transaction.end();
+                self.settings.restore(&layers);
+                Err(self.fail(error.into()).await)
+            }
+        }
+    }
+
     /// Lets go of a statement that was refused before it began, because its plan is too old.
     pub fn abandon_pass(&mut self, passing: Passing) {
         self.running.end_pass();
@@ -227,15 +347,65 @@ impl Session {
     }
 
     fn let_go(&mut self, passing: Passing) {
-        let Passing { mut connection, participant, opening, .. } = passing;
+        let Passing { mut connection, role, opening, .. } = passing;
         self.opening = opening;
-        if let Some(shard) = participant {
+        if let Role::Within(shard) = role {
             let is_ready =
                 connection.pass_through().is_some_and(|connection| connection.is_ready());
             let connection = is_ready.then_some(connection);
             self.transaction.give_back(vec![(shard, connection)]);
         }
     }
+}
+
+/// Puts the end of a Bind message whose parameters are the fields of a row; none when one of them cannot be computed, of
+/// which the ordinary way tells.
+fn put_row(
+    fields: &[RowField],
+    values: &Values<'_>,
+    types: &[TypeId],
+    evaluation: &Evaluation,
+    out: &mut BytesMut,
+) -> Option<()> {
+    let is_binary = |field: &RowField| match field {
+        RowField::Param(place) => values.get(*place).map(|(_, format)| format == Format::Binary),
+        RowField::Always(_) | RowField::Computed(..) => Some(true),
+    };
+    let count = u16::try_from(fields.len()).ok()?;
+    out.put_u16(count);
+    for field in fields {
+        out.put_u16(u16::from(is_binary(field)?));
+    }
+    out.put_u16(count);
+    let mut params: Option<Vec<Value>> = None;
+    for field in fields {
+        match field {
+            RowField::Param(place) => put_value(values.get(*place)?.0, out)?,
+            RowField::Always(value) => put_value(value.as_deref(), out)?,
+            RowField::Computed(evaluator, ty) => {
+                let params = match &mut params {
+                    Some(params) => params,
+                    None => params.insert(values.decoded(types, evaluation)?),
+                };
+                let value = evaluator.eval(&[], params, evaluation).ok()?;
+                put_value(encode(&value, *ty).as_deref(), out)?;
+            }
+        }
+    }
+    out.put_u16(u16::try_from(values.result_formats.len() / 2).ok()?);
+    out.put_slice(values.result_formats);
+    Some(())
+}
+
+fn put_value(value: Option<&[u8]>, out: &mut BytesMut) -> Option<()> {
+    match value {
+        None => out.put_i32(-1),
+        Some(bytes) => {
+            out.put_i32(i32::try_from(bytes.len()).ok()?);
+            out.put_slice(bytes);
+        }
+    }
+    Some(())
 }
 
 /// The end of a Bind message, checked as a whole and read where needed.
@@ -276,6 +446,15 @@ impl<'a> Values<'a> {
             value(self.body, &mut at)?;
         }
         Some((value(self.body, &mut at)?, format_at(self.formats, place)))
+    }
+
+    /// All parameters, read.
+    fn decoded(&self, types: &[TypeId], evaluation: &Evaluation) -> Option<Vec<Value>> {
+        let decoded = |(place, ty): (usize, &TypeId)| {
+            let (bytes, format) = self.get(place)?;
+            decode(bytes, TypeRef::plain(*ty), format, evaluation).ok()
+        };
+        types.iter().enumerate().map(decoded).collect()
     }
 
     /// The format of all result columns, when they have one.

@@ -357,19 +357,43 @@ impl Transaction {
         }
     }
 
-    /// Takes the connection to a shard that takes part already; none when a statement there needs more than that.
+    /// Takes the connection to a shard that takes part already; none when somebody else has it.
     pub(crate) fn take_for_pass(
         &mut self,
         shard: &ShardRef,
         writes: bool,
     ) -> Option<Box<dyn NodeConnection>> {
-        if writes && self.written().any(|other| other != shard) {
-            return None;
-        }
         let participant = self.participants.get_mut(shard).filter(|one| !one.lost)?;
         let connection = participant.connection.take()?;
         participant.written |= writes;
+        participant.rows |= writes;
+        self.queried = true;
         Some(connection)
+    }
+
+    /// Lets a shard take part from now on; whoever calls has its connection.
+    pub(crate) fn join_for_pass(&mut self, shard: ShardRef, writes: bool) {
+        let participant =
+            Participant { connection: None, written: writes, rows: writes, lost: false };
+        self.participants.insert(shard, participant);
+        self.queried = true;
+    }
+
+    /// Takes the connection to the one shard that takes part in a block that is open; none when there are others, or none.
+    pub(crate) fn take_for_commit(&mut self) -> Option<(ShardRef, Box<dyn NodeConnection>)> {
+        if self.state != State::Open || self.participants.len() != 1 {
+            return None;
+        }
+        let (shard, participant) = self.participants.iter_mut().next()?;
+        if participant.lost {
+            return None;
+        }
+        Some((shard.clone(), participant.connection.take()?))
+    }
+
+    /// Whether there is something that ROLLBACK TO goes back to.
+    pub(crate) fn has_savepoints(&self) -> bool {
+        !self.savepoints.is_empty()
     }
 
     /// Lets go of shards whose connections a portal took with it; what was written there would be lost, so that stays.

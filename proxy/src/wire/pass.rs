@@ -53,6 +53,7 @@ impl Client {
         };
         if let Err(error) = &outcome
             && error.kind == NodeErrorKind::StaleEpoch
+            && passing.can_be_planned_anew()
         {
             // Nothing has been done: the ordinary way plans anew.
             self.session.abandon_pass(passing);
