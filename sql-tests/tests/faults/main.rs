@@ -11,6 +11,7 @@ mod disk;
 mod encryption;
 mod leak;
 mod parts;
+mod passing;
 mod setup;
 mod shard;
 mod streaming;
