@@ -958,7 +958,8 @@ async fn cancelled(probe: &Probe) {
         }
     };
     let error = ended.expect_err("it was cancelled");
-    assert_eq!((error.kind, error.sqlstate.as_str()), (NodeErrorKind::Cancelled, "57014"));
+    let found = (error.kind, error.sqlstate.as_str());
+    assert_eq!(found, (NodeErrorKind::Cancelled, "57014"), "{error:?}");
     // The connection goes on.
     let connection = stream.into_connection().expect("a connection");
     let few = NodeQuery::Filter(probe.select("many", &[("id", TypeId::INT4)]));

@@ -83,14 +83,18 @@ impl Wire {
         std::pin::pin!(self.gone()).poll(context)
     }
 
-    /// Writes what is to be written.
+    /// Writes what is to be written. Safe to drop: what was written is not written again, and the rest is kept.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
-        if !self.out.is_empty() {
-            self.socket.write_all(&self.out).await?;
-            self.out.clear();
-            if self.out.capacity() > 4 * OUT_BYTES {
-                self.out = BytesMut::new();
+        while !self.out.is_empty() {
+            if self.socket.write_buf(&mut self.out).await? == 0 {
+                return Err(Gone::Socket);
             }
+        }
+        if self.out.capacity() > 4 * OUT_BYTES {
+            self.out = BytesMut::new();
+        } else {
+            // The same room serves the next answer.
+            self.out.clear();
         }
         Ok(())
     }
