@@ -56,13 +56,13 @@ pub enum Scope {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What RESET goes back to, where it is not PostgreSQL's default: what the client said at the start.
-    initial: BTreeMap<String, String>,
+    initial: Arc<BTreeMap<String, String>>,
     layers: Layers,
     typed: Arc<Typed>,
-    reported: BTreeMap<&'static str, String>,
+    reported: Arc<BTreeMap<&'static str, String>>,
     /// A value may have changed since the reports were taken.
     unreported: bool,
-    user: String,
+    user: Arc<str>,
     superuser: bool,
 }
 
@@ -110,17 +110,15 @@ pub type Assignments = Arc<Vec<(String, String)>>;
 impl Settings {
     /// The parameters of a new session.
     pub fn new(user: &str, superuser: bool) -> Self {
-        let mut settings = Self {
-            initial: BTreeMap::new(),
+        Self {
+            initial: Arc::default(),
             layers: Layers::default(),
             typed: Arc::new(Typed::unset()),
-            reported: BTreeMap::new(),
+            reported: Arc::default(),
             unreported: true,
-            user: user.to_owned(),
+            user: user.into(),
             superuser,
-        };
-        settings.refresh();
-        settings
+        }
     }
 
     /// Takes a parameter from the start of the session: RESET goes back to it.
@@ -129,7 +127,7 @@ impl Settings {
     /// As [`Settings::set`].
     pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
         let (name, value) = self.check(name, &[value.to_owned()])?;
-        self.initial.insert(name, value);
+        Arc::make_mut(&mut self.initial).insert(name, value);
         self.refresh();
         Ok(())
     }
@@ -188,7 +186,7 @@ impl Settings {
                 "role" => "none".to_owned(),
                 "is_superuser" => on_off(self.superuser).to_owned(),
                 "seed" => "unavailable".to_owned(),
-                _ => self.user.clone(),
+                _ => self.user.to_string(),
             };
             return Ok((name, value));
         }
@@ -257,11 +255,11 @@ impl Settings {
         for name in REPORTED {
             let value = match *name {
                 "is_superuser" => on_off(self.superuser).to_owned(),
-                "session_authorization" => self.user.clone(),
+                "session_authorization" => self.user.to_string(),
                 name => self.value(name),
             };
             if self.reported.get(name) != Some(&value) {
-                self.reported.insert(name, value.clone());
+                Arc::make_mut(&mut self.reported).insert(name, value.clone());
                 changed.push((*name, value));
             }
         }
@@ -288,7 +286,7 @@ impl Settings {
     }
 
     fn stored(&self, name: &str) -> Option<&str> {
-        let layers = [&*self.layers.local, &*self.layers.session, &self.initial];
+        let layers = [&*self.layers.local, &*self.layers.session, &*self.initial];
         layers.into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
     }
 
@@ -349,8 +347,8 @@ impl Settings {
         let name = name.to_ascii_lowercase();
         match name.as_str() {
             "is_superuser" => Err(cannot_be_changed(&name, None)),
-            "role" if value == "none" || value == self.user => Ok((name, value.to_owned())),
-            "session_authorization" if value == self.user => Ok((name, value.to_owned())),
+            "role" if value == "none" || value == &*self.user => Ok((name, value.to_owned())),
+            "session_authorization" if value == &*self.user => Ok((name, value.to_owned())),
             "seed" => Err(PgError::unsupported("parameter \"seed\" cannot be set")
                 .with_hint("random() has no seed that several shards could share.")),
             _ => Err(PgError::unsupported(format!("cannot change to role \"{value}\""))

@@ -9,9 +9,7 @@ use bytes::Buf;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::session::parameters::STATEMENT_MEMORY;
 use crate::session::running::Running;
-use crate::session::settings::Settings;
 use crate::session::{Identity, Session};
 use crate::sqlstate::Report;
 use crate::wire::cancel::CancelKey;
@@ -128,33 +126,23 @@ async fn try_accept(
         );
     }
 
+    let identity = (Arc::from(user), Arc::from(database));
+    let user = user.to_owned();
+    let start = proxy
+        .starts
+        .begin(&user, superuser, &proxy.statement_mem, startup.parameters)
+        .map_err(|error| fatal(&error))?;
+    writer.frames(&start.reports);
+
     let running = Arc::new(Running::default());
     let key = proxy.cancel_keys.register(&running);
-    let identity = Identity {
-        user: user.into(),
-        database: database.into(),
-        process_id: key.process_id,
-        superuser,
-    };
-    let mut settings = Settings::new(user, superuser);
-    settings.set_initial(STATEMENT_MEMORY, &proxy.statement_mem).map_err(|error| fatal(&error))?;
-    for (name, value) in &startup.parameters {
-        let outcome = match name.as_str() {
-            "user" | "database" | "replication" => Ok(()),
-            "options" => set_options(&mut settings, value),
-            name if name.starts_with("_pq_.") => Ok(()),
-            name => settings.set_initial(name, value),
-        };
-        outcome.map_err(|error| Report {
-            severity: crate::sqlstate::Severity::Fatal,
-            ..(&error).into()
-        })?;
-    }
+    let identity =
+        Identity { user: identity.0, database: identity.1, process_id: key.process_id, superuser };
     let session = Session::new(
         Arc::clone(&proxy.cluster),
         Arc::clone(&proxy.plans),
         identity,
-        settings,
+        start.settings,
         running,
     );
     Ok((session, key))
@@ -261,48 +249,6 @@ fn read_parameters(body: bytes::Bytes) -> Result<Vec<(String, String)>, Refusal>
         let value = body.string().map_err(|_| malformed())?;
         parameters.push((name, value));
     }
-}
-
-/// `options`: `-c name=value` and `--name=value`, with backslashes before spaces that are part of a value.
-fn set_options(settings: &mut Settings, options: &str) -> dataman_pg::Result<()> {
-    let mut words: Vec<String> = Vec::new();
-    let mut word = String::new();
-    let mut letters = options.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => word.extend(letters.next()),
-            letter if letter.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            letter => word.push(letter),
-        }
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        let assignment = if word == "-c" {
-            words.next().unwrap_or_default()
-        } else if let Some(rest) = word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
-            rest.to_owned()
-        } else {
-            return Err(dataman_pg::PgError::new(
-                "42601",
-                format!("invalid command-line argument for server process: {word}"),
-            ));
-        };
-        let Some((name, value)) = assignment.split_once('=') else {
-            return Err(dataman_pg::PgError::new(
-                "42601",
-                format!("-c {assignment} requires a value"),
-            ));
-        };
-        settings.set_initial(&name.replace('-', "_"), value)?;
-    }
-    Ok(())
 }
 
 /// Finds out whether the client is who it says; gives whether the role is a superuser.

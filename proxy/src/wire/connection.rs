@@ -197,6 +197,13 @@ impl Reader {
         }
     }
 
+    /// Lets go of the room for what is read, when nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
     /// Gives the half back with what has been read and not used, for TLS to take over.
     pub(crate) fn into_parts(self) -> (Box<dyn AsyncRead + Send + Unpin>, BytesMut) {
         (self.half, self.input)
@@ -263,6 +270,13 @@ impl Writer {
         self.flush().await
     }
 
+    /// Lets go of the room for what is written, when nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            self.output = BytesMut::new();
+        }
+    }
+
     /// Gives the half back, for TLS to take over.
     pub(crate) fn into_half(self) -> Box<dyn AsyncWrite + Send + Unpin> {
         self.half
@@ -297,13 +311,7 @@ impl Writer {
 
     /// A message of `kind` whose body `fill` writes.
     pub(crate) fn message(&mut self, kind: u8, fill: impl FnOnce(&mut BytesMut)) {
-        let output = self.gather();
-        let start = output.len();
-        output.put_u8(kind);
-        output.put_u32(0);
-        fill(output);
-        let length = u32::try_from(output.len() - start - 1).unwrap_or(u32::MAX);
-        output[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+        put_message(kind, self.gather(), fill);
     }
 
     /// One byte without a frame: the answer to a request for encryption.
@@ -321,10 +329,12 @@ impl Writer {
 
     /// ParameterStatus.
     pub fn parameter_status(&mut self, name: &str, value: &str) {
-        self.message(b'S', |out| {
-            put_string(out, name);
-            put_string(out, value);
-        });
+        put_parameter_status(name, value, self.gather());
+    }
+
+    /// Whole messages, put together before.
+    pub(crate) fn frames(&mut self, frames: &[u8]) {
+        self.gather().put_slice(frames);
     }
 
     /// BackendKeyData.
@@ -451,6 +461,24 @@ impl Writer {
     pub(crate) fn has_lost_synchronization(&self) -> bool {
         self.lost
     }
+}
+
+/// Puts a message of `kind` whose body `fill` writes.
+fn put_message(kind: u8, out: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    out.put_u8(kind);
+    out.put_u32(0);
+    fill(out);
+    let length = u32::try_from(out.len() - start - 1).unwrap_or(u32::MAX);
+    out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Puts ParameterStatus.
+pub(crate) fn put_parameter_status(name: &str, value: &str, out: &mut BytesMut) {
+    put_message(b'S', out, |out| {
+        put_string(out, name);
+        put_string(out, value);
+    });
 }
 
 fn put_string(out: &mut BytesMut, text: &str) {

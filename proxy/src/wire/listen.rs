@@ -19,6 +19,7 @@ use crate::wire::auth::accept;
 use crate::wire::cancel::CancelKeys;
 use crate::wire::connection::Writer;
 use crate::wire::serve::serve;
+use crate::wire::start::Starts;
 
 /// How many clients a proxy serves at a time unless configured. The next one is refused with `53300`.
 pub const CLIENTS_MAX: usize = 1000;
@@ -49,6 +50,8 @@ pub struct Proxy {
     pub clients_max: usize,
     /// How many threads serve them.
     pub workers: NonZeroUsize,
+    /// What sessions begin with, by their startup messages.
+    pub(crate) starts: Starts,
     /// What sessions begin with as `dataman.statement_mem`.
     pub statement_mem: String,
 }
@@ -63,6 +66,7 @@ impl Proxy {
             tls: None,
             clients_max: CLIENTS_MAX,
             workers: workers_default(),
+            starts: Starts::default(),
             statement_mem: format!("{}kB", crate::merge::STATEMENT_BYTES_MAX / 1024),
         }
     }

@@ -1,7 +1,7 @@
 //! Client bytes ↔ protocol messages (the manual's chapter 55).
 //!
 //! - [`listen`]: accepts clients under a bound, hands each to a thread that serves it; drains them at the end
-//! - [`auth`], [`scram`]: the startup message, who the client is
+//! - [`auth`], [`scram`]: the startup message, who the client is; `start`: what its session begins with
 //! - [`serve`]: one client's messages, one after the other
 //! - [`simple`], [`extended`], [`copy`]: the sub-protocols; `pass`: the short way of the first two
 //! - [`cancel`]: cancel keys
@@ -18,3 +18,4 @@ mod pass;
 pub mod scram;
 pub mod serve;
 pub mod simple;
+mod start;

@@ -45,10 +45,7 @@ enum Idle {
 
 /// Serves a client until it leaves, or until the proxy goes down and none of its statements runs.
 pub async fn serve(accepted: Accepted) {
-    let Accepted { reader, mut writer, mut session, key } = accepted;
-    for (name, value) in session.settings.take_reports() {
-        writer.parameter_status(name, &value);
-    }
+    let Accepted { reader, mut writer, session, key } = accepted;
     writer.backend_key_data(key.process_id, key.secret);
     writer.ready_for_query(session.status());
     let running = Arc::clone(&session.running);
@@ -63,6 +60,9 @@ impl Client {
         if self.writer.flush().await.is_err() {
             return;
         }
+        // Many that log in do not say anything for long.
+        self.reader.release();
+        self.writer.release();
         loop {
             match self.try_pass().await {
                 Ok(Some(Next::Message)) => continue,

@@ -97,8 +97,7 @@ async fn start() -> Running {
 async fn as_postgresql() {
     let dataman = start().await;
     let session = connect(&dataman).await;
-    let direct: Session =
-        Postgres::shared().create_database("passing").await.expect("a database");
+    let direct: Session = Postgres::shared().create_database("passing").await.expect("a database");
     direct.batch_execute(TABLE).await.expect("a table");
     for protocol in Protocol::ALL {
         for round in 1..=3 {
@@ -141,7 +140,10 @@ async fn one_block_writes_one_shard() {
         assert!(refused > 10, "{protocol:?}: {refused} of 39 are on other shards than the first");
     }
     let sums = session
-        .query_one("SELECT (SELECT n FROM t WHERE id = 0), (SELECT sum(n) FROM t WHERE id > 0)", &[])
+        .query_one(
+            "SELECT (SELECT n FROM t WHERE id = 0), (SELECT sum(n) FROM t WHERE id > 0)",
+            &[],
+        )
         .await
         .expect("sums");
     assert_eq!(i64::from(sums.get::<_, i32>(0)), sums.get::<_, i64>(1), "all or nothing");
