@@ -124,6 +124,25 @@ async fn work<S: Service>(
     service.drain(&mut clients).await;
 }
 
+/// Runs work on a thread and a runtime of its own, so that what it waits for wakes nobody else.
+///
+/// # Errors
+/// The thread or its runtime cannot be started, or the work has panicked.
+pub async fn run_alone<F: Future<Output: Send + 'static>>(
+    name: &str,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> std::io::Result<F::Output> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let (end, ended) = oneshot::channel();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Nobody may wait for it any more.
+        let _ = end.send(runtime.block_on(async { work().await }));
+        runtime.shutdown_background();
+    })?;
+    ended.await.map_err(std::io::Error::other)
+}
+
 /// Says that a client's task has panicked, if it has.
 pub fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataman_node_protocol::workers::{Service, Workers, log_panic, workers_default};
+use dataman_node_protocol::workers::{Service, Workers, log_panic, run_alone, workers_default};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -83,6 +83,21 @@ pub async fn listen(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let workers = Workers::start(&proxy, proxy.workers, &shutdown)?;
+    let listener = listener.into_std()?;
+    let work = move || accept_clients(proxy, listener, workers, shutdown);
+    let workers = run_alone("listener", work).await??;
+    workers.join().await;
+    Ok(())
+}
+
+/// Hands clients to workers until `shutdown` fires; gives the workers back.
+async fn accept_clients(
+    proxy: Arc<Proxy>,
+    listener: std::net::TcpListener,
+    workers: Workers<Arrival>,
+    shutdown: CancellationToken,
+) -> std::io::Result<Workers<Arrival>> {
+    let listener = TcpListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(proxy.clients_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut refused = JoinSet::new();
@@ -124,9 +139,7 @@ pub async fn listen(
             });
         }
     }
-    drop(listener);
-    workers.join().await;
-    Ok(())
+    Ok(workers)
 }
 
 /// A client that was accepted.
