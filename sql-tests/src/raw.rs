@@ -95,8 +95,16 @@ impl RawClient {
     /// # Errors
     /// The connection failed or was refused.
     pub async fn connect(port: u16, database: &str) -> std::io::Result<Self> {
+        Self::connect_as(port, "dataman", database).await
+    }
+
+    /// Connects as a user to a database, and waits until it is ready.
+    ///
+    /// # Errors
+    /// The connection failed or was refused.
+    pub async fn connect_as(port: u16, user: &str, database: &str) -> std::io::Result<Self> {
         let mut client = Self::open(port).await?;
-        client.send(&startup(&[("user", "dataman"), ("database", database)])).await?;
+        client.send(&startup(&[("user", user), ("database", database)])).await?;
         loop {
             match client.answer().await? {
                 Some(Answer { kind: b'Z', .. }) => return Ok(client),

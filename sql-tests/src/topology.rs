@@ -18,10 +18,12 @@ pub enum Topology {
     Sqlite1,
     /// Four SQLite shards.
     Sqlite4,
+    /// Two datastores: one of two PostgreSQL shards, the default, and one of two SQLite shards, named `second`.
+    Mixed,
 }
 
 impl Topology {
-    /// All of them.
+    /// Those of one engine.
     pub const ALL: [Self; 4] = [Self::Pg1, Self::Pg4, Self::Sqlite1, Self::Sqlite4];
 
     /// The name that `skipif` and `onlyif` use.
@@ -31,31 +33,46 @@ impl Topology {
             Self::Pg4 => "pg4",
             Self::Sqlite1 => "sqlite1",
             Self::Sqlite4 => "sqlite4",
+            Self::Mixed => "mixed",
         }
     }
 
     /// The topology of a name.
     pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topology| topology.name() == name)
+        Self::ALL.into_iter().chain([Self::Mixed]).find(|topology| topology.name() == name)
     }
 
     /// How many shards.
     pub fn shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Sqlite1 => 1,
-            Self::Pg4 | Self::Sqlite4 => 4,
+            Self::Pg4 | Self::Sqlite4 | Self::Mixed => 4,
         }
+    }
+
+    /// The name of the datastore beside the default one.
+    pub fn second_datastore(self) -> Option<&'static str> {
+        (self == Self::Mixed).then_some("second")
     }
 
     /// The labels that conditions of records are compared with.
     pub fn labels(self) -> Vec<&'static str> {
-        let engine = if matches!(self, Self::Pg1 | Self::Pg4) { "pg" } else { "sqlite" };
+        let engine = match self {
+            Self::Pg1 | Self::Pg4 => "pg",
+            Self::Sqlite1 | Self::Sqlite4 => "sqlite",
+            Self::Mixed => "mixed",
+        };
         let spread = if self.shards() == 1 { "one_shard" } else { "sharded" };
         vec!["dataman", self.name(), engine, spread]
     }
 
-    fn is_postgres(self) -> bool {
-        matches!(self, Self::Pg1 | Self::Pg4)
+    /// How many of its shards are PostgreSQL; they come first.
+    fn postgres_shards(self) -> usize {
+        match self {
+            Self::Pg1 | Self::Pg4 => self.shards(),
+            Self::Sqlite1 | Self::Sqlite4 => 0,
+            Self::Mixed => 2,
+        }
     }
 }
 
@@ -128,18 +145,28 @@ impl Launch {
 
 /// A cluster file of one node `a` with one datastore of one shard for each datasource, `(engine, URL)`.
 pub fn cluster_file(datasources: &[(&str, String)], databases: &[String]) -> String {
+    cluster_file_of(&[("main", datasources)], databases)
+}
+
+/// The same with a datastore for each of so many groups of datasources; databases are on the first one.
+fn cluster_file_of(datastores: &[(&str, &[(&str, String)])], databases: &[String]) -> String {
     let mut file = String::from("[[node]]\nname = \"a\"\n");
-    for (shard, (engine, url)) in datasources.iter().enumerate() {
+    let datasources = || datastores.iter().flat_map(|(_, datasources)| datasources.iter());
+    for (shard, (engine, url)) in datasources().enumerate() {
         file.push_str(&format!(
             "[[node.datasource]]\nname = \"s{shard}\"\nengine = \"{engine}\"\nurl = \"{url}\"\n"
         ));
     }
-    file.push_str("[[datastore]]\nname = \"main\"\n");
-    for shard in 0..datasources.len() {
-        file.push_str(&format!("[[datastore.shard]]\nprimary = \"a/s{shard}\"\n"));
+    let mut shard = 0;
+    for (name, datasources) in datastores {
+        file.push_str(&format!("[[datastore]]\nname = \"{name}\"\n"));
+        for _ in *datasources {
+            file.push_str(&format!("[[datastore.shard]]\nprimary = \"a/s{shard}\"\n"));
+            shard += 1;
+        }
     }
     for database in databases {
-        file.push_str(&format!("[[database]]\nname = \"{database}\"\ndatastore = \"main\"\n"));
+        file.push_str(&format!("[[database]]\nname = \"{database}\"\ndatastore = \"{}\"\n", datastores[0].0));
     }
     file
 }
@@ -179,13 +206,19 @@ impl Running {
         topology: Topology,
         databases: &[String],
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let datasources: Vec<(&str, String)> = if topology.is_postgres() {
-            let urls = postgres_shards(topology.shards()).await?;
-            urls.into_iter().map(|url| ("postgres", url)).collect()
-        } else {
-            let url = |shard| ("sqlite", format!("{{folder}}/shard{shard}"));
-            (0..topology.shards()).map(url).collect()
-        };
+        let postgres = topology.postgres_shards();
+        let urls = postgres_shards(postgres).await?;
+        let url = |shard| ("sqlite", format!("{{folder}}/shard{shard}"));
+        let datasources: Vec<(&str, String)> = urls
+            .into_iter()
+            .map(|url| ("postgres", url))
+            .chain((postgres..topology.shards()).map(url))
+            .collect();
+        if let Some(second) = topology.second_datastore() {
+            let (first, other) = datasources.split_at(postgres);
+            let file = cluster_file_of(&[("main", first), (second, other)], databases);
+            return Self::launch(Launch::up(file, databases)).await;
+        }
         Self::launch(Launch::up(cluster_file(&datasources, databases), databases)).await
     }
 

@@ -1,7 +1,7 @@
 //! Every `.slt` file on every topology, by both protocols, against a plain PostgreSQL.
 //!
 //! `DATAMAN_TEST_TOPOLOGY` and `DATAMAN_TEST_FILES` (a part of the path) choose some of them. The samples of SQLite's corpus in
-//! `corpus/` run on four shards; `DATAMAN_TEST_CORPUS` names a folder with more of its `.test` files.
+//! `corpus/` run on four shards; `./sql-tests/corpus-run` runs whole folders of its files.
 
 use std::path::Path;
 
@@ -91,9 +91,6 @@ async fn run_corpus(topology: Topology) {
     let chosen = std::env::var("DATAMAN_TEST_FILES").unwrap_or_default();
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let mut files = dataman_sql_tests::slt::files_of(&sample, "test");
-    if let Ok(folder) = std::env::var("DATAMAN_TEST_CORPUS") {
-        files.extend(dataman_sql_tests::slt::files_of(Path::new(&folder), "test"));
-    }
     files.retain(|file| file.to_string_lossy().contains(&chosen));
     let mut runs = Vec::new();
     for file in &files {
@@ -115,7 +112,7 @@ async fn run_corpus(topology: Topology) {
         };
         let report = corpus::run_file(&file, &sides, usize::MAX).await.expect("the file runs");
         records += report.records;
-        refused += report.refused;
+        refused += report.refusals();
         failures.extend(
             report.failures.into_iter().map(|failure| format!("[{}] {failure}", protocol.name())),
         );
