@@ -166,7 +166,10 @@ fn cluster_file_of(datastores: &[(&str, &[(&str, String)])], databases: &[String
         }
     }
     for database in databases {
-        file.push_str(&format!("[[database]]\nname = \"{database}\"\ndatastore = \"{}\"\n", datastores[0].0));
+        file.push_str(&format!(
+            "[[database]]\nname = \"{database}\"\ndatastore = \"{}\"\n",
+            datastores[0].0
+        ));
     }
     file
 }

@@ -64,7 +64,13 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         let stops = arguments.stop && !report.wrong.is_empty();
         total.add(report);
         if run % 10 == 9 {
-            writeln!(out, "{} after {}: {} wrong", topology.name(), total.count(), total.wrong.len())?;
+            writeln!(
+                out,
+                "{} after {}: {} wrong",
+                topology.name(),
+                total.count(),
+                total.wrong.len()
+            )?;
         }
         out.flush()?;
         if stops {

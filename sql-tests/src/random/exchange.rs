@@ -103,10 +103,8 @@ async fn exchange(client: &mut RawClient, message: &[u8]) -> std::io::Result<Sai
             b'D' => rows.rows.push(values(&answer.body)),
             b'C' => rows.tag = text(&answer.body).0.to_owned(),
             b'E' => {
-                failure = Some(Said::Failed {
-                    sqlstate: answer.field('C'),
-                    message: answer.field('M'),
-                });
+                failure =
+                    Some(Said::Failed { sqlstate: answer.field('C'), message: answer.field('M') });
             }
             b'Z' => return Ok(failure.unwrap_or(Said::Rows(rows))),
             _ => {}

@@ -123,11 +123,8 @@ impl Generator {
         let place = if outer { self.below(last) } else { last };
         let scope = self.scopes.get(place)?;
         let columns = if outer { scope.inside.as_ref() } else { None };
-        let columns: Vec<&Column> = columns
-            .unwrap_or(&scope.columns)
-            .iter()
-            .filter(|column| column.kind == kind)
-            .collect();
+        let columns: Vec<&Column> =
+            columns.unwrap_or(&scope.columns).iter().filter(|column| column.kind == kind).collect();
         if columns.is_empty() {
             return None;
         }

@@ -33,9 +33,42 @@ use Kind::*;
 impl Kind {
     /// All of them; those that most of SQL is about come several times.
     pub(super) const CHOICE: [Self; 36] = [
-        Bool, Int2, Int4, Int4, Int4, Int4, Int8, Int8, Numeric, Numeric, Numeric, Float4, Float8,
-        Float8, Text, Text, Text, Text, Varchar, Char, Bytea, Date, Date, Time, Timetz, Timestamp,
-        Timestamp, Timestamptz, Interval, Uuid, Json, Jsonb, Ints, Texts, Mood, Bool,
+        Bool,
+        Int2,
+        Int4,
+        Int4,
+        Int4,
+        Int4,
+        Int8,
+        Int8,
+        Numeric,
+        Numeric,
+        Numeric,
+        Float4,
+        Float8,
+        Float8,
+        Text,
+        Text,
+        Text,
+        Text,
+        Varchar,
+        Char,
+        Bytea,
+        Date,
+        Date,
+        Time,
+        Timetz,
+        Timestamp,
+        Timestamp,
+        Timestamptz,
+        Interval,
+        Uuid,
+        Json,
+        Jsonb,
+        Ints,
+        Texts,
+        Mood,
+        Bool,
     ];
 
     /// The name in templates.
@@ -138,9 +171,9 @@ impl Kind {
             Numeric => &["0", "1", "1.5", "-2.25", "10.00", "0.001", "1000", "3.14159"],
             Float4 => &["0", "0.5", "-1.25", "3", "100"],
             Float8 => &["0", "0.25", "-2.5", "7", "1024.75", "3", "NaN"],
-            Text => &[
-                "", "a", "b", "ab", "A", "a ", "é", "zz", "a%", "10", "x'y", "abc", "B_b", "a\\b",
-            ],
+            Text => {
+                &["", "a", "b", "ab", "A", "a ", "é", "zz", "a%", "10", "x'y", "abc", "B_b", "a\\b"]
+            }
             Varchar => &["", "a", "b", "ab ", "Zz", "ü"],
             Char => &["", "a", "ab", "abcd", "é"],
             Bytea => &["\\x", "\\x00ff", "\\x61", "\\x6162"],

@@ -63,7 +63,8 @@ pub struct Report {
 impl Report {
     /// Adds another run's counts.
     pub fn add(&mut self, other: Self) {
-        let sum = |all: &mut BTreeMap<&'static str, usize>, other: BTreeMap<&'static str, usize>| {
+        let sum = |all: &mut BTreeMap<&'static str, usize>,
+                   other: BTreeMap<&'static str, usize>| {
             other.into_iter().for_each(|(kind, count)| *all.entry(kind).or_default() += count);
         };
         sum(&mut self.statements, other.statements);
@@ -242,12 +243,12 @@ pub async fn compare(
 impl Generator {
     fn case(&mut self) -> Case {
         self.begin();
-        let way = match self.below(10) {
-            0..=3 => Way::Simple,
-            4..=5 => Way::Extended { binary: true },
-            6 => Way::Extended { binary: false },
-            7 => Way::Parameters { declared: false, binary: false },
-            8 => Way::Parameters { declared: true, binary: false },
+        let way = match self.below(20) {
+            0..=7 => Way::Simple,
+            8..=11 => Way::Extended { binary: true },
+            12..=13 => Way::Extended { binary: false },
+            14 => Way::Parameters { declared: false, binary: false },
+            15..=16 => Way::Parameters { declared: true, binary: false },
             _ => Way::Parameters { declared: true, binary: true },
         };
         match self.below(100) {
@@ -302,9 +303,7 @@ impl Pair {
         let theirs = run(&mut self.theirs, &for_postgres(sql), &[], Way::Simple).await;
         match (ours, theirs) {
             (Said::Rows(_), Said::Rows(_)) => Ok(()),
-            (ours, theirs) => {
-                Err(format!("{sql}: dataman {ours:?}, PostgreSQL {theirs:?}").into())
-            }
+            (ours, theirs) => Err(format!("{sql}: dataman {ours:?}, PostgreSQL {theirs:?}").into()),
         }
     }
 
@@ -437,8 +436,7 @@ impl Pair {
         };
         let values: Vec<&str> =
             parameters.iter().map(|(_, value)| value.as_deref().unwrap_or("NULL")).collect();
-        let values =
-            if values.is_empty() { String::new() } else { format!(" with {values:?}") };
+        let values = if values.is_empty() { String::new() } else { format!(" with {values:?}") };
         Ok(format!("{way:?}{values}:\n  {sql}\n  {found}"))
     }
 }
@@ -458,8 +456,11 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
         return Verdict::Slow;
     }
     match (ours, theirs) {
-        (_, Said::Failed { sqlstate, .. }) if ours.sqlstate() == Some(sqlstate) => {
-            Verdict::Failed(sqlstate.clone())
+        (_, Said::Failed { sqlstate, message }) if ours.sqlstate() == Some(sqlstate) => {
+            // Of the random statement itself, or of its rows.
+            let words: String = message.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+            let detail = if sqlstate.starts_with("42") { words } else { String::new() };
+            Verdict::Failed(format!("{sqlstate} {detail}").trim_end().to_owned())
         }
         (Said::Failed { sqlstate, message }, Said::Rows(_)) if sqlstate == "0A000" => {
             Verdict::Refused(reason(message))
@@ -468,18 +469,26 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
             Said::Failed { sqlstate, message },
             Said::Failed { sqlstate: other, message: their_message },
         ) => {
-            let text = format!("dataman {sqlstate} ({message}), PostgreSQL {other} ({their_message})");
+            let text =
+                format!("dataman {sqlstate} ({message}), PostgreSQL {other} ({their_message})");
             if sqlstate == "0A000" {
                 Verdict::Failed(other.clone())
             } else if case.kind == "raising" {
                 Verdict::Wrong(Fault::Fails(sqlstate.clone()), text)
             } else {
-                Verdict::Open(format!("{sqlstate} for {other}: {} for {}", reason(message), reason(their_message)))
+                Verdict::Open(format!(
+                    "{sqlstate} for {other}: {} for {}",
+                    reason(message),
+                    reason(their_message)
+                ))
             }
         }
         (Said::Failed { sqlstate, message }, Said::Rows(rows)) => Verdict::Wrong(
             Fault::Fails(sqlstate.clone()),
-            format!("dataman failed with {sqlstate} ({message}), PostgreSQL gave {} rows", rows.rows.len()),
+            format!(
+                "dataman failed with {sqlstate} ({message}), PostgreSQL gave {} rows",
+                rows.rows.len()
+            ),
         ),
         // What PostgreSQL only cannot plan, dataman may.
         (Said::Rows(_), Said::Failed { sqlstate, .. }) if sqlstate == "0A000" => {
@@ -487,7 +496,10 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
         }
         (Said::Rows(rows), Said::Failed { sqlstate, message }) => Verdict::Wrong(
             Fault::Succeeds,
-            format!("dataman gave {} rows, PostgreSQL failed with {sqlstate} ({message})", rows.rows.len()),
+            format!(
+                "dataman gave {} rows, PostgreSQL failed with {sqlstate} ({message})",
+                rows.rows.len()
+            ),
         ),
         (Said::Rows(ours), Said::Rows(theirs)) => {
             if ours.columns != theirs.columns {
@@ -517,8 +529,12 @@ fn rows_difference(ours: &Rows, theirs: &Rows, order: Option<Option<usize>>) -> 
     let (our_rows, their_rows) = (sorted(ours), sorted(theirs));
     if our_rows != their_rows {
         let only = |these: &[Vec<Option<Vec<u8>>>], those: &[Vec<Option<Vec<u8>>>]| {
-            let rows: Vec<String> =
-                these.iter().filter(|row| !those.contains(row)).take(3).map(|row| shown(row)).collect();
+            let rows: Vec<String> = these
+                .iter()
+                .filter(|row| !those.contains(row))
+                .take(3)
+                .map(|row| shown(row))
+                .collect();
             rows.join(" ")
         };
         return Some(format!(

@@ -57,7 +57,7 @@ impl Generator {
             self.commons.push(Common { name, columns });
         }
         let head = if recursive { "WITH RECURSIVE " } else { "WITH " };
-        Some(Tree::optional(head, Tree::list(1, ", ", members).text(" ")))
+        Some(Tree::optional(head, Tree::list(1, ", ", members)).text(" "))
     }
 
     fn recursive(&mut self, name: &str) -> (Tree, Vec<(String, Kind)>) {
@@ -159,25 +159,28 @@ impl Generator {
             "EXCEPT",
             "EXCEPT ALL",
         ]);
-        let mut tree = Tree::new(Role::Query(kinds.clone()))
-            .tree(left)
-            .text(format!(" {word} "))
-            .tree(right);
+        let mut tree =
+            Tree::new(Role::Query(kinds.clone())).tree(left).text(format!(" {word} ")).tree(right);
         if usage == Use::Whole && self.chance(55) || self.chance(20) {
-            tree = tree.tree(self.total_order(kinds.len()));
+            tree = tree.tree(self.total_order(kinds.len(), false));
         }
         Made { tree, columns }
     }
 
-    /// ORDER BY all columns, with LIMIT and OFFSET sometimes.
-    fn total_order(&mut self, columns: usize) -> Tree {
+    /// ORDER BY all columns, with LIMIT and OFFSET sometimes; with a select list that may get shorter, or without.
+    fn total_order(&mut self, columns: usize, list: bool) -> Tree {
         let mut order = Tree::new(Role::Order(None)).text(" ORDER BY ");
         if self.chance(40) {
             let way = self.pick(&[" DESC", " NULLS FIRST", " DESC NULLS LAST"]);
             let place = 1 + self.below(columns);
             order = order.tree(Tree::optional(&format!("{place}{way}, "), Tree::plain("")));
         }
-        order.parts.push(Part::Places);
+        if list {
+            order.parts.push(Part::Places);
+        } else {
+            let places: Vec<String> = (1..=columns).map(|place| place.to_string()).collect();
+            order = order.text(places.join(", "));
+        }
         if self.chance(50) {
             let rows = self.below(9);
             let limit = match self.below(3) {
@@ -218,7 +221,8 @@ impl Generator {
             let mut kind = *kind;
             if canonical {
                 let (made, tree) = self.canonical(kind, item);
-                (kind, item) = if want.is_some() && made != kind { (kind, tree) } else { (made, tree) };
+                (kind, item) =
+                    if want.is_some() && made != kind { (kind, tree) } else { (made, tree) };
             }
             let name = format!("c{}", place + 1);
             if usage == Use::Table || self.chance(40) {
@@ -260,7 +264,7 @@ impl Generator {
             tree = if !distinct && self.chance(25) {
                 tree.tree(self.partial_order())
             } else {
-                tree.tree(self.total_order(columns.len()))
+                tree.tree(self.total_order(columns.len(), true))
             };
         }
         self.scopes.pop();
@@ -290,6 +294,7 @@ impl Generator {
             .zip(&texts)
             .map(|((kind, _), text)| Column { text: text.clone(), kind: *kind })
             .collect();
+        let own = keys.iter().all(|(_, tree)| self.is_own(tree));
         let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
         let scope = self.scope();
         let rows = std::mem::take(&mut scope.columns);
@@ -302,7 +307,9 @@ impl Generator {
             return Some(Tree::plain(""));
         }
         let list = texts.join(", ");
+        let outer = self.scopes.len() > 1 && !own;
         let sets = match self.below(12) {
+            _ if outer => return Some(Tree::plain(format!(" GROUP BY {list}"))),
             0 => format!("ROLLUP ({list})"),
             1 => format!("CUBE ({list})"),
             2 => format!("GROUPING SETS (({list}), ())"),
@@ -317,6 +324,13 @@ impl Generator {
         self.scope().columns.push(grouping);
         self.scope().order.push(format!("grouping({list})"));
         Some(Tree::plain(format!(" GROUP BY {sets}")))
+    }
+
+    /// Whether an expression names nothing of the queries around.
+    fn is_own(&self, tree: &Tree) -> bool {
+        let text = tree.sql();
+        let around = self.scopes.iter().rev().skip(1).flat_map(|scope| &scope.columns);
+        around.into_iter().all(|column| !text.contains(&column.text))
     }
 
     /// FROM: the scope gets the columns of what is in it.
@@ -448,11 +462,8 @@ impl Generator {
                 return self.named(&alias, &common.name, &common.columns, None);
             }
             let table = &TABLES[self.pick(&[0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])];
-            let columns: Vec<(String, Kind)> = table
-                .columns
-                .iter()
-                .map(|(name, _, kind)| ((*name).to_owned(), *kind))
-                .collect();
+            let columns: Vec<(String, Kind)> =
+                table.columns.iter().map(|(name, _, kind)| ((*name).to_owned(), *kind)).collect();
             return self.named(&alias, table.name, &columns, Some(table.key));
         }
         if draw < 78 {
@@ -477,7 +488,7 @@ impl Generator {
         let argument = |this: &mut Self, kind: Kind| {
             if lateral { this.leaf(kind) } else { this.value(kind) }
         };
-        match self.below(6) {
+        match self.pick(&[0, 0, 0, 0, 1, 2, 2, 2, 3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 5, 4]) {
             0 | 1 => {
                 let (from, to) = (self.below(4), 3 + self.below(6));
                 let from = if lateral {

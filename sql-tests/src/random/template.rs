@@ -185,7 +185,12 @@ pub(super) const EXPRESSIONS: &[(Kind, &[&str])] = &[
     (Char, &["{text}::char(4)", "'ab'::char(4)"]),
     (
         Bytea,
-        &["({bytea} || {bytea})", "substr({bytea}, 1, 1)", "convert_to({text}, 'UTF8')", "sha256({bytea})"],
+        &[
+            "({bytea} || {bytea})",
+            "substr({bytea}, 1, 1)",
+            "convert_to({text}, 'UTF8')",
+            "sha256({bytea})",
+        ],
     ),
     (
         Date,
@@ -194,10 +199,17 @@ pub(super) const EXPRESSIONS: &[(Kind, &[&str])] = &[
             "({date} - {int4})",
             "{ts}::date",
             "make_date(2020, 1 + {small}, 3)",
-            "to_date({int4}::text, 'YYYYMMDD')",
         ],
     ),
-    (Time, &["{ts}::time", "({time} + {iv})", "({time} - '1 hour'::interval)", "make_time({small}, 5, 2.5)"]),
+    (
+        Time,
+        &[
+            "{ts}::time",
+            "({time} + {iv})",
+            "({time} - '1 hour'::interval)",
+            "make_time({small}, 5, 2.5)",
+        ],
+    ),
     (Timetz, &["({timetz} + {iv})"]),
     (
         Timestamp,
@@ -239,7 +251,15 @@ pub(super) const EXPRESSIONS: &[(Kind, &[&str])] = &[
         ],
     ),
     (Uuid, &["md5({text})::uuid"]),
-    (Json, &["to_json({int4})", "json_build_object('a', {int4}, 'b', {text})", "({json0} -> 'b')", "array_to_json({ints})"]),
+    (
+        Json,
+        &[
+            "to_json({int4})",
+            "json_build_object('a', {int4}, 'b', {text})",
+            "({json0} -> 'b')",
+            "array_to_json({ints})",
+        ],
+    ),
     (
         Jsonb,
         &[
@@ -268,7 +288,12 @@ pub(super) const EXPRESSIONS: &[(Kind, &[&str])] = &[
     ),
     (
         Texts,
-        &["ARRAY[{text}, {text}]", "string_to_array({text}, 'b')", "({texts} || {text})", "regexp_split_to_array({text}, 'a')"],
+        &[
+            "ARRAY[{text}, {text}]",
+            "string_to_array({text}, 'b')",
+            "({texts} || {text})",
+            "regexp_split_to_array({text}, 'a')",
+        ],
     ),
     (Mood, &["'sad'::mood", "enum_first({mood})"]),
     (

@@ -169,7 +169,9 @@ impl Tree {
         }
         // What a subquery orders says nothing; those stand in parentheses, that is in trees of their own.
         self.parts.iter().find_map(|part| match part {
-            Part::Tree(tree) if matches!(tree.role, Role::Order(_) | Role::Query(_)) => tree.order(),
+            Part::Tree(tree) if matches!(tree.role, Role::Order(_) | Role::Query(_)) => {
+                tree.order()
+            }
             _ => None,
         })
     }

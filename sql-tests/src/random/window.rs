@@ -60,9 +60,8 @@ impl Generator {
             let keys = (0..1 + self.below(2)).map(|_| self.key(1).1).collect();
             over = over.tree(Tree::optional("PARTITION BY ", Tree::list(1, ", ", keys)));
         }
-        let direction = |this: &mut Self| {
-            this.pick(&["", "", " DESC", " ASC NULLS FIRST", " DESC NULLS LAST"])
-        };
+        let direction =
+            |this: &mut Self| this.pick(&["", "", " DESC", " ASC NULLS FIRST", " DESC NULLS LAST"]);
         if needs == Needs::Total {
             let mut order = Tree::plain(" ORDER BY ");
             if self.chance(60) {

@@ -61,8 +61,9 @@ impl Generator {
             .collect();
         self.scopes.pop();
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let tree = Tree::plain(format!("INSERT INTO {} ({}) VALUES ", table.name, names.join(", ")))
-            .tree(Tree::list(1, ", ", rows));
+        let tree =
+            Tree::plain(format!("INSERT INTO {} ({}) VALUES ", table.name, names.join(", ")))
+                .tree(Tree::list(1, ", ", rows));
         let conflict = self.conflict(table);
         let returning = self.returning(table, table.name);
         tree.tree(conflict).tree(returning)
@@ -140,7 +141,8 @@ impl Generator {
             0 => Tree::optional(" ON CONFLICT DO NOTHING", Tree::plain("")),
             1 => Tree::optional(&format!(" ON CONFLICT ({key}) DO NOTHING"), Tree::plain("")),
             2 => {
-                let (name, _, kind) = table.columns[table.key + self.below(table.columns.len() - table.key)];
+                let (name, _, kind) =
+                    table.columns[table.key + self.below(table.columns.len() - table.key)];
                 self.scopes.push(Scope::default());
                 let named = |(name, _, kind): &(&str, &str, Kind)| ((*name).to_owned(), *kind);
                 let columns: Vec<(String, Kind)> = table.columns.iter().map(named).collect();
@@ -199,7 +201,8 @@ impl Generator {
                 .filter(|column| kinds.contains(&column.kind))
                 .map(|column| column.text.as_str())
                 .collect();
-            let side = if able.is_empty() { "NULL".to_owned() } else { self.pick(&able).to_owned() };
+            let side =
+                if able.is_empty() { "NULL".to_owned() } else { self.pick(&able).to_owned() };
             members.push(format!("{other}.{name} = {side}"));
         }
         let _ = alias;

@@ -172,12 +172,24 @@ pub enum Expr {
 
 /// A typed constant. Travels as its type and PostgreSQL's text form at ISO, UTC; what that text does not hold (an enum
 /// label's rank, the types of a row's fields) goes beside it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Constant {
     /// The value; may be NULL.
     pub value: Value,
     /// Its type.
     pub ty: TypeRef,
+}
+
+impl PartialEq for Constant {
+    /// Whether both are written alike: a NaN is the same constant as another.
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.value, &other.value) {
+            (Value::Float8(one), Value::Float8(other)) => one.to_bits() == other.to_bits(),
+            (Value::Float4(one), Value::Float4(other)) => one.to_bits() == other.to_bits(),
+            (one, other) => one == other,
+        };
+        same && self.ty == other.ty
+    }
 }
 
 /// A field by name.

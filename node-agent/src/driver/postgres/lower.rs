@@ -84,12 +84,7 @@ impl PostgresHop {
             ));
         }
         let text = lower(&statement.query, Dialect::Postgres, count)?;
-        let known = |ty: &TypeId| match *ty {
-            // The server knows it by another number, and finds it out by itself.
-            TypeId(id) if id >= FIRST_USER_TYPE => 0,
-            TypeId::UNKNOWN => 0,
-            TypeId(id) => id,
-        };
+        let known = known_type;
         let params: Vec<u32> = match (&statement.query, tuples) {
             (NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert), Some(width))
                 if width > 0 =>
@@ -99,7 +94,16 @@ impl PostgresHop {
             (NodeQuery::Sql(sql), _) if statement.params.is_empty() => {
                 sql.params.iter().map(known).collect()
             }
-            _ => statement.params.iter().map(known).collect(),
+            _ => {
+                let params = statement.params.iter().enumerate();
+                // Of a parameter that this shard's part does not name the server would find out nothing.
+                params
+                    .map(|(place, ty)| match known(ty) {
+                        0 if !names_parameter(&text, place + 1) => TypeId::TEXT.0,
+                        oid => oid,
+                    })
+                    .collect()
+            }
         };
         let lowered = Arc::new(Lowered {
             key: next_key(),
@@ -133,6 +137,22 @@ impl PostgresHop {
         cache.put(key, Arc::clone(&lowered));
         Ok(Some(lowered))
     }
+}
+
+/// The number that the server knows a type by; 0 where it has another one there and finds it out by itself.
+fn known_type(ty: &TypeId) -> u32 {
+    match *ty {
+        TypeId(id) if id >= FIRST_USER_TYPE => 0,
+        TypeId::UNKNOWN => 0,
+        TypeId(id) => id,
+    }
+}
+
+/// Whether a text has `$number` in it.
+fn names_parameter(text: &str, number: usize) -> bool {
+    let name = format!("${number}");
+    text.match_indices(&name)
+        .any(|(at, _)| !text[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// A name for a text that no other has.

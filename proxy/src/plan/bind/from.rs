@@ -579,6 +579,12 @@ impl Binder<'_> {
     }
 
     pub(crate) fn leave_with(&mut self, before: usize) {
+        // What nothing reads is not in the form; in the client's own text its tables would be looked for on the shard.
+        let unread =
+            |table: &CommonTableDefinition| table.references == 0 && table.recursive.is_none();
+        if self.common_tables.iter().skip(before).any(unread) {
+            self.facts.internal = true;
+        }
         self.common_tables.truncate(before);
     }
 

@@ -101,6 +101,16 @@ impl Binder<'_> {
         if let Some(field) = inner_offending
             && !self.only_in_filter(select, &keys, &field)
         {
+            let mut by_subquery = false;
+            for key in &keys {
+                walk(key, &mut |node| by_subquery |= matches!(node, Expr::Subquery { .. }));
+            }
+            if by_subquery {
+                // The same subquery may be what a key is made of.
+                return Err(PgError::unsupported(
+                    "GROUP BY a subquery beside subqueries that read ungrouped columns is not supported",
+                ));
+            }
             return Err(PgError::new(
                 "42803",
                 format!(

@@ -7,7 +7,7 @@ use super::expr::Clause;
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, GroupItem};
-use crate::plan::form::{each_node_mut, own_exprs_mut};
+use crate::plan::form::{each_node_mut, own_exprs_mut, walk};
 
 /// The most grouping sets of a query, as in PostgreSQL.
 const SETS_MAX: usize = 4096;
@@ -132,7 +132,13 @@ impl Binder<'_> {
         own_exprs_mut(select, &mut |expr| {
             each_node_mut(expr, &mut |node| {
                 let Expr::Grouping(args) = node else { return };
-                if !args.iter().all(|arg| keys.contains(arg)) {
+                let mut subquery = false;
+                for arg in args.iter().filter(|arg| !keys.contains(arg)) {
+                    walk(arg, &mut |node| subquery |= matches!(node, Expr::Subquery { .. }));
+                }
+                if subquery {
+                    result = Err(PgError::unsupported("GROUPING of a subquery is not supported"));
+                } else if !args.iter().all(|arg| keys.contains(arg)) {
                     result = Err(PgError::new(
                         "42803",
                         "arguments to GROUPING must be grouping expressions of the associated query level",

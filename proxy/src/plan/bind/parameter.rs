@@ -65,8 +65,16 @@ impl Parameters {
     /// Adds an internal parameter and returns the expression that reads it.
     pub fn add_internal(&mut self, internal: Internal) -> Expr {
         let ty = internal.type_id();
-        let place = u16::try_from(self.internal.len()).unwrap_or(u16::MAX - INTERNAL_BASE);
-        self.internal.push(internal);
+        // The same expression is one parameter: DISTINCT and GROUP BY need their keys to be seen as the same below.
+        let same = |other: &Internal| match (&internal, other) {
+            (Internal::Once(one), Internal::Once(other)) => one == other,
+            _ => false,
+        };
+        let place = self.internal.iter().position(same).unwrap_or_else(|| {
+            self.internal.push(internal.clone());
+            self.internal.len() - 1
+        });
+        let place = u16::try_from(place).unwrap_or(u16::MAX - INTERNAL_BASE);
         Expr::Param { index: INTERNAL_BASE + place, ty }
     }
 

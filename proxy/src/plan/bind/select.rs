@@ -3,7 +3,7 @@
 use dataman_node_protocol::query::{
     self, Condition, NamedType, OutputField, SetOperation, SetOperationKind, Source,
 };
-use dataman_pg::expr::{Field, SortKey};
+use dataman_pg::expr::{Field, SortKey, SubqueryKind};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
@@ -353,12 +353,27 @@ impl Binder<'_> {
                 }
                 SelectItem::Expr { expr, alias } => {
                     let bound = self.expr(expr, scope, clause)?;
-                    let name = alias.clone().unwrap_or_else(|| column_name(expr));
+                    let name = alias
+                        .clone()
+                        .or_else(|| self.subquery_column_name(&bound))
+                        .unwrap_or_else(|| column_name(expr));
                     fields.push(OutputField::Bound { expr: bound, name });
                 }
             }
         }
         Ok(fields)
+    }
+
+    /// A scalar subquery, cast or not, gives its column's name.
+    fn subquery_column_name(&self, bound: &Expr) -> Option<String> {
+        match bound {
+            Expr::Cast(cast) => self.subquery_column_name(&cast.arg),
+            Expr::Subquery { index, kind: SubqueryKind::Scalar, .. } => {
+                let select = self.subqueries.last()?.get(*index)?;
+                output_columns(select).into_iter().next().map(|column| column.name)
+            }
+            _ => None,
+        }
     }
 
     /// Literals and parameters that nothing gave a type are text in a result.
@@ -621,7 +636,8 @@ impl Binder<'_> {
         } else {
             right = self.wrapped(right)?;
         }
-        let flat = plain_tail(&left) && left.with.is_empty();
+        // What the first side's own expressions refer to stays with it.
+        let flat = plain_tail(&left) && left.with.is_empty() && left.subqueries.is_empty();
         if !flat {
             left = self.wrapped(left)?;
         }
@@ -642,7 +658,12 @@ impl Binder<'_> {
         for (field, ty) in select.fields.iter_mut().zip(types) {
             if let OutputField::Bound { expr, .. } = field {
                 let taken = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
-                *expr = self.resolver().cast(taken, *ty, CastContext::Implicit)?;
+                // A length that only one side has is forgotten.
+                let context = match taken.type_id() == ty.id {
+                    true => CastContext::Explicit,
+                    false => CastContext::Implicit,
+                };
+                *expr = self.resolver().cast(taken, *ty, context)?;
             }
         }
         Ok(select)
@@ -782,7 +803,6 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
             if inner.0 > 1 { inner } else { (1, ty.name.parts.last().cloned().unwrap_or_default()) }
         }
         ExprKind::TypedString(ty, _) => (1, ty.name.parts.last().cloned().unwrap_or_default()),
-        ExprKind::Bool(_) => (1, "bool".to_owned()),
         ExprKind::Case { otherwise, .. } => match otherwise.as_deref().map(figure_name) {
             Some(inner) if inner.0 == 2 => inner,
             _ => (1, "case".to_owned()),
