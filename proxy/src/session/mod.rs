@@ -4,7 +4,8 @@
 //! - [`describe`]: what a statement takes and gives; its plan
 //! - [`named`], [`prepared`], [`portal`]: Parse, Bind, Describe, Close; named statements and their plans; bound ones and
 //!   suspended row streams
-//! - [`pass`], [`lift`]: the short way of a statement that one shard answers whole; texts without their literals
+//! - [`pass`], [`bind_values`], [`lift`]: the short way of a statement that one shard answers whole; the values that Bind brings; texts
+//!   without their literals
 //! - [`execute`]: PREPARE and EXECUTE in SQL
 //! - [`change_setting`], [`settings`], [`setting_value`], [`parameters`]: SET, SHOW, RESET; a session's
 //!   parameters; how their values are read and shown; what parameters there are
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
+mod bind_values;
 mod block;
 mod change_setting;
 pub mod commit;
