@@ -128,6 +128,7 @@ fn planned(snapshot: &Arc<Snapshot>, sql: &str) -> Arc<Plan> {
         search_path: &["public".to_owned()],
         context: &Context::default(),
         capabilities: &Everything,
+        shows: false,
     };
     plan(&parsed[0], &[], &context).expect("can be planned")
 }

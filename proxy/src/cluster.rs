@@ -16,6 +16,7 @@ use dataman_node_protocol::node::{Node, NodeConnection};
 use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::PgError;
 
+use crate::catalog::Catalogs;
 use crate::error::Error;
 use crate::merge::{Resources, TemporaryFolder};
 use crate::scatter::contract::{Capabilities, ShardRef};
@@ -38,6 +39,8 @@ pub struct Cluster {
     nodes: ArcSwap<Nodes>,
     blocks: Mutex<HashMap<(ObjectName, ObjectId), Block>>,
     resources: Arc<Resources>,
+    catalogs: Catalogs,
+    started_us: i64,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -53,13 +56,30 @@ impl Cluster {
         let watch = SnapshotWatch::start(Arc::clone(&store)).await?;
         let folder = TemporaryFolder::new(std::env::temp_dir().join("dataman-temp"));
         let resources = Arc::new(Resources::new(usize::MAX, folder));
-        let nodes = ArcSwap::from_pointee(nodes);
-        Ok(Self { store, watch, nodes, blocks: Mutex::default(), resources })
+        Ok(Self {
+            store,
+            watch,
+            nodes: ArcSwap::from_pointee(nodes),
+            blocks: Mutex::default(),
+            resources,
+            catalogs: Catalogs::default(),
+            started_us: crate::session::now_us(),
+        })
     }
 
     /// The memory and the folder for temporary files that all statements share.
     pub fn resources(&self) -> &Arc<Resources> {
         &self.resources
+    }
+
+    /// The system catalogs that were made last.
+    pub(crate) fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// When this proxy began, in microseconds since 2000.
+    pub(crate) fn started_us(&self) -> i64 {
+        self.started_us
     }
 
     /// The newest metadata.

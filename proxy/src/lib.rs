@@ -26,6 +26,7 @@
 //!
 //! [`cluster::Cluster`] is what all sessions share: the newest metadata, the nodes and the sequences.
 
+mod catalog;
 pub mod cluster;
 pub mod config;
 pub mod error;

@@ -195,7 +195,10 @@ fn is_root() -> bool {
 }
 
 /// The folder of PostgreSQL's programs: `DATAMAN_TEST_POSTGRES_BIN`, else Debian's for version 15, else `pg_config`'s.
-pub(crate) fn programs() -> std::io::Result<PathBuf> {
+///
+/// # Errors
+/// There is none.
+pub fn programs() -> std::io::Result<PathBuf> {
     let configured = || {
         let output = Command::new("pg_config").arg("--bindir").output().ok()?;
         Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))

@@ -174,8 +174,8 @@ pub(crate) fn has_values(ty: TypeId) -> bool {
         | TypeId::ANYCOMPATIBLENONARRAY
         | TypeId::RECORD_ARRAY => true,
         id if id.is_oid() || id.is_user() => true,
-        // The system's vectors are arrays with other rules of comparison.
-        TypeId::INT2VECTOR | TypeId::OIDVECTOR => false,
+        // The system's own: numbers of transactions, and texts.
+        TypeId::XID | TypeId::PG_NODE_TREE | TypeId::ACLITEM => true,
         id if crate::range::element_of(id).is_some() => true,
         id => catalog::type_by_id(id)
             .is_some_and(|entry| entry.element != TypeId::NONE && has_values(entry.element)),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::objects::Objects;
 use crate::resolve::{UserType, UserTypes};
 use crate::sequence::SequenceNumbers;
 use crate::types::TypeId;
@@ -34,6 +35,8 @@ pub struct Context {
     pub user_types: Option<SharedTypes>,
     /// The session's sequences, where they are known.
     pub sequences: Option<Arc<dyn SequenceNumbers>>,
+    /// The database's objects, where they are known.
+    pub objects: Option<Arc<dyn Objects>>,
 }
 
 /// User-defined types that travel with a statement.
@@ -140,6 +143,7 @@ impl Default for Context {
             session: SessionFacts::default(),
             user_types: None,
             sequences: None,
+            objects: None,
         }
     }
 }

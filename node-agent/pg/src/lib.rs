@@ -42,6 +42,7 @@ pub mod io;
 pub mod json;
 mod network;
 pub mod numeric;
+pub mod objects;
 pub mod order;
 mod pattern;
 mod range;

@@ -57,7 +57,7 @@ const USER_OID: u32 = 10_000;
 /// `bit`.
 const BIT: TypeId = TypeId(1560);
 
-fn format_type(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
+fn format_type(call: &CallContext<'_>, args: &[Value]) -> Result<Value> {
     if is_null(args, 0) {
         return Ok(Value::Null);
     }
@@ -67,7 +67,7 @@ fn format_type(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         return Ok(Value::text("-"));
     }
     if catalog::type_by_id(id).is_none() && id.0 >= USER_OID {
-        return Err(PgError::unsupported("format_type of a type of the user's is not supported"));
+        return crate::objects::objects(call.context)?.answer("format_type", args, call);
     }
     let element = catalog::type_by_id(id).map_or(TypeId::NONE, |entry| entry.element);
     let scalar = if element == TypeId::NONE { id } else { element };

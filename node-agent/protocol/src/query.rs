@@ -250,6 +250,17 @@ pub enum Source {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ordinality: bool,
     },
+    /// A table that the proxy makes itself: a system catalog. It never goes to a node.
+    Virtual {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+        /// Its alias.
+        alias: String,
+        /// Its columns.
+        columns: Vec<NamedType>,
+    },
     /// A join.
     Join {
         /// Left side.

@@ -19,6 +19,7 @@ mod filter;
 mod insert;
 mod join;
 mod limit;
+mod made;
 mod memory;
 mod open;
 mod pace;

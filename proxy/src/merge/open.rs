@@ -20,8 +20,8 @@ use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::store::Store;
 use super::{
-    Sequences, aggregate, distinct, expand, filter, join, limit, project, recurse, setop, sort,
-    taking_numbers, window,
+    Sequences, aggregate, distinct, expand, filter, join, limit, made, project, recurse, setop,
+    sort, taking_numbers, window,
 };
 use crate::error::Error;
 use crate::plan::Plan;
@@ -343,6 +343,13 @@ impl<'a> Run<'a> {
                         held.push(self.row(row).await?);
                     }
                     Box::new(Held::new(held)) as Box<dyn ValueStream>
+                }
+                Operator::Virtual(scan) => {
+                    let key = match &scan.key {
+                        None => None,
+                        Some((place, value)) => Some((*place, self.value(value)?)),
+                    };
+                    Box::new(made::Made::new(scan, key, self.context())?)
                 }
                 Operator::Scan(scan)
                 | Operator::Merge { scan, .. }

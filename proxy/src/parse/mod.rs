@@ -59,6 +59,15 @@ pub(crate) fn is_keyword(name: &str) -> bool {
     keyword::find(name).is_some_and(|found| found.category != keyword::Category::Unreserved)
 }
 
+/// The words of a text that stand outside of quotes, in lower case.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let word = |token: lexer::Token| match token.kind {
+        lexer::TokenKind::Word(word, _) => Some(word),
+        _ => None,
+    };
+    lexer::tokens(text).into_iter().filter_map(word).collect()
+}
+
 /// The query's own text in a CREATE TABLE … AS.
 pub(crate) fn query_of_create_table_as(text: &str) -> Option<&str> {
     let tokens = lexer::tokens(text);

@@ -15,7 +15,7 @@ use super::Planner;
 use super::apply::{equality, has_applied, has_subquery};
 use super::distribution::{conjuncts, filter_conjuncts};
 use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
-use super::operator::{ApplyKind, Operator, ShardRule};
+use super::operator::{ApplyKind, Operator, ShardRule, VirtualScan};
 use super::select::{First, Result, output_exprs};
 use super::split::{
     aggregates_of, check_accumulated, check_decodable, grouped_tail, grouping_sets, named,
@@ -317,6 +317,9 @@ impl Planner<'_> {
                     columns,
                 ))
             }
+            Source::Virtual { schema, name, alias, columns: names } => {
+                Ok(self.virtual_scan((schema, name), alias, names, select, open))
+            }
             Source::Function { .. } => {
                 let nothing = Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() };
                 expand((nothing, columns), source, Unmatched::Dropped)
@@ -442,6 +445,39 @@ impl Planner<'_> {
             keeps: unmatched == Unmatched::Kept,
         };
         Ok((operator, columns))
+    }
+
+    /// A table that the proxy makes itself: the columns that the query reads, and one condition by which rows are looked up.
+    /// All conditions stay open.
+    fn virtual_scan(
+        &self,
+        (schema, name): (&str, &str),
+        alias: &str,
+        names: &[NamedType],
+        select: &Select,
+        open: &[Expr],
+    ) -> (Operator, Columns) {
+        let places: Vec<usize> =
+            (0..names.len()).filter(|place| reads(select, alias, &names[*place].name)).collect();
+        let used: Vec<NamedType> = places.iter().map(|place| names[*place].clone()).collect();
+        let mut columns = Columns::default();
+        columns.add(alias, &used);
+        let key = open.iter().find_map(|condition| {
+            let (field, value) = equal_to_fixed(condition)?;
+            if field.source != alias || field.ty.id != value.type_id() {
+                return None;
+            }
+            let place = names.iter().position(|name| name.name == field.name)?;
+            Some((place, value.clone()))
+        });
+        let scan = VirtualScan {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            places,
+            types: used.iter().map(|column| column.ty).collect(),
+            key,
+        };
+        (Operator::Virtual(scan), columns)
     }
 
     /// UNION, INTERSECT and EXCEPT, left to right.
@@ -573,6 +609,20 @@ pub(super) fn tail(input: Operator, tail: Tail) -> Result<Operator> {
     Ok(operator)
 }
 
+/// A field, and what reads no row that it must be equal to.
+fn equal_to_fixed(condition: &Expr) -> Option<(&Field, &Expr)> {
+    let Expr::Call(call) = condition else { return None };
+    if catalog::operator(call.operator?)?.name != "=" {
+        return None;
+    }
+    let is_fixed = |expr: &Expr| matches!(expr, Expr::Const(_) | Expr::Param { .. });
+    match call.args.as_slice() {
+        [Expr::Field(field), value] if is_fixed(value) => Some((field, value)),
+        [value, Expr::Field(field)] if is_fixed(value) => Some((field, value)),
+        _ => None,
+    }
+}
+
 /// What becomes of a row for which a function gives no rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unmatched {
@@ -599,7 +649,8 @@ fn columns_of(source: &Source) -> Option<&[NamedType]> {
         Source::Query { columns, .. }
         | Source::CommonTable { columns, .. }
         | Source::Values { columns, .. }
-        | Source::Function { columns, .. } => Some(columns),
+        | Source::Function { columns, .. }
+        | Source::Virtual { columns, .. } => Some(columns),
         Source::Join { .. } => None,
     }
 }

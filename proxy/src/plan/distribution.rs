@@ -217,6 +217,9 @@ impl Prover<'_> {
             Source::CommonTable { .. } => {
                 Err(refuse("WITH RECURSIVE over several shards is not supported yet"))
             }
+            Source::Virtual { schema, name, .. } => {
+                Err(refuse(format!("\"{schema}.{name}\" is on no shard")))
+            }
             Source::Query { query, alias, columns, lateral } => {
                 if *lateral {
                     return Err(refuse("LATERAL over several shards is not supported yet"));
@@ -628,7 +631,10 @@ pub(crate) fn source_with_conditions<'s>(
             source_with_conditions(left, for_left, into);
             source_with_conditions(right, for_right, into);
         }
-        Source::Values { .. } | Source::Function { .. } | Source::CommonTable { .. } => {}
+        Source::Values { .. }
+        | Source::Function { .. }
+        | Source::CommonTable { .. }
+        | Source::Virtual { .. } => {}
     }
 }
 

@@ -256,6 +256,13 @@ fn operator_node(operator: &Operator) -> Node {
     let inputs: Vec<Node> = operator.inputs().into_iter().map(operator_node).collect();
     let mut facts = Vec::new();
     let name = match operator {
+        Operator::Virtual(scan) => {
+            facts.push(("Table", json!(format!("{}.{}", scan.schema, scan.name))));
+            if let Some((place, value)) = &scan.key {
+                facts.push(("Key", json!(format!("column {} = {}", place + 1, expr_text(value)))));
+            }
+            "Virtual Scan".to_owned()
+        }
         Operator::Rows { rows, .. } => {
             facts.push(("Rows", json!(rows.len())));
             "Rows".to_owned()

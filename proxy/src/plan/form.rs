@@ -12,7 +12,8 @@ pub(crate) fn alias_of(source: &Source) -> Option<&str> {
         | Source::Query { alias, .. }
         | Source::CommonTable { alias, .. }
         | Source::Values { alias, .. }
-        | Source::Function { alias, .. } => Some(alias),
+        | Source::Function { alias, .. }
+        | Source::Virtual { alias, .. } => Some(alias),
         Source::Join { .. } => None,
     }
 }
@@ -185,8 +186,18 @@ pub(crate) fn source_exprs_mut(source: &mut Source, visit: &mut dyn FnMut(&mut E
         }
         Source::Values { rows, .. } => rows.iter_mut().flatten().for_each(visit),
         Source::Function { call, .. } => visit(call),
-        Source::Collection { .. } | Source::Query { .. } | Source::CommonTable { .. } => {}
+        Source::Collection { .. }
+        | Source::Query { .. }
+        | Source::CommonTable { .. }
+        | Source::Virtual { .. } => {}
     }
+}
+
+/// Whether a select, or one inside it, reads a table that the proxy makes itself.
+pub(crate) fn reads_virtual(select: &Select) -> bool {
+    let mut found = false;
+    for_each_source(select, &mut |source| found |= matches!(source, Source::Virtual { .. }));
+    found
 }
 
 /// Calls `visit` on the expressions of a condition.

@@ -86,7 +86,12 @@ pub struct PlanContext<'a> {
     pub context: &'a Context,
     /// What the shards can do.
     pub capabilities: &'a dyn Capabilities,
+    /// What is bound is to be written back as text: casts of constants stay as they are.
+    pub shows: bool,
 }
+
+/// What stands between an alias and its number in what is bound to be written back.
+pub(crate) const SHOWN_ALIAS: char = '\u{1}';
 
 /// Plans a SELECT, INSERT, UPDATE or DELETE. `declared` are the parameter types that the client declared, 0 for none.
 ///

@@ -41,6 +41,8 @@ pub(crate) enum Operator {
         /// The columns' types.
         columns: Vec<TypeRef>,
     },
+    /// Rows of a table that the proxy makes itself.
+    Virtual(VirtualScan),
     /// Node queries, their rows in any order.
     Scan(NodeScan),
     /// Node queries sorted alike, merged into one order.
@@ -242,6 +244,21 @@ pub(crate) struct GroupingSets {
     pub(crate) calls: Vec<Vec<usize>>,
 }
 
+/// What is read of a table that the proxy makes itself.
+#[derive(Debug)]
+pub(crate) struct VirtualScan {
+    /// The table's schema.
+    pub(crate) schema: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// The places of the columns that are read.
+    pub(crate) places: Vec<usize>,
+    /// Their types.
+    pub(crate) types: Vec<TypeRef>,
+    /// A column's place, and the value that it must have: what is looked up by an index.
+    pub(crate) key: Option<(usize, Expr)>,
+}
+
 /// One key of a merge of sorted streams.
 #[derive(Debug, Clone)]
 pub(crate) struct MergeKey {
@@ -430,6 +447,7 @@ impl Operator {
             | Self::Table { columns, .. }
             | Self::Working { columns, .. } => columns.clone(),
             Self::Recurse { first, .. } => first.columns(),
+            Self::Virtual(scan) => scan.types.clone(),
             Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } => {
                 scan.columns[..scan.visible].to_vec()
             }

@@ -4,12 +4,13 @@
 //! function crosses this line only when its answer depends on nothing but its arguments and on settings that dataman
 //! sends along.
 
-use dataman_pg::PgError;
 use dataman_pg::catalog::Function;
+use dataman_pg::{PgError, registry, set};
 
 /// Prefixes of names whose answers are about the server or its objects.
 const SERVER_PREFIXES: &[&str] = &[
     "pg_",
+    "acl",
     "has_",
     "txid_",
     "lo_",
@@ -56,10 +57,12 @@ const PURE: &[&str] = &[
 /// # Errors
 /// `0A000` naming the function.
 pub(crate) fn check_function(function: &Function) -> Result<(), PgError> {
-    let server = SERVER_PREFIXES.iter().any(|prefix| function.name.starts_with(prefix));
-    let is_pure = PURE.contains(&function.name) || function.name.starts_with("pg_lsn_");
+    // What dataman answers itself: no shard is asked.
+    if registry::find(function.source).is_some() || set::is_computed(function.id) {
+        return Ok(());
+    }
     let query_text = function.name.ends_with("_to_xml") || function.name.ends_with("_to_xmlschema");
-    if (server && !is_pure) || query_text {
+    if is_about_server(function) || query_text {
         return Err(PgError::unsupported(format!(
             "the function {} is not supported",
             function.name
@@ -67,4 +70,11 @@ pub(crate) fn check_function(function: &Function) -> Result<(), PgError> {
         .with_hint("It asks about one server; behind dataman there are several."));
     }
     Ok(())
+}
+
+/// Whether a function asks about one server.
+pub(crate) fn is_about_server(function: &Function) -> bool {
+    let server = SERVER_PREFIXES.iter().any(|prefix| function.name.starts_with(prefix));
+    let is_pure = PURE.contains(&function.name) || function.name.starts_with("pg_lsn_");
+    server && !is_pure
 }

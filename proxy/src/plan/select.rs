@@ -322,6 +322,9 @@ impl Planner<'_> {
 
     /// Whether the datastore's shards carry out the whole select with PostgreSQL's meaning.
     pub(super) fn carried_out(&self, select: &Select, datastore: &DatastoreId) -> bool {
+        if form::reads_virtual(select) {
+            return false;
+        }
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
             let Some(capability) = self.context.capabilities.of(&shard) else {
@@ -627,6 +630,8 @@ pub(super) fn features(select: &Select) -> Vec<Feature> {
             Source::CommonTable { .. } => features.push(Feature::CommonTable),
             Source::Values { .. } => features.push(Feature::Values),
             Source::Function { .. } => features.push(Feature::TableFunction),
+            // No node has it: see `is_virtual`.
+            Source::Virtual { .. } => {}
             Source::Join { kind, .. } => features.push(match kind {
                 JoinKind::Inner | JoinKind::Left => Feature::Join,
                 JoinKind::Right | JoinKind::Full => Feature::OuterJoin,

@@ -142,6 +142,7 @@ pub(super) fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> 
         search_path: &["public".to_owned()],
         context: &Context::default(),
         capabilities: &Everything { takes_sql },
+        shows: false,
     };
     plan(&parsed[0], &[], &context)
 }
@@ -340,6 +341,7 @@ fn lifted(sql: &str) -> Option<String> {
         search_path: &["public".to_owned()],
         context: &Context::default(),
         capabilities: &Everything { takes_sql: true },
+        shows: false,
     };
     let (original, other) = (parse(sql)?, parse(&text)?);
     super::lift::is_same(&original, &other, &declared, &values, &context).then_some(text)

@@ -12,6 +12,7 @@ impl Operator {
     pub(crate) fn inputs(&self) -> Vec<&Operator> {
         match self {
             Self::Rows { .. }
+            | Self::Virtual(_)
             | Self::Scan(_)
             | Self::Merge { .. }
             | Self::Table { .. }
@@ -41,6 +42,7 @@ impl Operator {
     pub(super) fn inputs_mut(&mut self) -> Vec<&mut Operator> {
         match self {
             Self::Rows { .. }
+            | Self::Virtual(_)
             | Self::Scan(_)
             | Self::Merge { .. }
             | Self::Table { .. }
@@ -96,6 +98,7 @@ impl Operator {
     pub(crate) fn each_own_expr<'s>(&'s self, visit: &mut dyn FnMut(&'s Expr)) {
         match self {
             Self::Rows { rows, .. } => rows.iter().flatten().for_each(visit),
+            Self::Virtual(scan) => scan.key.iter().for_each(|(_, value)| visit(value)),
             Self::Filter { predicate, .. } => visit(predicate),
             Self::Project { exprs, .. } => exprs.iter().for_each(visit),
             Self::Expand { call, .. } => call.args.iter().for_each(visit),
@@ -156,6 +159,7 @@ impl Operator {
     pub(super) fn each_own_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
         match self {
             Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(visit),
+            Self::Virtual(scan) => scan.key.iter_mut().for_each(|(_, value)| visit(value)),
             Self::Filter { predicate, .. } => visit(predicate),
             Self::Project { exprs, .. } => exprs.iter_mut().for_each(visit),
             Self::Expand { call, .. } => call.args.iter_mut().for_each(visit),

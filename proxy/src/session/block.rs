@@ -146,6 +146,7 @@ impl Session {
 
     /// Commits after a statement that was its own transaction, or the last of its string.
     pub(super) async fn finish_statement(&mut self, place: Place) -> Result<(), Error> {
+        self.adopt_settings()?;
         if self.transaction.is_implicit() && place != Place::Middle {
             self.end_transaction().await?;
         }
@@ -186,6 +187,7 @@ impl Session {
     /// After a failure: a block is failed, anything else rolled back. Gives the failure back, with its reason if it was a
     /// cancel.
     pub(crate) async fn fail(&mut self, error: Error) -> Error {
+        self.forget_settings();
         let error = self.running.explain(error);
         let portals = &self.portals;
         self.transaction.mark_lost(|shard| portals.holds(shard));

@@ -288,6 +288,7 @@ impl Session {
             search_path: &schemas,
             context: &self.settings.typed().context,
             capabilities: &capabilities,
+            shows: false,
         };
         bind::copy_out_of_table(copy, &statement.text, &context).map_err(|error| {
             match error.position() {

@@ -93,6 +93,7 @@ impl Session {
             return Ok(Planned { key, plan, settings: Arc::clone(self.settings.typed()) });
         }
         let capabilities = self.cluster.capabilities(snapshot);
+        let context = self.context(&key.schemas);
         let plan = plan::plan(
             statement,
             declared,
@@ -101,8 +102,9 @@ impl Session {
                 database: &self.identity.database,
                 user: &self.identity.user,
                 search_path: &key.schemas,
-                context: &self.settings.typed().context,
+                context: &context,
                 capabilities: &capabilities,
+                shows: false,
             },
         )
         // The client counts from the start of its whole string.

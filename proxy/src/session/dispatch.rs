@@ -450,6 +450,7 @@ impl Session {
             },
             user_types: DatabaseTypes::of(&self.snapshot(), &self.identity.database)
                 .map(|types| SharedTypes(Arc::new(types))),
+            objects: Some(Arc::new(self.objects())),
             ..self.settings.typed().context.clone()
         }
     }

@@ -177,6 +177,7 @@ impl Session {
             search_path: &schemas,
             context: &typed.context,
             capabilities: &capabilities,
+            shows: false,
         };
         if !is_same(&original, &lifted, &declared, &values, &context) {
             return None;

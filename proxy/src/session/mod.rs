@@ -15,7 +15,7 @@
 //! - [`sequence`]: numbers taken, for `currval` and `lastval`
 //! - [`running`]: what cancels the statement that runs
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -42,6 +42,9 @@ mod setting_value;
 pub mod settings;
 pub mod transaction;
 
+pub(crate) use dispatch::now_us;
+
+use crate::catalog::{SessionObjects, SettingChanges};
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::session::portal::Portals;
@@ -83,6 +86,8 @@ pub struct Session {
     /// Room for what goes ahead of the rows of a statement that passes.
     opening: BytesMut,
     lifting: lift::Lifting,
+    /// What statements have set by `set_config`, until the session takes it over.
+    setting_changes: Arc<SettingChanges>,
 }
 
 /// Where a statement's rows go.
@@ -120,6 +125,7 @@ impl Session {
             notices: Vec::new(),
             opening: BytesMut::new(),
             lifting: lift::Lifting::default(),
+            setting_changes: Arc::default(),
         }
     }
 
@@ -155,6 +161,33 @@ impl Session {
             }
         }
         schemas
+    }
+
+    /// The database's objects as a statement that begins now sees them.
+    fn objects(&self) -> SessionObjects {
+        SessionObjects {
+            cluster: Arc::clone(&self.cluster),
+            snapshot: self.snapshot(),
+            database: Arc::clone(&self.identity.database),
+            settings: self.settings.view().clone(),
+            changes: Arc::clone(&self.setting_changes),
+            catalog: OnceLock::new(),
+        }
+    }
+
+    /// Takes over what `set_config` was called with.
+    pub(crate) fn adopt_settings(&mut self) -> Result<(), Error> {
+        for change in self.setting_changes.take() {
+            let scope =
+                if change.local { settings::Scope::Local } else { settings::Scope::Session };
+            self.settings.set(&change.name, change.value.as_deref(), scope)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what `set_config` was called with: the statement has failed.
+    pub(crate) fn forget_settings(&self) {
+        self.setting_changes.take();
     }
 
     /// Ends the session: what it had begun is rolled back.

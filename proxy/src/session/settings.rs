@@ -14,7 +14,7 @@ use dataman_pg::timezone::TimeZone;
 
 use crate::merge::{STATEMENT_BYTES_MAX, TEMPORARY_BYTES_MAX};
 use crate::session::parameters::{
-    PARAMETERS, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
+    Kind, PARAMETERS, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
 };
 use crate::session::setting_value::{
     canonical, default_text, on_off, parse_date_style, parse_integer, parse_time_zone, quote,
@@ -55,13 +55,19 @@ pub enum Scope {
 /// A session's parameters.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What RESET goes back to, where it is not PostgreSQL's default: what the client said at the start.
-    initial: Arc<BTreeMap<String, String>>,
-    layers: Layers,
+    view: SettingsView,
     typed: Arc<Typed>,
     reported: Arc<BTreeMap<&'static str, String>>,
     /// A value may have changed since the reports were taken.
     unreported: bool,
+}
+
+/// The values of a session's parameters, cheap to share with its statements.
+#[derive(Debug, Clone)]
+pub struct SettingsView {
+    /// What RESET goes back to, where it is not PostgreSQL's default: what the client said at the start.
+    initial: Arc<BTreeMap<String, String>>,
+    layers: Layers,
     user: Arc<str>,
     superuser: bool,
 }
@@ -111,13 +117,15 @@ impl Settings {
     /// The parameters of a new session.
     pub fn new(user: &str, superuser: bool) -> Self {
         Self {
-            initial: Arc::default(),
-            layers: Layers::default(),
+            view: SettingsView {
+                initial: Arc::default(),
+                layers: Layers::default(),
+                user: Arc::from(user),
+                superuser,
+            },
             typed: Arc::new(Typed::unset()),
             reported: Arc::default(),
             unreported: true,
-            user: user.into(),
-            superuser,
         }
     }
 
@@ -126,8 +134,8 @@ impl Settings {
     /// # Errors
     /// As [`Settings::set`].
     pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
-        let (name, value) = self.check(name, &[value.to_owned()])?;
-        Arc::make_mut(&mut self.initial).insert(name, value);
+        let (name, value) = self.view.check(name, &[value.to_owned()])?;
+        Arc::make_mut(&mut self.view.initial).insert(name, value);
         self.refresh();
         Ok(())
     }
@@ -138,7 +146,7 @@ impl Settings {
     /// `42704` unknown, `22023` not a value of it, `55P02` not changeable, `0A000` where only the default is known.
     pub fn set(&mut self, name: &str, values: Option<&[String]>, scope: Scope) -> Result<()> {
         let Some(values) = values else { return self.reset(name, scope) };
-        let (name, value) = self.check(name, values)?;
+        let (name, value) = self.view.check(name, values)?;
         self.put(name, Some(value), scope);
         Ok(())
     }
@@ -148,30 +156,113 @@ impl Settings {
     /// # Errors
     /// As [`Settings::set`].
     pub fn reset(&mut self, name: &str, scope: Scope) -> Result<()> {
-        let (name, custom) = match find(name) {
-            Some(parameter) if parameter.used == Use::Internal => {
-                return Err(cannot_be_changed(parameter.name, None));
-            }
-            Some(parameter) => (parameter.name.to_owned(), false),
-            None if is_identity(name) => return Ok(()),
-            None => (custom_name(name)?, true),
-        };
-        // A custom parameter stays known, with an empty value; a known one falls back to what it began with.
-        let value = match self.initial.get(&name) {
-            Some(initial) => initial.clone(),
-            None if custom => String::new(),
-            None => default_text(find(&name)),
-        };
+        if find(name).is_none() && is_identity(name) {
+            return Ok(());
+        }
+        let (name, value) = self.view.reset_value(name)?;
         self.put(name, Some(value), scope);
         Ok(())
     }
 
     /// RESET ALL.
     pub fn reset_all(&mut self) {
-        self.layers = Layers::default();
+        self.view.layers = Layers::default();
         self.refresh();
     }
 
+    /// SHOW: the name as PostgreSQL writes it, and the value.
+    ///
+    /// # Errors
+    /// `42704` unknown; `0A000` for a parameter of PostgreSQL's server that means nothing here.
+    pub fn show(&self, name: &str) -> Result<(String, String)> {
+        self.view.show(name)
+    }
+
+    /// SHOW ALL: names and values, ordered by name.
+    pub fn show_all(&self) -> Vec<(String, String)> {
+        self.view.show_all()
+    }
+
+    /// The values as they are now, for a statement to read.
+    pub fn view(&self) -> &SettingsView {
+        &self.view
+    }
+
+    /// The parsed values.
+    pub fn typed(&self) -> &Arc<Typed> {
+        &self.typed
+    }
+
+    /// What a transaction or savepoint goes back to when it is rolled back.
+    pub fn save(&self) -> Layers {
+        self.view.layers.clone()
+    }
+
+    /// Goes back.
+    pub fn restore(&mut self, layers: &Layers) {
+        let same = Arc::ptr_eq(&layers.session, &self.view.layers.session)
+            && Arc::ptr_eq(&layers.local, &self.view.layers.local);
+        if !same {
+            self.view.layers = layers.clone();
+            self.refresh();
+        }
+    }
+
+    /// Forgets what was set LOCAL: the transaction has committed.
+    pub fn end_local(&mut self) {
+        if !self.view.layers.local.is_empty() {
+            self.view.layers.local = Arc::default();
+            self.refresh();
+        }
+    }
+
+    /// What the client must be told: reported parameters that changed since the last call, at first all of them.
+    pub fn take_reports(&mut self) -> Vec<(&'static str, String)> {
+        let mut changed = Vec::new();
+        if !std::mem::take(&mut self.unreported) {
+            return changed;
+        }
+        for name in REPORTED {
+            let value = match *name {
+                "is_superuser" => on_off(self.view.superuser).to_owned(),
+                "session_authorization" => self.view.user.to_string(),
+                name => self.view.value(name),
+            };
+            if self.reported.get(name) != Some(&value) {
+                Arc::make_mut(&mut self.reported).insert(name, value.clone());
+                changed.push((*name, value));
+            }
+        }
+        changed
+    }
+
+    fn put(&mut self, name: String, value: Option<String>, scope: Scope) {
+        let layer = match scope {
+            Scope::Local => &mut self.view.layers.local,
+            Scope::Session => {
+                // A plain SET after a SET LOCAL of the same transaction wins over it at once.
+                if self.view.layers.local.contains_key(&name) {
+                    Arc::make_mut(&mut self.view.layers.local).remove(&name);
+                }
+                &mut self.view.layers.session
+            }
+        };
+        let map = Arc::make_mut(layer);
+        match value {
+            Some(value) => map.insert(name, value),
+            None => map.remove(&name),
+        };
+        self.refresh();
+    }
+
+    fn refresh(&mut self) {
+        let typed = Typed::read(|name| self.view.value(name));
+        self.typed = Arc::new(typed);
+        self.unreported = true;
+    }
+}
+
+impl SettingsView {
     /// SHOW: the name as PostgreSQL writes it, and the value.
     ///
     /// # Errors
@@ -218,71 +309,38 @@ impl Settings {
         all
     }
 
-    /// The parsed values.
-    pub fn typed(&self) -> &Arc<Typed> {
-        &self.typed
-    }
-
-    /// What a transaction or savepoint goes back to when it is rolled back.
-    pub fn save(&self) -> Layers {
-        self.layers.clone()
-    }
-
-    /// Goes back.
-    pub fn restore(&mut self, layers: &Layers) {
-        let same = Arc::ptr_eq(&layers.session, &self.layers.session)
-            && Arc::ptr_eq(&layers.local, &self.layers.local);
-        if !same {
-            self.layers = layers.clone();
-            self.refresh();
-        }
-    }
-
-    /// Forgets what was set LOCAL: the transaction has committed.
-    pub fn end_local(&mut self) {
-        if !self.layers.local.is_empty() {
-            self.layers.local = Arc::default();
-            self.refresh();
-        }
-    }
-
-    /// What the client must be told: reported parameters that changed since the last call, at first all of them.
-    pub fn take_reports(&mut self) -> Vec<(&'static str, String)> {
-        let mut changed = Vec::new();
-        if !std::mem::take(&mut self.unreported) {
-            return changed;
-        }
-        for name in REPORTED {
-            let value = match *name {
-                "is_superuser" => on_off(self.superuser).to_owned(),
-                "session_authorization" => self.user.to_string(),
-                name => self.value(name),
-            };
-            if self.reported.get(name) != Some(&value) {
-                Arc::make_mut(&mut self.reported).insert(name, value.clone());
-                changed.push((*name, value));
+    /// What RESET sets a parameter to: its exact name, and the value.
+    pub(crate) fn reset_value(&self, name: &str) -> Result<(String, String)> {
+        let (name, custom) = match find(name) {
+            Some(parameter) if parameter.used == Use::Internal => {
+                return Err(cannot_be_changed(parameter.name, None));
             }
-        }
-        changed
+            Some(parameter) => (parameter.name.to_owned(), false),
+            None => (custom_name(name)?, true),
+        };
+        // A custom parameter stays known, with an empty value; a known one falls back to what it began with.
+        let value = match self.initial.get(&name) {
+            Some(initial) => initial.clone(),
+            None if custom => String::new(),
+            None => default_text(find(&name)),
+        };
+        Ok((name, value))
     }
 
-    fn put(&mut self, name: String, value: Option<String>, scope: Scope) {
-        let layer = match scope {
-            Scope::Local => &mut self.layers.local,
-            Scope::Session => {
-                // A plain SET after a SET LOCAL of the same transaction wins over it at once.
-                if self.layers.local.contains_key(&name) {
-                    Arc::make_mut(&mut self.layers.local).remove(&name);
-                }
-                &mut self.layers.session
+    /// A parameter as `pg_settings` shows it, in the parameter's own unit: its value, what RESET sets, and whether nobody has
+    /// set it. None for a parameter that dataman does not have.
+    pub(crate) fn raw(&self, name: &str) -> Option<(String, String, bool)> {
+        let parameter = find(name)?;
+        let bare = |text: String| match parameter.kind {
+            Kind::Integer(_, _, unit) => {
+                parse_integer(&text, unit).map_or(text, |number| number.to_string())
             }
+            _ => text,
         };
-        let map = Arc::make_mut(layer);
-        match value {
-            Some(value) => map.insert(name, value),
-            None => map.remove(&name),
-        };
-        self.refresh();
+        let initial = self.initial.get(parameter.name).cloned();
+        let initial = initial.unwrap_or_else(|| default_text(Some(parameter)));
+        let is_default = self.stored(parameter.name).is_none();
+        Some((bare(self.value(parameter.name)), bare(initial), is_default))
     }
 
     fn stored(&self, name: &str) -> Option<&str> {
@@ -299,7 +357,10 @@ impl Settings {
     }
 
     /// Checks a value and gives the exact name and the value as SHOW prints it.
-    fn check(&self, name: &str, values: &[String]) -> Result<(String, String)> {
+    ///
+    /// # Errors
+    /// As [`Settings::set`].
+    pub(crate) fn check(&self, name: &str, values: &[String]) -> Result<(String, String)> {
         let Some(parameter) = find(name) else {
             if is_identity(name) {
                 return self.check_identity(name, values);
@@ -327,7 +388,8 @@ impl Settings {
             }
             values => values.join(", "),
         };
-        let base = self.typed.context.date_style;
+        let base = parse_date_style(&self.value("DateStyle"), DateStyle::default());
+        let base = base.unwrap_or_default();
         let value = canonical(parameter, name, &value, base)?;
         if parameter.used == Use::Fixed && value != default_text(Some(parameter)) {
             return Err(PgError::unsupported(format!(
@@ -347,19 +409,13 @@ impl Settings {
         let name = name.to_ascii_lowercase();
         match name.as_str() {
             "is_superuser" => Err(cannot_be_changed(&name, None)),
-            "role" if value == "none" || value == &*self.user => Ok((name, value.to_owned())),
-            "session_authorization" if value == &*self.user => Ok((name, value.to_owned())),
+            "role" if value == "none" || *value == *self.user => Ok((name, value.to_owned())),
+            "session_authorization" if *value == *self.user => Ok((name, value.to_owned())),
             "seed" => Err(PgError::unsupported("parameter \"seed\" cannot be set")
                 .with_hint("random() has no seed that several shards could share.")),
             _ => Err(PgError::unsupported(format!("cannot change to role \"{value}\""))
                 .with_hint("Connect as that role instead.")),
         }
-    }
-
-    fn refresh(&mut self) {
-        let typed = Typed::read(|name| self.value(name));
-        self.typed = Arc::new(typed);
-        self.unreported = true;
     }
 }
 
@@ -427,6 +483,11 @@ impl Typed {
             plan_key,
         }
     }
+}
+
+/// The names in a list of names as a parameter holds it.
+pub(crate) fn split(value: &str) -> Vec<String> {
+    split_names(value).unwrap_or_else(|| vec![value.to_owned()])
 }
 
 /// How many different sets of settings are remembered to be shared.

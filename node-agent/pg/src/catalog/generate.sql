@@ -35,8 +35,10 @@ UNION ALL
   SELECT 2, rngtypid::text, concat_ws(E'\t', 'range', rngtypid, rngsubtype, rngmultitypid)
   FROM pg_range
 UNION ALL
-  SELECT 3, proname::text || ' ' || p.oid, concat_ws(E'\t', 'function', p.oid, proname,
+  SELECT 3, proname::text || ' ' || p.oid, concat_ws(E'\t', 'function', p.oid,
+    CASE WHEN pronamespace = 'pg_catalog'::regnamespace THEN '' ELSE pronamespace::regnamespace || '.' END || proname,
     CASE
+      WHEN pronamespace <> 'pg_catalog'::regnamespace THEN proname
       WHEN l.lanname = 'sql' THEN
         proname || '(' || coalesce((SELECT string_agg(t.typname, ',' ORDER BY a.place)
           FROM unnest(p.proargtypes) WITH ORDINALITY AS a(type, place) JOIN pg_type t ON t.oid = a.type), '') || ')'
@@ -47,7 +49,8 @@ UNION ALL
     concat_ws(' ', proretset::int, proisstrict::int, prokind, provolatile), coalesce(n.output, ''))
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN names n ON n.oid = p.oid
     LEFT JOIN default_values d ON d.oid = p.oid
-  WHERE pronamespace = 'pg_catalog'::regnamespace
+  -- Drivers call one of the information schema's functions.
+  WHERE pronamespace = 'pg_catalog'::regnamespace OR proname = '_pg_expandarray'
 UNION ALL
   SELECT 4, oprname::text || ' ' || oid, concat_ws(E'\t', 'operator', oid, oprname, oprleft, oprright, oprresult, oprcode::oid, oprcom, oprnegate)
   FROM pg_operator WHERE oprcode <> 0

@@ -2,9 +2,11 @@
 //!
 //! `generate-catalog` asks a PostgreSQL 15 server with `generate.sql` and writes `tables.tsv`, which is compiled into
 //! the program as text and read once, when first asked: a text compiles in no time, thousands of Rust structs do not.
+//! [`system`] has the catalogs' whole rows, for those who ask the catalogs themselves.
 
 mod load;
 mod name;
+pub mod system;
 
 use crate::expr::{FunctionId, OperatorId};
 use crate::types::TypeId;

@@ -20,11 +20,12 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         Value::Int2(value) => write!(out, "{value}"),
         Value::Int4(value) => write!(out, "{value}"),
         Value::Int8(value) => write!(out, "{value}"),
-        Value::Oid(0) if ty == TypeId::REGTYPE => out.write_all(b"-"),
-        Value::Oid(value) if ty == TypeId::REGTYPE => match catalog::type_by_id(TypeId(*value)) {
-            Some(_) => out.write_all(catalog::format_type(TypeId(*value), -1).as_bytes()),
-            None => write!(out, "{value}"),
-        },
+        Value::Oid(value) if ty.is_named_oid() => {
+            match crate::objects::name_of(ty, *value, context) {
+                Some(name) => out.write_all(name.as_bytes()),
+                None => write!(out, "{value}"),
+            }
+        }
         Value::Oid(value) => write!(out, "{value}"),
         Value::Float4(value) => {
             out.write_all(float::output_float4(*value, context.extra_float_digits).as_bytes())
@@ -65,6 +66,15 @@ pub fn output(value: &Value, ty: TypeId, context: &Context, out: &mut Vec<u8>) {
         }
         Value::Jsonb(value) => {
             crate::json::write_jsonb(value, out);
+            Ok(())
+        }
+        Value::Array(array) if ty.is_vector() => {
+            for (place, element) in array.elements.iter().enumerate() {
+                if place > 0 {
+                    out.push(b' ');
+                }
+                output(element, array.element_type, context, out);
+            }
             Ok(())
         }
         Value::Array(array) => {
@@ -138,6 +148,14 @@ pub fn input(text: &str, ty: TypeRef, context: &Context) -> Result<Value> {
             None => Value::Multirange(Arc::new(range::input_multirange(text, element, context)?)),
         },
         id if id.is_user() => crate::enumeration::input(text, id, context)?,
+        id if id.is_named_oid() => Value::Oid(crate::objects::find(id, text, context)?),
+        TypeId::XID => Value::Oid(plain::input_oid(text)?),
+        TypeId::OIDVECTOR | TypeId::INT2VECTOR => {
+            let element = if ty.id == TypeId::OIDVECTOR { TypeId::OID } else { TypeId::INT2 };
+            let words = text.split_ascii_whitespace();
+            let elements = words.map(|word| input(word, element.into(), context));
+            catalog::system::vector(element, elements.collect::<Result<_>>()?)
+        }
         _ => match crate::array::element_type(ty.id) {
             Some(element) => {
                 crate::array::input(text, TypeRef { id: element, typmod: ty.typmod }, context)?

@@ -205,7 +205,7 @@ impl Resolver<'_> {
             method: pathway.into(),
             explicit: context == CastContext::Explicit,
         };
-        Ok(fold(cast))
+        Ok(self.fold(cast))
     }
 
     /// Makes a value fit the modifier of its type.
@@ -221,11 +221,20 @@ impl Resolver<'_> {
                 return expr;
             }
             let method = CastMethod::Relabel;
-            return fold(Cast { arg: expr, ty: target, method, explicit });
+            return self.fold(Cast { arg: expr, ty: target, method, explicit });
         }
         let element = self.facts(target.id).element;
         let method = if element == TypeId::NONE { CastMethod::Length } else { CastMethod::Array };
-        fold(Cast { arg: expr, ty: target, method, explicit })
+        self.fold(Cast { arg: expr, ty: target, method, explicit })
+    }
+
+    /// A cast of a constant is done at once where that cannot fail and needs no settings.
+    fn fold(&self, cast: Cast) -> Expr {
+        let expr = Expr::Cast(Box::new(cast));
+        if self.types.keeps_casts() {
+            return expr;
+        }
+        crate::eval::fold(&expr).unwrap_or(expr)
     }
 
     /// An unknown literal becomes a constant of the type.
@@ -365,10 +374,4 @@ fn split_zone(text: &str) -> Option<&str> {
     }
     let (rest, zone) = text.rsplit_once(['+', '-'])?;
     (is_like(zone, "99") || is_like(zone, "99:99")).then_some(rest)
-}
-
-/// A cast of a constant is done at once where that cannot fail and needs no settings.
-fn fold(cast: Cast) -> Expr {
-    let expr = Expr::Cast(Box::new(cast));
-    crate::eval::fold(&expr).unwrap_or(expr)
 }

@@ -47,6 +47,11 @@ pub trait UserTypes {
     fn named(&self, _name: &str) -> Option<TypeId> {
         None
     }
+
+    /// Whether casts of constants stay casts, because the expression is to be written back as text.
+    fn keeps_casts(&self) -> bool {
+        false
+    }
 }
 
 /// A user-defined enum or its array.

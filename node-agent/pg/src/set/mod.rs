@@ -5,6 +5,7 @@
 
 mod document;
 mod elements;
+pub mod objects;
 mod series;
 mod words;
 
@@ -42,8 +43,14 @@ const fn entry(source: &'static str, implementation: Implementation) -> Entry {
 }
 
 /// Every family's table.
-const FAMILIES: &[&[Entry]] =
-    &[document::FUNCTIONS, elements::FUNCTIONS, series::FUNCTIONS, words::FUNCTIONS];
+const FAMILIES: &[&[Entry]] = &[
+    document::FUNCTIONS,
+    elements::FUNCTIONS,
+    objects::ASKED,
+    objects::FUNCTIONS,
+    series::FUNCTIONS,
+    words::FUNCTIONS,
+];
 
 static BY_SOURCE: LazyLock<HashMap<&'static str, Implementation>> = LazyLock::new(|| {
     let entries = FAMILIES.iter().flat_map(|family| family.iter());

@@ -62,6 +62,16 @@ impl TypeId {
         )
     }
 
+    /// Whether it is one of the `reg…` types, which are written by name.
+    pub const fn is_named_oid(self) -> bool {
+        self.is_oid() && self.0 != Self::OID.0
+    }
+
+    /// Whether it is `oidvector` or `int2vector`: arrays written with blanks between the elements.
+    pub const fn is_vector(self) -> bool {
+        matches!(self, Self::OIDVECTOR | Self::INT2VECTOR)
+    }
+
     /// Whether it is `oid` or one of its `reg…` aliases, all of which are [`crate::Value::Oid`].
     pub const fn is_oid(self) -> bool {
         matches!(
@@ -160,6 +170,9 @@ type_ids! {
     OIDVECTOR = 30;
     CSTRING = 2275;
     INTERNAL = 2281;
+    XID = 28;
+    PG_NODE_TREE = 194;
+    ACLITEM = 1033, array ACLITEM_ARRAY = 1034;
     ANYRANGE = 3831;
     ANYMULTIRANGE = 4537;
     ANYCOMPATIBLERANGE = 5080;

@@ -62,7 +62,7 @@ const STABLE_EXACT: &[&str] = &[
 
 /// Functions of no arguments, or immutable by the catalog, that still tell one server from another.
 const SERVER_BOUND: &[&str] =
-    &["version", "inet_client_addr", "inet_server_addr", "getdatabaseencoding"];
+    &["version", "inet_client_addr", "inet_server_addr", "getdatabaseencoding", "acldefault"];
 
 impl Capability for PostgresCapability {
     fn engine(&self) -> &'static str {

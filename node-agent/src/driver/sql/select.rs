@@ -445,6 +445,11 @@ impl<'q> Lowering<'q> {
             Source::Function { call, alias, columns, ordinality } => {
                 self.table_function(call, alias, columns, *ordinality)?;
             }
+            Source::Virtual { schema, name, .. } => {
+                return Err(NodeError::unsupported(format!(
+                    "\"{schema}.{name}\" is made by the proxy"
+                )));
+            }
             Source::Join { left, right, kind, on } => {
                 if inner {
                     self.push("(");

@@ -272,7 +272,8 @@ pub(crate) fn reads_source(expr: &Expr, sources: &[Source]) -> bool {
             | Source::Query { alias, .. }
             | Source::CommonTable { alias, .. }
             | Source::Values { alias, .. }
-            | Source::Function { alias, .. } => alias == name,
+            | Source::Function { alias, .. }
+            | Source::Virtual { alias, .. } => alias == name,
             Source::Join { left, right, .. } => holds(left, name) || holds(right, name),
         }
     }

@@ -187,7 +187,10 @@ fn source_instances(source: &Source, instances: &mut HashSet<String>) {
             source_instances(left, instances);
             source_instances(right, instances);
         }
-        Source::CommonTable { .. } | Source::Values { .. } | Source::Function { .. } => {}
+        Source::CommonTable { .. }
+        | Source::Values { .. }
+        | Source::Function { .. }
+        | Source::Virtual { .. } => {}
     }
 }
 

@@ -7,7 +7,7 @@ use dataman_pg::{Expr, PgError, TypeId};
 
 use super::expr::Clause;
 use super::from::{collection_item, target_of};
-use super::name::Relation;
+use super::name::{Relation, system_catalog};
 use super::scope::Scope;
 use super::{Binder, Result, Table};
 use crate::parse::syntax::{self, CopyWhat, ObjectName, Span};
@@ -140,6 +140,12 @@ impl Binder<'_> {
             (Relation::Collection(collection), _) => {
                 Ok(Table { schema: found.schema, name: found.name, collection: collection.clone() })
             }
+            (Relation::Virtual(_), Direction::In) => Err(system_catalog(&found.name)),
+            (Relation::Virtual(_), Direction::Out) => Err(PgError::unsupported(format!(
+                "copying the system catalog \"{}\" is not supported",
+                found.name
+            ))
+            .with_hint("Try the COPY (SELECT ...) TO variant.")),
             (Relation::View(_), Direction::In) => {
                 Err(PgError::new("42809", format!("cannot copy to view \"{}\"", found.name))
                     .with_hint(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataman_pg::expr::{Call, SubqueryKind};
+use dataman_pg::expr::{Call, Constant, SubqueryKind};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
@@ -210,7 +210,11 @@ impl Binder<'_> {
             }
             ExprKind::Between { arg, low, high, negated, symmetric } => {
                 let bound = self.between(arg, low, high, *symmetric, scope, clause)?;
-                Ok(if *negated { negate(bound) } else { bound })
+                Ok(match (*negated, self.context.shows) {
+                    (false, _) => bound,
+                    (true, false) => negate(bound),
+                    (true, true) => outside(bound),
+                })
             }
             ExprKind::InList { arg, list, negated } => {
                 self.in_list(arg, list, *negated, scope, clause)
@@ -287,9 +291,13 @@ impl Binder<'_> {
                     return self.resolver().cast(array, target, CastContext::Explicit);
                 }
                 let arg = self.expr(arg, scope, clause)?;
-                self.resolver().cast(arg, target, CastContext::Explicit)
+                let cast = self.resolver().cast(arg, target, CastContext::Explicit)?;
+                self.named_object(cast)
             }
             ExprKind::Function(call) => self.call(call, scope, clause, expr.span),
+            ExprKind::Case { operand: Some(_), .. } if self.context.shows => {
+                Err(PgError::unsupported("a definition with CASE over a value is not written back"))
+            }
             ExprKind::Case { operand, branches, otherwise } => {
                 self.case(operand.as_deref(), branches, otherwise.as_deref(), scope, clause)
             }
@@ -390,6 +398,20 @@ impl Binder<'_> {
         }))
     }
 
+    /// A literal of a `reg…` type is looked up at once: a plan belongs to one epoch and one search path.
+    fn named_object(&self, cast: Expr) -> Result<Expr> {
+        let Expr::Cast(found) = &cast else { return Ok(cast) };
+        let Expr::Const(Constant { value: Value::Text(name), ty }) = &found.arg else {
+            return Ok(cast);
+        };
+        let is_name = ty.id == TypeId::UNKNOWN && found.ty.id.is_oid() && !self.context.shows;
+        if !is_name || self.context.context.objects.is_none() {
+            return Ok(cast);
+        }
+        let value = dataman_pg::io::text::input(name, found.ty, self.context.context)?;
+        Ok(Expr::constant(value, found.ty.id))
+    }
+
     /// `CURRENT_DATE` and its like.
     fn special(&mut self, name: &str, precision: Option<i32>) -> Result<Expr> {
         let text = |value: &str, ty: TypeId| Expr::constant(Value::Text(Arc::from(value)), ty);
@@ -404,6 +426,9 @@ impl Binder<'_> {
             Ok(cast)
         };
         self.facts.internal = true;
+        if self.context.shows {
+            return Ok(shown_special(name, precision));
+        }
         let bound = match name {
             "current_date" => clock(self, TypeId::DATE)?,
             "current_time" => clock(self, TypeId::TIMETZ)?,
@@ -473,6 +498,25 @@ pub(super) fn negate(expr: Expr) -> Expr {
     Expr::Not(Box::new(expr))
 }
 
+/// What NOT BETWEEN is written back as: below the one or above the other.
+fn outside(within: Expr) -> Expr {
+    let negated = |part: Expr| {
+        let Expr::Call(mut call) = part else { return negate(part) };
+        let operator = call.operator.and_then(dataman_pg::catalog::operator);
+        let Some(negator) = operator.and_then(|one| dataman_pg::catalog::operator(one.negator))
+        else {
+            return negate(Expr::Call(call));
+        };
+        call.operator = Some(negator.id);
+        call.function = negator.function;
+        Expr::Call(call)
+    };
+    match within {
+        Expr::And(parts) => Expr::Or(parts.into_iter().map(negated).collect()),
+        other => negate(other),
+    }
+}
+
 /// A number without quotes: int4, int8 or numeric, by its size and look.
 fn number(text: &str) -> Result<Expr> {
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -490,4 +534,27 @@ fn number(text: &str) -> Result<Expr> {
         &dataman_pg::Context::default(),
     )?;
     Ok(Expr::constant(value, TypeId::NUMERIC))
+}
+
+/// `CURRENT_DATE` and its like where they are to be written back: the word itself, of no type, as what it gives.
+fn shown_special(name: &str, precision: Option<i32>) -> Expr {
+    let id = match name {
+        "current_date" => TypeId::DATE,
+        "current_time" => TypeId::TIMETZ,
+        "current_timestamp" => TypeId::TIMESTAMPTZ,
+        "localtime" => TypeId::TIME,
+        "localtimestamp" => TypeId::TIMESTAMP,
+        _ => TypeId::NAME,
+    };
+    let mut word = name.to_uppercase();
+    let typmod = precision.map_or(-1, |digits| digits.min(6));
+    if typmod >= 0 {
+        word.push_str(&format!("({typmod})"));
+    }
+    Expr::Cast(Box::new(dataman_pg::expr::Cast {
+        arg: Expr::constant(Value::text(word), TypeId::NONE),
+        ty: TypeRef { id, typmod },
+        method: dataman_pg::expr::CastMethod::Relabel,
+        explicit: true,
+    }))
 }

@@ -49,6 +49,7 @@ pub(crate) fn collection_item(table: &Table, alias: &str, visible: &str) -> From
             name: visible.to_owned(),
             schema: Some(table.schema.clone()),
             columns: columns.clone(),
+            hidden: Vec::new(),
         }],
         columns,
     }
@@ -77,6 +78,19 @@ pub(crate) fn target_of(table: &Table) -> Target {
         db: String::new(),
         shard_instance: String::new(),
         collection: physical_name(&table.schema, &table.name),
+    }
+}
+
+/// Whether what is bound of an item of FROM still says how it was written.
+fn can_be_shown(item: &TableRef) -> bool {
+    let is_bare = |alias: &Option<Alias>| alias.as_ref().is_none_or(|one| one.columns.is_empty());
+    match item {
+        TableRef::Table { alias, .. } | TableRef::Subquery { alias, .. } => is_bare(alias),
+        TableRef::Function { .. } => false,
+        TableRef::Join { condition, alias, .. } => {
+            let has_names = matches!(condition, JoinCondition::Using(_) | JoinCondition::Natural);
+            !has_names && alias.is_none()
+        }
     }
 }
 
@@ -113,6 +127,11 @@ impl Binder<'_> {
     }
 
     fn table_ref(&mut self, item: &TableRef, scope: &Scope<'_>) -> Result<FromItem> {
+        if self.context.shows && !can_be_shown(item) {
+            return Err(PgError::unsupported(
+                "a definition with names for columns in FROM, USING or NATURAL is not written back",
+            ));
+        }
         match item {
             TableRef::Table { name, alias, .. } => self.named_table(name, alias.as_ref(), scope),
             TableRef::Subquery { query, alias, lateral } => {
@@ -132,6 +151,7 @@ impl Binder<'_> {
                             name: alias.name.clone(),
                             schema: None,
                             columns: renamed(&joined.columns, alias)?,
+                            hidden: Vec::new(),
                         }],
                         columns: renamed(&joined.columns, alias)?,
                     }),
@@ -160,6 +180,9 @@ impl Binder<'_> {
                     collection: collection.clone(),
                 };
                 self.collection(table, name, alias)
+            }
+            Relation::Virtual(columns) => {
+                self.virtual_table(found.schema, found.name, columns, alias)
             }
             Relation::View(view) => {
                 let view = view.clone();
@@ -203,6 +226,34 @@ impl Binder<'_> {
         Ok(item)
     }
 
+    /// A table that the proxy makes itself. It has the system columns `tableoid` and `xmin`, which `*` leaves out.
+    fn virtual_table(
+        &mut self,
+        schema: String,
+        name: String,
+        columns: Vec<NamedType>,
+        alias: Option<&Alias>,
+    ) -> Result<FromItem> {
+        self.facts.internal = true;
+        let visible = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
+        let unique = self.unique_alias(&visible);
+        let mut shown = derived_columns(&unique, &columns);
+        let hidden = shown.split_off(columns.len() - crate::catalog::HIDDEN);
+        if let Some(alias) = alias {
+            shown = renamed(&shown, alias)?;
+        }
+        Ok(FromItem {
+            tables: vec![ScopeTable {
+                name: visible,
+                schema: alias.is_none().then(|| schema.clone()),
+                columns: shown.clone(),
+                hidden,
+            }],
+            columns: shown,
+            source: Some(Source::Virtual { schema, name, alias: unique, columns }),
+        })
+    }
+
     /// A view: its query put in place.
     fn view(
         &mut self,
@@ -235,14 +286,25 @@ impl Binder<'_> {
         let bound = self.select(&select, None);
         self.common_tables = common_tables;
         self.view_depth -= 1;
-        let given = Alias { name: found.name.clone(), columns: view.columns.clone() };
+        let name = match alias {
+            Some(alias) if self.context.shows => alias.name.clone(),
+            _ => found.name.clone(),
+        };
+        let given = Alias { name, columns: view.columns.clone() };
         let mut item = self.derived(bound?, Some(&given), false)?;
+        if self.context.shows
+            && let Some(Source::Query { alias, columns, .. }) = item.source
+        {
+            let (schema, name) = (found.schema.clone(), found.name.clone());
+            item.source = Some(Source::Virtual { schema, name, alias, columns });
+        }
         if let Some(alias) = alias {
             item.columns = renamed(&item.columns, alias)?;
             item.tables = vec![ScopeTable {
                 name: alias.name.clone(),
                 schema: None,
                 columns: item.columns.clone(),
+                hidden: Vec::new(),
             }];
         } else if let Some(table) = item.tables.first_mut() {
             table.schema = Some(found.schema.clone());
@@ -269,6 +331,7 @@ impl Binder<'_> {
                 name: alias.name.clone(),
                 schema: None,
                 columns: restore_names(&visible, &select, alias),
+                hidden: Vec::new(),
             }],
             columns: restore_names(&visible, &select, alias),
             source: Some(Source::Query {
@@ -352,7 +415,12 @@ impl Binder<'_> {
         }
         let visible = derived_columns(&unique, &columns);
         Ok(FromItem {
-            tables: vec![ScopeTable { name: given, schema: None, columns: visible.clone() }],
+            tables: vec![ScopeTable {
+                name: given,
+                schema: None,
+                columns: visible.clone(),
+                hidden: Vec::new(),
+            }],
             columns: visible,
             source: Some(Source::Function { call: expr, alias: unique, columns, ordinality }),
         })
@@ -612,6 +680,7 @@ impl Binder<'_> {
                     name: given.to_owned(),
                     schema: None,
                     columns: renamed_columns.clone(),
+                    hidden: Vec::new(),
                 }],
                 columns: renamed_columns,
                 source: Some(Source::CommonTable {
@@ -645,6 +714,7 @@ impl Binder<'_> {
                 name: alias.name.clone(),
                 schema: None,
                 columns: item.columns.clone(),
+                hidden: Vec::new(),
             }];
         }
         Ok(item)

@@ -31,9 +31,12 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Expr> {
+        let full = call.name.parts.join(".");
         let name = match call.name.parts.as_slice() {
             [name] => name,
             [schema, name] if schema == "pg_catalog" => name,
+            // The one function of the information schema that drivers call.
+            _ if full == "information_schema._pg_expandarray" => &full,
             [schema, _]
                 if schema == "information_schema" || self.database.schemas.contains_key(schema) =>
             {
@@ -184,6 +187,7 @@ impl Binder<'_> {
                 function.name
             )));
         }
+        self.facts.internal |= safety::is_about_server(function);
         match function.volatility {
             'v' => self.facts.volatile = true,
             's' => self.facts.internal = true,
@@ -396,6 +400,9 @@ impl Binder<'_> {
     ) -> Result<Option<Expr>> {
         let text = |value: &str, ty: TypeId| Some(Expr::constant(Value::text(value), ty));
         let plain = call.over.is_none() && !call.star && !call.distinct;
+        if self.context.shows && !name.ends_with("val") {
+            return Ok(None);
+        }
         match name {
             "nextval" | "currval" | "lastval" | "setval" if plain => {
                 self.sequence_function(name, call, scope, clause).map(Some)
@@ -421,7 +428,9 @@ impl Binder<'_> {
             "pg_typeof" if plain && call.args.len() == 1 => {
                 let arg = self.expr(&call.args[0].value, scope, clause)?;
                 let ty = arg.type_id();
-                if ty.is_user() || form_has_aggregate(&arg) {
+                if ty.is_user() && self.context.context.objects.is_none()
+                    || form_has_aggregate(&arg)
+                {
                     return Err(PgError::unsupported(
                         "pg_typeof of this expression is not supported",
                     ));

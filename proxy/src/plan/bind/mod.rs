@@ -218,7 +218,7 @@ impl<'a> Binder<'a> {
             text,
             context,
             database,
-            types: SnapshotTypes::new(database),
+            types: SnapshotTypes::new(database).shown(context.shows),
             parameters: Parameters::new(declared),
             aliases: HashSet::new(),
             tables: HashMap::new(),
@@ -255,7 +255,9 @@ impl<'a> Binder<'a> {
         let mut alias = wanted.to_owned();
         let mut number = 1;
         while !self.aliases.insert(alias.clone()) {
-            alias = format!("{wanted}_{number}");
+            // What is written back has names of its own, made from those that were given.
+            let separator = if self.context.shows { crate::plan::SHOWN_ALIAS } else { '_' };
+            alias = format!("{wanted}{separator}{number}");
             number += 1;
         }
         alias

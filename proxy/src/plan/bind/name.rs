@@ -1,6 +1,7 @@
 //! Names of relations → what they are.
 
 use dataman_metadata::schema::{Collection, View};
+use dataman_node_protocol::query::NamedType;
 use dataman_pg::PgError;
 
 use super::{Binder, Result};
@@ -12,6 +13,8 @@ pub(crate) enum Relation<'a> {
     Collection(&'a Collection),
     /// A view.
     View(&'a View),
+    /// A table that the proxy makes itself, and its columns.
+    Virtual(Vec<NamedType>),
 }
 
 /// A relation with its full name.
@@ -39,6 +42,10 @@ impl<'a> Binder<'a> {
             }
         };
         let within = |schema: &String| -> Option<Found<'a>> {
+            if let Some(columns) = crate::catalog::columns(schema, base) {
+                let relation = Relation::Virtual(columns);
+                return Some(Found { schema: schema.clone(), name: base.clone(), relation });
+            }
             let found = self.database.schemas.get(schema)?;
             let relation = match found.collections.get(base) {
                 Some(collection) => Relation::Collection(collection),
@@ -48,15 +55,21 @@ impl<'a> Binder<'a> {
         };
         let found = match schema {
             Some(schema) => within(schema),
+            // The system's catalogs come first, unless the path says where.
+            None if base.starts_with("pg_")
+                && !self.context.search_path.iter().any(|schema| schema == "pg_catalog") =>
+            {
+                within(&"pg_catalog".to_owned())
+                    .or_else(|| self.context.search_path.iter().find_map(within))
+            }
             None => self.context.search_path.iter().find_map(within),
         };
         if let Some(found) = found {
             return Ok(found);
         }
-        let catalog = |schema: &str| schema == "pg_catalog" || schema == "information_schema";
+        let catalog = |schema: &str| crate::catalog::is_schema(schema);
         let missing = match schema {
-            Some(schema) if catalog(schema) => catalog_refused(&format!("{schema}.{base}")),
-            Some(schema) if !self.database.schemas.contains_key(schema) => {
+            Some(schema) if !catalog(schema) && !self.database.schemas.contains_key(schema) => {
                 PgError::new("42P01", format!("relation \"{schema}.{base}\" does not exist"))
             }
             Some(schema) => match self.wrong_kind(schema, base) {
@@ -73,7 +86,6 @@ impl<'a> Binder<'a> {
                     .find_map(|schema| self.wrong_kind(schema, base));
                 match other {
                     Some(error) => error,
-                    None if base.starts_with("pg_") => catalog_refused(base),
                     None => PgError::new("42P01", format!("relation \"{base}\" does not exist")),
                 }
             }
@@ -104,7 +116,7 @@ impl<'a> Binder<'a> {
     }
 }
 
-fn catalog_refused(name: &str) -> PgError {
-    PgError::unsupported(format!("the system catalog \"{name}\" is not answered by dataman yet"))
-        .with_hint("Use `dataman ctl inspect` to see databases and tables.")
+/// The refusal to write to a table that the proxy makes itself.
+pub(super) fn system_catalog(name: &str) -> PgError {
+    PgError::new("42501", format!("permission denied: \"{name}\" is a system catalog"))
 }

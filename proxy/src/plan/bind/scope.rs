@@ -29,6 +29,8 @@ pub(crate) struct ScopeTable {
     pub(crate) schema: Option<String>,
     /// Its columns.
     pub(crate) columns: Vec<ScopeColumn>,
+    /// Columns that only their name finds: `*` leaves them out.
+    pub(crate) hidden: Vec<ScopeColumn>,
 }
 
 /// A column with what it stands for.
@@ -106,6 +108,11 @@ impl<'p> Scope<'p> {
                     ));
                 }
             }
+            if found.is_none() {
+                let tables = level.items.iter().flat_map(|item| &item.tables);
+                let mut hidden = tables.flat_map(|table| &table.hidden);
+                found = hidden.find(|column| column.name == name).map(|column| column.expr.clone());
+            }
             if found.is_some() {
                 return Ok(found);
             }
@@ -156,6 +163,7 @@ impl<'p> Scope<'p> {
         found
             .columns
             .iter()
+            .chain(&found.hidden)
             .find(|column| column.name == name)
             .map(|column| column.expr.clone())
             .ok_or_else(|| PgError::new("42703", format!("column {table}.{name} does not exist")))

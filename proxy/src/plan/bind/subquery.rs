@@ -1,6 +1,6 @@
 //! Subqueries in expressions, ANY and ALL over them, and rows compared.
 
-use dataman_pg::expr::{RowField, SubqueryKind};
+use dataman_pg::expr::{Field, RowField, SubqueryKind};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
@@ -106,16 +106,31 @@ impl Binder<'_> {
     ) -> Result<()> {
         use dataman_node_protocol::query::OutputField;
         if !select.union.is_empty() || !select.distinct.is_all() {
-            return Err(PgError::unsupported(
-                "comparing with a set operation of another type is not supported",
-            )
-            .with_hint("Cast the subquery's column."));
+            self.put_inside(select);
         }
         if let Some(OutputField::Bound { expr, .. }) = select.fields.get_mut(place) {
             let taken = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
             *expr = self.resolver().cast(taken, target, CastContext::Implicit)?;
         }
         Ok(())
+    }
+
+    /// Makes a query one that reads all columns of it.
+    fn put_inside(&mut self, select: &mut dataman_node_protocol::query::Select) {
+        use dataman_node_protocol::query::{NamedType, OutputField, Select, Source};
+        let alias = self.unique_alias("unnamed_subquery");
+        let mut outer = Select::default();
+        let mut columns = Vec::new();
+        for (place, column) in output_columns(select).iter().enumerate() {
+            let name = format!("column{}", place + 1);
+            let field = Field { source: alias.clone(), name: name.clone(), ty: column.ty };
+            columns.push(NamedType { name, ty: column.ty });
+            let name = column.name.clone();
+            outer.fields.push(OutputField::Bound { expr: Expr::Field(field), name });
+        }
+        let query = Box::new(std::mem::take(select));
+        outer.source.push(Source::Query { query, alias, columns, lateral: false });
+        *select = outer;
     }
 
     pub(super) fn row_compare(

@@ -16,12 +16,18 @@ use crate::parse::syntax::TypeName;
 /// The user-defined types of a database.
 pub struct SnapshotTypes<'a> {
     database: &'a Database,
+    shows: bool,
 }
 
 impl<'a> SnapshotTypes<'a> {
     /// The types of `database`.
     pub fn new(database: &'a Database) -> Self {
-        Self { database }
+        Self { database, shows: false }
+    }
+
+    /// The same for expressions that are to be written back as text.
+    pub(crate) fn shown(self, shows: bool) -> Self {
+        Self { shows, ..self }
     }
 
     fn enums(&self) -> impl Iterator<Item = (&'a String, &'a EnumType)> {
@@ -30,6 +36,10 @@ impl<'a> SnapshotTypes<'a> {
 }
 
 impl UserTypes for SnapshotTypes<'_> {
+    fn keeps_casts(&self) -> bool {
+        self.shows
+    }
+
     fn describe(&self, id: TypeId) -> Option<UserType> {
         if id.0 < 16384 {
             return None;
@@ -277,7 +287,9 @@ impl Binder<'_> {
         let found = type_by_name(name, self.context.search_path, self.database);
         let found = self.place(found, name.name.span)?;
         // On a shard a user's type has another name, which the client's own text does not say.
-        self.facts.internal |= found.id.is_user();
+        // A `reg…` type's names are dataman's.
+        let names_objects = found.id.is_oid() && found.id != TypeId::OID;
+        self.facts.internal |= found.id.is_user() || names_objects;
         Ok(found)
     }
 
@@ -321,6 +333,7 @@ impl Binder<'_> {
         let exists = element.0 >= 16384
             || matches!(element, TypeId::VARCHAR | TypeId::CIDR | TypeId::VARBIT)
             || matches!(element, TypeId::UNKNOWN | TypeId::RECORD)
+            || element.is_oid()
             || catalog::ranges()
                 .iter()
                 .any(|range| range.id == element || range.multirange == element)

@@ -38,6 +38,9 @@ impl Binder<'_> {
         word: &str,
     ) -> Result<(Table, String)> {
         let found = self.relation(name)?;
+        if let Relation::Virtual(_) = found.relation {
+            return Err(super::name::system_catalog(&found.name));
+        }
         let Relation::Collection(collection) = found.relation else {
             let error = PgError::unsupported(format!("cannot {word} view \"{}\"", found.name))
                 .with_hint("Write to the table that the view reads.");

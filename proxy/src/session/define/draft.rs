@@ -142,6 +142,7 @@ impl<'a> Draft<'a> {
             search_path: self.facts.search_path,
             context: self.facts.context,
             capabilities: self.capabilities,
+            shows: false,
         }
     }
 
