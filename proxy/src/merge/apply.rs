@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::distinct::key_bytes;
 use super::memory::{Memory, held_bytes};
 use super::open::{Compiled, Run};
+use super::pace::Pace;
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use super::{Execution, Sequences};
 use crate::error::Error;
@@ -572,7 +573,9 @@ impl<'a> Run<'a> {
                     .map(|(own, _)| self.compiled(own))
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut index: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+                let mut pace = self.memory.pace();
                 for (place, row) in rows.iter().enumerate() {
+                    pace.step().await?;
                     let values =
                         own.iter().map(|expr| expr.eval(row)).collect::<Result<Vec<_>, _>>()?;
                     if values.iter().all(|value| !value.is_null()) {
@@ -647,6 +650,7 @@ pub(super) struct Lateral {
     pub(super) keeps: bool,
     pub(super) pending: std::vec::IntoIter<Row>,
     pub(super) current: Option<CurrentRow>,
+    pub(super) pace: Pace,
 }
 
 /// The row in whose rows are being given.
@@ -685,6 +689,7 @@ impl ValueStream for Lateral {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
         let mut out = Vec::new();
         while out.len() < BATCH_ROWS {
+            self.pace.step().await?;
             if let Some(mut current) = self.current.take() {
                 if let Some(right) = current.rows.get(current.next) {
                     current.next += 1;

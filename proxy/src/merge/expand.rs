@@ -8,6 +8,7 @@ use dataman_pg::set::{self, RowSource};
 use dataman_pg::{CallContext, Context, Expr, PgError, TypeId, Value};
 
 use super::open::{Compiled, Run};
+use super::pace::Pace;
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use crate::error::Error;
 
@@ -57,6 +58,7 @@ pub(super) struct Expand {
     keeps: bool,
     pending: std::vec::IntoIter<Row>,
     current: Option<Current>,
+    pace: Pace,
 }
 
 /// The row in whose rows are being given.
@@ -73,9 +75,10 @@ impl Expand {
         width: usize,
         ordinality: bool,
         keeps: bool,
+        pace: Pace,
     ) -> Self {
         let pending = Vec::new().into_iter();
-        Self { input, call, width, ordinality, keeps, pending, current: None }
+        Self { input, call, width, ordinality, keeps, pending, current: None, pace }
     }
 
     /// The next row of the current one; `None` when it has no more.
@@ -98,10 +101,10 @@ impl Expand {
 #[async_trait]
 impl ValueStream for Expand {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
-        // A series may be endless: a cancelled statement is noticed between batches.
-        tokio::task::yield_now().await;
         let mut batch = Vec::new();
         while batch.len() < BATCH_ROWS {
+            // A series may be endless.
+            self.pace.step().await?;
             if let Some(row) = self.advance()? {
                 batch.push(row);
                 continue;

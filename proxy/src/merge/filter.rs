@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::open::Compiled;
+use super::pace::Pace;
 use super::rows::{Connections, Row, ValueStream};
 use crate::error::Error;
 
@@ -10,6 +11,7 @@ use crate::error::Error;
 pub(crate) struct Filter {
     pub(crate) input: Box<dyn ValueStream>,
     pub(crate) predicate: Compiled,
+    pub(crate) pace: Pace,
 }
 
 #[async_trait]
@@ -18,6 +20,7 @@ impl ValueStream for Filter {
         while let Some(batch) = self.input.next().await? {
             let mut kept = Vec::with_capacity(batch.len());
             for row in batch {
+                self.pace.step().await?;
                 let holds = if self.predicate.waits() {
                     self.predicate.holds(&row).await?
                 } else {

@@ -1,16 +1,31 @@
 //! Joins across shards: the right side is held, the left one streams.
-
-use std::collections::HashMap;
+//!
+//! ```text
+//!  right ──▶ Build, by key ◀── looked up ── left, as it comes                                      it fits
+//!  right ──▶ parts by hash ──▶ for each: Build ◀── left rows of the same part                      it does not
+//!            a part that does not fit ──▶ parts of it, or, where one key has most of it, a piece of it after the other
+//! ```
+//!
+//! In memory the rows come out in the order of the left side. Beyond it they come part by part.
 
 use async_trait::async_trait;
 use dataman_node_protocol::query::JoinKind;
-use dataman_pg::{Expr, Value};
+use dataman_pg::{Expr, TypeId, Value, order};
 
-use super::distinct::key_bytes;
+use super::build::Build;
+use super::entry::{Entry, EntryReader};
+use super::memory::{Account, Memory};
+use super::nested;
 use super::open::{Compiled, Run};
+use super::pace::Pace;
+use super::partition::{Partition, Partitions};
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use crate::error::Error;
+use crate::plan::form;
 use crate::plan::operator::Operator;
+
+/// What the operator is called where it has no more room.
+pub(super) const WHAT: &str = "a join";
 
 /// Opens a join: reads the right side whole, then the left one as it is asked for.
 pub(super) async fn open<'a>(
@@ -21,74 +36,247 @@ pub(super) async fn open<'a>(
     equal: &'a [(Expr, Expr)],
     on: Option<&'a Expr>,
 ) -> Result<Box<dyn ValueStream>, Error> {
-    let held = run.gather(right, "a join").await?;
+    let widths = (left.columns().len(), right.columns().len());
+    if equal.is_empty() {
+        let on = on.map(|on| run.compiled(on)).transpose()?;
+        return nested::open(run, left, right, kind, widths, on).await;
+    }
+    let rest = on.and_then(|on| beyond_keys(on, equal, widths.0));
+    let rest = rest.as_ref().map(|rest| run.compiled(rest)).transpose()?;
     let right_keys =
         equal.iter().map(|(_, right)| run.compiled(right)).collect::<Result<Vec<_>, _>>()?;
-    let mut places: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-    if !equal.is_empty() {
-        for (place, row) in held.iter().enumerate() {
-            if let Some(key) = key_of(&right_keys, row)? {
-                places.entry(key).or_default().push(place);
-            }
-        }
-    }
+    let mut held = Held::new(&run.memory, kind);
+    let mut stream = run.values(right).await?;
+    let read = held.read(stream.as_mut(), &right_keys).await;
+    run.end(stream, read).await?;
     let left_keys =
         equal.iter().map(|(left, _)| run.compiled(left)).collect::<Result<Vec<_>, _>>()?;
-    let on = on.map(|on| run.compiled(on)).transpose()?;
-    let (left_width, right_width) = (left.columns().len(), right.columns().len());
-    let matched = vec![false; held.len()];
+    let todo = match held.parts {
+        Some(parts) => Todo::Divided(parts.finish().await?),
+        None => Todo::Pairs(Vec::new()),
+    };
+    let pace = run.memory.pace();
     let input = run.values(left).await?;
     Ok(Box::new(Join {
         input,
         pending: Vec::new().into_iter(),
-        at: None,
-        held,
-        matched,
-        places,
-        hashed: !equal.is_empty(),
         left_keys,
-        on,
+        rest,
         kind,
-        left_width,
-        right_width,
-        rest: None,
+        widths,
+        memory: run.memory.clone(),
+        pace,
+        key: Vec::new(),
+        build: held.build,
+        todo,
+        stage: Stage::Begin,
+        left: Left::Input,
+        pieces: None,
+        at: None,
     }))
 }
 
-/// The bytes of a row's key; none when a part is NULL, which equals nothing.
-fn key_of(keys: &[Compiled], row: &[Value]) -> Result<Option<Vec<u8>>, Error> {
-    let mut values = Vec::with_capacity(keys.len());
-    for key in keys {
-        let value = key.eval(row)?;
+/// Appends the bytes of a row's key, by which it is found; nothing when a part is NULL, which equals nothing.
+fn put_key(keys: &[Compiled], row: &[Value], key: &mut Vec<u8>) -> Result<(), Error> {
+    key.clear();
+    for expr in keys {
+        let value = expr.eval(row)?;
         if value.is_null() {
-            return Ok(None);
+            key.clear();
+            return Ok(());
         }
-        values.push(value);
+        key.push(1);
+        order::encode_ordered(&value, key);
     }
-    Ok(Some(key_bytes(values.iter())))
+    Ok(())
+}
+
+/// What of a condition is left to be computed when the keys' bytes are alike.
+fn beyond_keys(on: &Expr, equal: &[(Expr, Expr)], left_width: usize) -> Option<Expr> {
+    let conditions = match on {
+        Expr::And(conditions) => conditions.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let of_right = |expr: &Expr| {
+        form::replace(expr, &mut |node| match node {
+            Expr::Column { index, ty } => {
+                index.checked_sub(left_width).map(|index| Expr::Column { index, ty: *ty })
+            }
+            _ => None,
+        })
+    };
+    let is_key = |condition: &Expr| {
+        let Expr::Call(call) = condition else { return false };
+        let is_equality = call
+            .operator
+            .and_then(dataman_pg::catalog::operator)
+            .is_some_and(|operator| operator.name == "=");
+        let [one, other] = call.args.as_slice() else { return false };
+        is_equality
+            && is_decided_by_bytes(one.type_id())
+            && one.type_id() == other.type_id()
+            && equal.iter().any(|(left, right)| {
+                (one == left && of_right(other) == *right)
+                    || (other == left && of_right(one) == *right)
+            })
+    };
+    let mut rest: Vec<Expr> =
+        conditions.iter().filter(|condition| !is_key(condition)).cloned().collect();
+    match rest.len() {
+        0 => None,
+        1 => rest.pop(),
+        _ => Some(Expr::And(rest)),
+    }
+}
+
+/// Types of which two values are equal exactly when their bytes in a key are.
+fn is_decided_by_bytes(ty: TypeId) -> bool {
+    matches!(
+        ty,
+        TypeId::BOOL
+            | TypeId::INT2
+            | TypeId::INT4
+            | TypeId::INT8
+            | TypeId::NUMERIC
+            | TypeId::TEXT
+            | TypeId::VARCHAR
+            | TypeId::BPCHAR
+            | TypeId::DATE
+            | TypeId::TIMESTAMP
+            | TypeId::TIMESTAMPTZ
+            | TypeId::UUID
+    )
+}
+
+/// Whether left rows without a match come out.
+pub(super) fn keeps_left(kind: JoinKind) -> bool {
+    matches!(kind, JoinKind::Left | JoinKind::Full)
+}
+
+/// Whether right rows without a match come out.
+pub(super) fn keeps_right(kind: JoinKind) -> bool {
+    matches!(kind, JoinKind::Right | JoinKind::Full)
+}
+
+/// The right side while it is read.
+struct Held {
+    memory: Memory,
+    build: Build,
+    /// Where the rows are that there was no room for; all of them then.
+    parts: Option<Partitions>,
+    keeps_unmatched: bool,
+    pace: Pace,
+}
+
+impl Held {
+    fn new(memory: &Memory, kind: JoinKind) -> Self {
+        Self {
+            memory: memory.clone(),
+            build: Build::new(memory),
+            parts: None,
+            keeps_unmatched: keeps_right(kind),
+            pace: memory.pace(),
+        }
+    }
+
+    async fn read(&mut self, stream: &mut dyn ValueStream, keys: &[Compiled]) -> Result<(), Error> {
+        let mut key = Vec::new();
+        while let Some(batch) = stream.next().await? {
+            for row in batch {
+                self.pace.step().await?;
+                put_key(keys, &row, &mut key)?;
+                if key.is_empty() && !self.keeps_unmatched {
+                    continue;
+                }
+                let row = match &mut self.parts {
+                    Some(parts) => {
+                        parts.push(&key, &row).await?;
+                        continue;
+                    }
+                    None => match self.build.add(&key, row) {
+                        Ok(()) => continue,
+                        Err(row) => row,
+                    },
+                };
+                let mut parts = Partitions::new(&self.memory, WHAT, 0);
+                for (key, row) in self.build.take() {
+                    parts.push(&key, &row).await?;
+                    self.pace.step().await?;
+                }
+                parts.push(&key, &row).await?;
+                self.parts = Some(parts);
+            }
+        }
+        Ok(())
+    }
 }
 
 struct Join {
     input: Box<dyn ValueStream>,
     pending: std::vec::IntoIter<Row>,
-    /// The left row being matched: its candidates, the next of them, and whether one matched.
-    at: Option<(Row, Candidates, usize, bool)>,
-    held: Vec<Row>,
-    matched: Vec<bool>,
-    places: HashMap<Vec<u8>, Vec<usize>>,
-    hashed: bool,
     left_keys: Vec<Compiled>,
-    on: Option<Compiled>,
+    /// What the keys do not decide of the condition.
+    rest: Option<Compiled>,
     kind: JoinKind,
-    left_width: usize,
-    right_width: usize,
-    /// Where the right rows without a match are being returned.
-    rest: Option<usize>,
+    widths: (usize, usize),
+    memory: Memory,
+    pace: Pace,
+    key: Vec<u8>,
+    build: Build,
+    todo: Todo,
+    stage: Stage,
+    left: Left,
+    /// The right rows of the part that are not in memory yet.
+    pieces: Option<Pieces>,
+    /// The left row being matched.
+    at: Option<Current>,
 }
 
-enum Candidates {
-    All,
-    Some(Vec<usize>),
+/// What is to be done after the rows in memory.
+enum Todo {
+    /// The right side's parts, before the left side has been divided.
+    Divided(Vec<Partition>),
+    /// Parts of the right side and of the left one.
+    Pairs(Vec<(Partition, Partition)>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Begin,
+    /// Left rows are matched with those in memory.
+    Match,
+    /// The right rows in memory that nothing matched come out, from this one on.
+    Unmatched(usize),
+    /// Another piece of the part, or another part.
+    Next,
+    End,
+}
+
+/// Where left rows come from.
+enum Left {
+    Input,
+    Part(EntryReader),
+}
+
+/// A part whose right rows are matched piece by piece: each with all left rows.
+struct Pieces {
+    left: Partition,
+    right: EntryReader,
+    /// The row that there was no room for.
+    ahead: Option<Entry>,
+    is_last: bool,
+    /// Which left rows have matched, when there are several pieces.
+    found: Vec<bool>,
+    /// The number of the next left row.
+    number: usize,
+    account: Account,
+}
+
+/// The left row in hand.
+struct Current {
+    row: Row,
+    next: Option<usize>,
+    found: bool,
 }
 
 #[async_trait]
@@ -96,36 +284,20 @@ impl ValueStream for Join {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
         let mut out = Vec::new();
         while out.len() < BATCH_ROWS {
-            if self.rest.is_some() {
-                self.unmatched(&mut out);
-                break;
+            self.pace.step().await?;
+            match self.stage {
+                Stage::Begin => self.begin().await?,
+                Stage::Match => {
+                    if self.at.is_none() && !self.advance().await? {
+                        self.stage = Stage::Unmatched(0);
+                        continue;
+                    }
+                    self.match_row(&mut out).await?;
+                }
+                Stage::Unmatched(place) => self.unmatched(place, &mut out),
+                Stage::Next => self.next_part().await?,
+                Stage::End => break,
             }
-            if self.at.is_none() {
-                let row = match self.pending.next() {
-                    Some(row) => row,
-                    None => match self.input.next().await? {
-                        Some(batch) => {
-                            self.pending = batch.into_iter();
-                            continue;
-                        }
-                        None => {
-                            self.rest = Some(0);
-                            continue;
-                        }
-                    },
-                };
-                let candidates = if self.hashed {
-                    let found = match key_of(&self.left_keys, &row)? {
-                        Some(key) => self.places.get(&key).cloned().unwrap_or_default(),
-                        None => Vec::new(),
-                    };
-                    Candidates::Some(found)
-                } else {
-                    Candidates::All
-                };
-                self.at = Some((row, candidates, 0, false));
-            }
-            self.step(&mut out).await?;
         }
         Ok((!out.is_empty()).then_some(out))
     }
@@ -140,60 +312,326 @@ impl ValueStream for Join {
 }
 
 impl Join {
-    /// Goes on with the left row in hand until it is done or the batch is full.
-    async fn step(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
-        let Some((row, candidates, mut next, mut found)) = self.at.take() else {
+    /// Divides the left side when the right one is.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let Todo::Divided(right) = &mut self.todo else {
+            self.stage = Stage::Match;
             return Ok(());
         };
-        let count = match &candidates {
-            Candidates::All => self.held.len(),
-            Candidates::Some(places) => places.len(),
-        };
-        while next < count {
-            if out.len() >= BATCH_ROWS {
-                self.at = Some((row, candidates, next, found));
-                return Ok(());
-            }
-            let place = match &candidates {
-                Candidates::All => next,
-                Candidates::Some(places) => places[next],
-            };
-            next += 1;
-            let mut joined = row.clone();
-            joined.extend(self.held[place].iter().cloned());
-            let matches = match &self.on {
-                None => true,
-                Some(on) if on.waits() => on.holds(&joined).await?,
-                Some(on) => on.is_true(&joined)?,
-            };
-            if matches {
-                found = true;
-                self.matched[place] = true;
-                out.push(joined);
+        let right = std::mem::take(right);
+        let mut parts = Partitions::new(&self.memory, WHAT, 0);
+        while let Some(batch) = self.input.next().await? {
+            for row in batch {
+                self.pace.step().await?;
+                put_key(&self.left_keys, &row, &mut self.key)?;
+                // A row with a NULL in its key matches none, wherever it is.
+                if !self.key.is_empty() || keeps_left(self.kind) {
+                    parts.push(&self.key, &row).await?;
+                }
             }
         }
-        if !found && matches!(self.kind, JoinKind::Left | JoinKind::Full) {
-            let mut joined = row;
-            joined.resize(self.left_width + self.right_width, Value::Null);
-            out.push(joined);
+        let pairs = right.into_iter().zip(parts.finish().await?).collect();
+        self.todo = Todo::Pairs(pairs);
+        self.stage = Stage::Next;
+        Ok(())
+    }
+
+    /// Takes the next left row in hand; `false` when there are no more.
+    async fn advance(&mut self) -> Result<bool, Error> {
+        let row = match &mut self.left {
+            Left::Part(reader) => match reader.next().await? {
+                Some(entry) => {
+                    self.key.clear();
+                    self.key.extend_from_slice(&entry.key);
+                    entry.row
+                }
+                None => return Ok(false),
+            },
+            Left::Input => loop {
+                if let Some(row) = self.pending.next() {
+                    put_key(&self.left_keys, &row, &mut self.key)?;
+                    break row;
+                }
+                match self.input.next().await? {
+                    Some(batch) => self.pending = batch.into_iter(),
+                    None => return Ok(false),
+                }
+            },
+        };
+        let next = if self.key.is_empty() { None } else { self.build.first(&self.key) };
+        self.at = Some(Current { row, next, found: false });
+        Ok(true)
+    }
+
+    /// Goes on with the left row in hand until it is done or the batch is full.
+    async fn match_row(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
+        let Some(mut current) = self.at.take() else { return Ok(()) };
+        let width = self.widths.0 + self.widths.1;
+        let mut joined: Row = Vec::new();
+        while let Some(place) = current.next {
+            if out.len() >= BATCH_ROWS {
+                self.at = Some(current);
+                return Ok(());
+            }
+            current.next = self.build.after(place);
+            if joined.is_empty() {
+                joined.reserve_exact(width);
+                joined.extend_from_slice(&current.row);
+            }
+            joined.truncate(self.widths.0);
+            joined.extend_from_slice(&self.build.rows[place]);
+            let matches = match &self.rest {
+                None => true,
+                Some(rest) if rest.waits() => rest.holds(&joined).await?,
+                Some(rest) => rest.is_true(&joined)?,
+            };
+            if matches {
+                current.found = true;
+                self.build.matched[place] = true;
+                out.push(std::mem::take(&mut joined));
+            } else {
+                self.pace.step().await?;
+            }
+        }
+        let mut found = current.found;
+        let mut is_last = true;
+        if let Some(pieces) = &mut self.pieces {
+            is_last = pieces.is_last;
+            if let Some(known) = pieces.found.get_mut(pieces.number) {
+                *known |= found;
+                found = *known;
+            }
+            pieces.number += 1;
+        }
+        if !found && is_last && keeps_left(self.kind) {
+            let mut row = current.row;
+            row.resize(width, Value::Null);
+            out.push(row);
         }
         Ok(())
     }
 
     /// The right rows that nothing matched, for RIGHT and FULL.
-    fn unmatched(&mut self, out: &mut Vec<Row>) {
-        if !matches!(self.kind, JoinKind::Right | JoinKind::Full) {
+    fn unmatched(&mut self, mut place: usize, out: &mut Vec<Row>) {
+        if !keeps_right(self.kind) {
+            self.stage = Stage::Next;
             return;
         }
-        let mut place = self.rest.unwrap_or(0);
-        while place < self.held.len() && out.len() < BATCH_ROWS {
-            if !self.matched[place] {
-                let mut joined = vec![Value::Null; self.left_width];
-                joined.extend(self.held[place].iter().cloned());
+        while let Some(row) = self.build.rows.get(place) {
+            if out.len() >= BATCH_ROWS {
+                self.stage = Stage::Unmatched(place);
+                return;
+            }
+            if !self.build.matched[place] {
+                let mut joined = vec![Value::Null; self.widths.0];
+                joined.extend_from_slice(row);
                 out.push(joined);
             }
             place += 1;
         }
-        self.rest = Some(place);
+        self.stage = Stage::Next;
+    }
+
+    /// Brings the next right rows into memory: another piece of the part, or another part.
+    async fn next_part(&mut self) -> Result<(), Error> {
+        self.build.clear();
+        if let Some(pieces) = &mut self.pieces {
+            if !pieces.is_last {
+                return self.next_piece().await;
+            }
+            self.pieces = None;
+        }
+        let Todo::Pairs(pairs) = &mut self.todo else {
+            self.stage = Stage::End;
+            return Ok(());
+        };
+        let Some((right, left)) = pairs.pop() else {
+            self.stage = Stage::End;
+            return Ok(());
+        };
+        let is_needed =
+            (left.rows > 0 || keeps_right(self.kind)) && (right.rows > 0 || keeps_left(self.kind));
+        if !is_needed {
+            return Ok(());
+        }
+        let can_divide = right.can_divide();
+        let depth = right.depth;
+        self.pieces = Some(Pieces {
+            right: right.reader(),
+            left,
+            ahead: None,
+            is_last: false,
+            found: Vec::new(),
+            number: 0,
+            account: self.memory.account(),
+        });
+        self.next_piece().await?;
+        let Some(pieces) = &mut self.pieces else { return Ok(()) };
+        if pieces.is_last {
+            return Ok(());
+        }
+        if can_divide {
+            return self.divide(depth).await;
+        }
+        if keeps_left(self.kind) {
+            pieces.account.take(pieces.left.rows, WHAT)?;
+            pieces.found = vec![false; pieces.left.rows];
+        }
+        Ok(())
+    }
+
+    /// Reads as many of the part's right rows as there is room for.
+    async fn next_piece(&mut self) -> Result<(), Error> {
+        let Some(pieces) = &mut self.pieces else { return Ok(()) };
+        let mut ahead = pieces.ahead.take();
+        loop {
+            self.pace.step().await?;
+            let entry = match ahead.take() {
+                Some(entry) => entry,
+                None => match pieces.right.next().await? {
+                    Some(entry) => entry,
+                    None => {
+                        pieces.is_last = true;
+                        break;
+                    }
+                },
+            };
+            if let Err(row) = self.build.add(&entry.key, entry.row) {
+                pieces.ahead = Some(Entry { key: entry.key, row });
+                break;
+            }
+        }
+        pieces.number = 0;
+        self.left = Left::Part(pieces.left.reader());
+        self.stage = Stage::Match;
+        Ok(())
+    }
+
+    /// Divides a part that does not fit into parts of its own.
+    async fn divide(&mut self, depth: u32) -> Result<(), Error> {
+        let Some(mut pieces) = self.pieces.take() else { return Ok(()) };
+        let mut right = Partitions::new(&self.memory, WHAT, depth);
+        for (key, row) in self.build.take() {
+            right.push(&key, &row).await?;
+            self.pace.step().await?;
+        }
+        let mut ahead = pieces.ahead.take();
+        loop {
+            let entry = match ahead.take() {
+                Some(entry) => Some(entry),
+                None => pieces.right.next().await?,
+            };
+            let Some(entry) = entry else { break };
+            right.push(&entry.key, &entry.row).await?;
+            self.pace.step().await?;
+        }
+        let right = right.finish().await?;
+        let mut left = Partitions::new(&self.memory, WHAT, depth);
+        let mut reader = pieces.left.reader();
+        while let Some(entry) = reader.next().await? {
+            left.push(&entry.key, &entry.row).await?;
+            self.pace.step().await?;
+        }
+        let left = left.finish().await?;
+        if let Todo::Pairs(pairs) = &mut self.todo {
+            pairs.extend(right.into_iter().zip(left));
+        }
+        self.left = Left::Input;
+        self.stage = Stage::Next;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dataman_pg::Context;
+    use dataman_pg::types::TypeRef;
+
+    use super::*;
+    use crate::merge::rows::Held as HeldRows;
+    use crate::merge::testing::memory;
+
+    fn column(index: usize) -> Compiled {
+        let ty = TypeRef::plain(TypeId::INT8);
+        Compiled::plain(&Expr::Column { index, ty }, &Arc::new(Context::default()))
+            .expect("a column")
+    }
+
+    async fn join(
+        left: Vec<Row>,
+        right: Vec<Row>,
+        kind: JoinKind,
+        bytes: usize,
+    ) -> (Vec<String>, u64) {
+        let (memory, folder) = memory(bytes);
+        let mut held = Held::new(&memory, kind);
+        let keys = [column(0)];
+        held.read(&mut HeldRows::new(right), &keys).await.expect("there is room in files");
+        let todo = match held.parts {
+            Some(parts) => Todo::Divided(parts.finish().await.expect("written")),
+            None => Todo::Pairs(Vec::new()),
+        };
+        let mut join = Join {
+            input: Box::new(HeldRows::new(left)),
+            pending: Vec::new().into_iter(),
+            left_keys: vec![column(0)],
+            rest: None,
+            kind,
+            widths: (2, 2),
+            memory: memory.clone(),
+            pace: memory.pace(),
+            key: Vec::new(),
+            build: held.build,
+            todo,
+            stage: Stage::Begin,
+            left: Left::Input,
+            pieces: None,
+            at: None,
+        };
+        let mut rows = Vec::new();
+        while let Some(batch) = join.next().await.expect("joined") {
+            rows.extend(batch.into_iter().map(|row| format!("{row:?}")));
+        }
+        drop(join);
+        assert_eq!(memory.used(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        rows.sort();
+        (rows, memory.temporary().written())
+    }
+
+    /// With little memory a join of any kind gives the rows that it gives with much.
+    async fn check(left: &[Row], right: &[Row], bytes: usize) {
+        for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
+            let (expected, written) = join(left.to_vec(), right.to_vec(), kind, 1 << 28).await;
+            assert_eq!(written, 0);
+            let (found, written) = join(left.to_vec(), right.to_vec(), kind, bytes).await;
+            assert!(written > 0, "{kind:?}");
+            assert_eq!(found.len(), expected.len(), "{kind:?}");
+            assert!(found == expected, "{kind:?}");
+        }
+    }
+
+    fn rows(count: i64, key: impl Fn(i64) -> Option<i64>) -> Vec<Row> {
+        (0..count)
+            .map(|number| vec![key(number).map_or(Value::Null, Value::Int8), Value::Int8(number)])
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_joined_part_by_part() {
+        let some = |number: i64| (number % 11 != 0).then_some(number * 7 % 3000);
+        check(&rows(4000, some), &rows(5000, |n| some(n + 3).map(|key| key + 500)), 128 * 1024)
+            .await;
+        // Parts of parts.
+        check(&rows(3000, some), &rows(20_000, Some), 64 * 1024).await;
+    }
+
+    #[tokio::test]
+    async fn a_key_that_has_most_rows_is_joined_piece_by_piece() {
+        let skewed = |number: i64| Some(if number % 50 == 0 { number } else { 7 });
+        check(&rows(20, |n| Some(n % 10)), &rows(6000, skewed), 64 * 1024).await;
+        check(&rows(10, |_| None), &rows(6000, |_| None), 64 * 1024).await;
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dataman_pg::{PgError, Value};
+use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::spill::{Temporary, TemporaryFolder};
 use crate::error::Error;
 
@@ -16,6 +18,9 @@ pub const STATEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What an operator that can put rows aside may always hold, however much the others do: below it, files would be made of
 /// crumbs.
 const CRUMB_BYTES: usize = 16 * 1024;
+
+/// The part of a statement's memory that each such operator may have, however much those hold that began before it.
+const SHARES: usize = 32;
 
 /// What all statements of the process share.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ pub struct Bounds {
 pub(crate) struct Memory {
     statement: Arc<Statement>,
     temporary: Temporary,
+    cancel: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -78,7 +84,8 @@ impl Drop for Statement {
 }
 
 impl Memory {
-    pub(crate) fn new(bounds: &Bounds) -> Self {
+    /// The account of a statement that `cancel` ends.
+    pub(crate) fn new(bounds: &Bounds, cancel: &CancellationToken) -> Self {
         let folder = Arc::clone(&bounds.resources.folder);
         Self {
             statement: Arc::new(Statement {
@@ -88,12 +95,23 @@ impl Memory {
                 limit: bounds.memory_bytes,
             }),
             temporary: Temporary::new(folder, bounds.temporary_bytes),
+            cancel: cancel.clone(),
         }
     }
 
     /// The statement's temporary files.
     pub(crate) fn temporary(&self) -> &Temporary {
         &self.temporary
+    }
+
+    /// A watch over long work of the statement.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace::new(&self.cancel)
+    }
+
+    /// The bytes that the statement may hold.
+    pub(crate) fn limit(&self) -> usize {
+        self.statement.limit
     }
 
     /// What the statement holds now.
@@ -118,6 +136,7 @@ impl Memory {
                 limit: self.statement.limit,
             }),
             temporary: self.temporary.clone(),
+            cancel: self.cancel.clone(),
         }
     }
 
@@ -210,9 +229,10 @@ impl Account {
     pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         let (used, all) = self.memory.add(bytes);
         let statement = &self.memory.statement;
-        let fits =
-            used <= statement.limit - statement.limit / 4 && all <= statement.resources.pool.limit;
-        if fits || self.held + bytes <= CRUMB_BYTES.min(statement.limit / 8) {
+        let pool_fits = all <= statement.resources.pool.limit;
+        let fits = pool_fits && used <= statement.limit - statement.limit / 4;
+        let share = if pool_fits { statement.limit / SHARES } else { 0 };
+        if fits || self.held + bytes <= share.max(CRUMB_BYTES).min(statement.limit / 8) {
             self.held += bytes;
             return true;
         }

@@ -8,22 +8,33 @@
 //!
 //! [`run`] computes the parameters, opens the operators from the leaves and returns the stream that the session pulls. One
 //! scan streams; those that an operator needs whole (the right side of a join, the further parts of an append) are read
-//! first, within the statement's memory.
+//! first.
+//!
+//! What an operator holds counts against the statement's memory ([`memory`]). Beyond it rows go to temporary files ([`spill`]):
+//! sorted runs ([`sorter`]), rows by place ([`store`]), or parts by the hash of a key ([`partition`]), which joins, groups,
+//! DISTINCT and set operations then take one after the other. Long loops look at the cancel ([`pace`]).
 
 mod aggregate;
 mod apply;
+mod build;
+mod collect;
 mod copy;
 mod distinct;
+mod entry;
 mod expand;
 mod filter;
+mod groups;
 mod insert;
 mod join;
+mod keys;
 mod limit;
 mod made;
 mod memory;
+mod nested;
 mod open;
 mod pace;
 mod parameters;
+mod partition;
 mod project;
 mod raw;
 mod recurse;

@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
             shared: OnceLock::new(),
             is_inner: false,
             parameters: execution.parameters.clone(),
-            memory: Memory::new(&execution.bounds),
+            memory: Memory::new(&execution.bounds, execution.cancel),
             scans: execution.cancel.child_token(),
             execution,
             values: Arc::new(Vec::new()),
@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
             is_inner: true,
             parameters: Parameters::default(),
             memory,
-            scans: execution.cancel.clone(),
+            scans: execution.cancel.child_token(),
             execution,
             values,
         }
@@ -190,6 +190,8 @@ impl<'a> Run<'a> {
             context: Arc::clone(self.context()),
             sent: 0,
             pending: Vec::new().into_iter(),
+            pace: self.memory.pace(),
+            scans: self.scans.clone(),
         }))
     }
 
@@ -362,20 +364,22 @@ impl<'a> Run<'a> {
                 }
                 Operator::Filter { input, predicate } => {
                     let predicate = self.compiled(predicate)?;
-                    Box::new(filter::Filter { input: self.values(input).await?, predicate })
+                    let pace = self.memory.pace();
+                    Box::new(filter::Filter { input: self.values(input).await?, predicate, pace })
                 }
                 Operator::Project { input, exprs } => {
                     let exprs =
                         exprs.iter().map(|expr| self.compiled(expr)).collect::<Result<_, _>>()?;
                     let sequences = self.numbers();
                     let input = self.values(input).await?;
-                    Box::new(project::Project { input, exprs, sequences })
+                    Box::new(project::Project { input, exprs, sequences, pace: self.memory.pace() })
                 }
                 Operator::Expand { input, call, columns, ordinality, keeps } => {
                     let call = expand::SetCall::new(self, call)?;
                     let input = self.values(input).await?;
                     let width = columns.len() + usize::from(*ordinality);
-                    Box::new(expand::Expand::new(input, call, width, *ordinality, *keeps))
+                    let pace = self.memory.pace();
+                    Box::new(expand::Expand::new(input, call, width, *ordinality, *keeps, pace))
                 }
                 Operator::Limit { input, limit, offset, ties } => {
                     let limits =
@@ -395,7 +399,7 @@ impl<'a> Run<'a> {
                 }
                 Operator::Distinct { input, keys } => {
                     let input = self.values(input).await?;
-                    Box::new(distinct::Distinct::new(input, keys.clone(), self.memory.clone()))
+                    Box::new(distinct::Distinct::new(input, keys.clone(), &self.memory))
                 }
                 Operator::Sort { input, keys } => sort::open(self, input, keys, None).await?,
                 Operator::Combine { input, keys, aggregates, sets } => {
@@ -429,11 +433,12 @@ impl<'a> Run<'a> {
                     Box::new(self.lookup(*id, input, keys).await?)
                 }
                 Operator::OrElse { input, otherwise } => {
-                    let rows = self.gather(input, "a subquery").await?;
-                    if rows.is_empty() {
+                    let mut rows = Store::new(&self.memory, "a subquery");
+                    self.gather_into(&mut rows, input).await?;
+                    if rows.len() == 0 {
                         return self.values(otherwise).await;
                     }
-                    Box::new(Held::new(rows))
+                    Box::new(rows.into_reader())
                 }
                 Operator::Apply { input, place, outer, columns, on, keeps } => {
                     let on = on.as_ref().map(|on| self.compiled(on)).transpose()?;
@@ -452,6 +457,7 @@ impl<'a> Run<'a> {
                         input: self.values(input).await?,
                         pending: Vec::new().into_iter(),
                         current: None,
+                        pace: self.memory.pace(),
                     })
                 }
                 Operator::Append(inputs) => setop::append(self, inputs).await?,
@@ -469,6 +475,22 @@ impl<'a> Run<'a> {
         let _ = stream.finish().await;
     }
 
+    /// Is done with a stream that was read whole, or failed; hands its connections back.
+    ///
+    /// # Errors
+    /// The failure that is given.
+    pub(super) async fn end<T>(
+        &mut self,
+        mut stream: Box<dyn ValueStream>,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if outcome.is_err() {
+            self.stop(stream.as_mut()).await;
+        }
+        self.give_back(stream);
+        outcome
+    }
+
     /// Hands a stream's connections back.
     pub(super) fn give_back(&mut self, stream: Box<dyn ValueStream>) {
         for (shard, connection) in stream.into_connections() {
@@ -483,26 +505,18 @@ impl<'a> Run<'a> {
         operator: &'a Operator,
     ) -> Result<(), Error> {
         let mut stream = self.values(operator).await?;
-        let result = loop {
-            let batch = match stream.next().await {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            let mut kept = Ok(());
-            for row in batch {
-                kept = store.push(row).await;
-                if kept.is_err() {
-                    break;
+        let mut pace = self.memory.pace();
+        let result = async {
+            while let Some(batch) = stream.next().await? {
+                for row in batch {
+                    pace.step().await?;
+                    store.push(row).await?;
                 }
             }
-            if let Err(error) = kept {
-                self.stop(stream.as_mut()).await;
-                break Err(error);
-            }
-        };
-        self.give_back(stream);
-        result
+            Ok(())
+        }
+        .await;
+        self.end(stream, result).await
     }
 
     /// Reads an operator whole and hands its connections back.
@@ -522,26 +536,17 @@ impl<'a> Run<'a> {
         what: &str,
     ) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
-        let result = loop {
-            match stream.next().await {
-                Ok(Some(batch)) => {
-                    let charged = batch.iter().try_for_each(|row| self.memory.take_row(row, what));
-                    if let Err(error) = charged {
-                        // What the shards have sent is read away, so that the connections stay usable.
-                        self.scans.cancel();
-                        let _ = stream.finish().await;
-                        break Err(error);
-                    }
-                    rows.extend(batch);
+        let result = async {
+            while let Some(batch) = stream.next().await? {
+                for row in &batch {
+                    self.memory.take_row(row, what)?;
                 }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                rows.extend(batch);
             }
-        };
-        for (shard, connection) in stream.into_connections() {
-            self.execution.participants.give(&shard, connection);
+            Ok(())
         }
-        result.map(|()| rows)
+        .await;
+        self.end(stream, result).await.map(|()| rows)
     }
 }
 
@@ -561,6 +566,17 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
+    /// An expression without parameters and subqueries.
+    #[cfg(test)]
+    pub(crate) fn plain(expr: &Expr, context: &Arc<Context>) -> Result<Self, PgError> {
+        Ok(Self {
+            evaluator: Evaluator::compile(expr, &|_| None)?,
+            asked: None,
+            params: Arc::default(),
+            context: Arc::clone(context),
+        })
+    }
+
     pub(crate) fn eval(&self, row: &[Value]) -> Result<Value, PgError> {
         self.evaluator.eval(row, &self.params, &self.context)
     }

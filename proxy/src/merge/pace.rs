@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
 
 /// The longest time that an operator computes without a pause.
 const TURN: Duration = Duration::from_micros(500);
@@ -15,11 +18,13 @@ const STEPS: u32 = 64;
 pub(crate) struct Pace {
     steps: u32,
     since: Instant,
+    cancel: CancellationToken,
 }
 
 impl Pace {
-    pub(crate) fn new() -> Self {
-        Self { steps: 0, since: Instant::now() }
+    /// For work that `cancel` ends.
+    pub(crate) fn new(cancel: &CancellationToken) -> Self {
+        Self { steps: 0, since: Instant::now(), cancel: cancel.clone() }
     }
 
     /// Counts one step; whether it is time for [`Pace::rest`].
@@ -32,16 +37,42 @@ impl Pace {
         self.since.elapsed() >= TURN
     }
 
-    /// Lets others have their turn; a statement that is cancelled ends here.
-    pub(crate) async fn rest(&mut self) {
+    /// Lets others have their turn.
+    ///
+    /// # Errors
+    /// The statement is cancelled.
+    pub(crate) async fn rest(&mut self) -> Result<(), Error> {
         tokio::task::yield_now().await;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         self.since = Instant::now();
+        Ok(())
     }
 
     /// Counts one step, and rests when it is time to.
-    pub(crate) async fn step(&mut self) {
-        if self.is_due() {
-            self.rest().await;
+    ///
+    /// # Errors
+    /// The statement is cancelled.
+    pub(crate) async fn step(&mut self) -> Result<(), Error> {
+        if self.is_due() { self.rest().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cancel_ends_a_long_loop() {
+        let cancel = CancellationToken::new();
+        let mut pace = Pace::new(&cancel);
+        for _ in 0..1000 {
+            pace.step().await.expect("nobody has cancelled");
         }
+        cancel.cancel();
+        let endless = async { while pace.step().await.is_ok() {} };
+        endless.await;
+        assert!(matches!(pace.rest().await, Err(Error::Cancelled)));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::open::Compiled;
+use super::pace::Pace;
 use super::rows::{Connections, Row, ValueStream};
 use super::{Sequences, taking_numbers};
 use crate::error::Error;
@@ -15,6 +16,7 @@ pub(crate) struct Project {
     pub(crate) exprs: Vec<Compiled>,
     /// Where the columns take numbers of sequences, if they do.
     pub(crate) sequences: Option<Arc<dyn Sequences>>,
+    pub(crate) pace: Pace,
 }
 
 #[async_trait]
@@ -29,6 +31,7 @@ impl ValueStream for Project {
         }
         let waits = self.exprs.iter().any(Compiled::waits);
         for row in batch {
+            self.pace.step().await?;
             let exprs = &self.exprs;
             let compute = || exprs.iter().map(|expr| expr.eval(&row)).collect::<Result<Row, _>>();
             rows.push(match &self.sequences {

@@ -7,7 +7,9 @@ use dataman_node_protocol::record::{BATCH_BYTES, Batch, Format, Row as WireRow};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Context, PgError, TypeId, Value};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use crate::error::Error;
 use crate::scatter::contract::{ResultStream, ShardRef};
 
@@ -139,11 +141,13 @@ pub(crate) struct Encoded {
     pub(crate) context: Arc<Context>,
     pub(crate) sent: u64,
     pub(crate) pending: std::vec::IntoIter<Row>,
+    pub(crate) pace: Pace,
+    /// Cancels what the shards still do once the statement has failed.
+    pub(crate) scans: CancellationToken,
 }
 
-#[async_trait]
-impl ResultStream for Encoded {
-    async fn next(&mut self) -> Result<Option<Batch>, Error> {
+impl Encoded {
+    async fn read(&mut self) -> Result<Option<Batch>, Error> {
         let mut frames = BytesMut::new();
         let mut count = 0;
         while frames.len() < BATCH_BYTES {
@@ -157,11 +161,25 @@ impl ResultStream for Encoded {
                     None => break,
                 },
             };
+            self.pace.step().await?;
             encode_row(&row, &self.types, &self.formats, &self.context, &mut frames);
             count += 1;
         }
         self.sent += count as u64;
         Ok((count > 0).then(|| Batch { frames: frames.freeze(), rows: count }))
+    }
+}
+
+#[async_trait]
+impl ResultStream for Encoded {
+    async fn next(&mut self) -> Result<Option<Batch>, Error> {
+        let outcome = self.read().await;
+        if outcome.is_err() {
+            // What the shards have sent is read away, so that the connections stay usable.
+            self.scans.cancel();
+            let _ = self.rows.finish().await;
+        }
+        outcome
     }
 
     fn affected(&self) -> u64 {

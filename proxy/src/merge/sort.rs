@@ -1,15 +1,12 @@
 //! All rows in an order.
 
-use std::cmp::Ordering;
-
 use async_trait::async_trait;
 use dataman_pg::expr::SortKey;
 use dataman_pg::{Value, order};
 
 use super::open::{Compiled, Run};
 use super::pace::Pace;
-use super::raw::compare_nullable;
-use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
+use super::rows::{Connections, Row, ValueStream};
 use super::sorter::{Sorted, Sorter};
 use crate::error::Error;
 use crate::plan::operator::Operator;
@@ -27,39 +24,26 @@ pub(super) async fn open<'a>(
         sorter.want(wanted);
     }
     let mut stream = run.values(input).await?;
-    let mut pace = Pace::new();
+    let mut pace = run.memory.pace();
     let mut key = Vec::new();
-    let result = loop {
-        let batch = match stream.next().await {
-            Ok(Some(batch)) => batch,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        let mut failure = None;
-        for row in batch {
-            pace.step().await;
-            key.clear();
-            let pushed = match encode(&compiled, keys, &row, &mut key) {
-                Ok(()) => sorter.push(&key, row).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = pushed {
-                failure = Some(error);
-                break;
+    let result = async {
+        while let Some(batch) = stream.next().await? {
+            for row in batch {
+                pace.step().await?;
+                key.clear();
+                encode(&compiled, keys, &row, &mut key)?;
+                sorter.push(&key, row).await?;
             }
         }
-        if let Some(error) = failure {
-            run.stop(stream.as_mut()).await;
-            break Err(error);
-        }
-    };
-    run.give_back(stream);
-    result?;
+        Ok(())
+    }
+    .await;
+    run.end(stream, result).await?;
     Ok(Box::new(Sort { sorted: sorter.finish().await?, pace }))
 }
 
 /// Appends a row's keys as bytes in whose order the rows are.
-fn encode(
+pub(super) fn encode(
     compiled: &[Compiled],
     keys: &[SortKey],
     row: &[Value],
@@ -81,21 +65,16 @@ fn encode(
     Ok(())
 }
 
-struct Sort {
-    sorted: Sorted,
-    pace: Pace,
+/// Sorted rows as they come out.
+pub(super) struct Sort {
+    pub(super) sorted: Sorted,
+    pub(super) pace: Pace,
 }
 
 #[async_trait]
 impl ValueStream for Sort {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
-        let mut rows = Vec::new();
-        while rows.len() < BATCH_ROWS {
-            let Some(entry) = self.sorted.next().await? else { break };
-            rows.push(entry.row);
-            self.pace.step().await;
-        }
-        Ok((!rows.is_empty()).then_some(rows))
+        self.sorted.batch(&mut self.pace).await
     }
 
     async fn finish(&mut self) -> Result<(), Error> {
@@ -105,15 +84,4 @@ impl ValueStream for Sort {
     fn into_connections(self: Box<Self>) -> Connections {
         Vec::new()
     }
-}
-
-/// The order of two rows by their computed keys.
-pub(super) fn compare(one: &[Value], other: &[Value], keys: &[SortKey]) -> Ordering {
-    for ((one, other), key) in one.iter().zip(other).zip(keys) {
-        let ordering = compare_nullable(one, other, key.descending, key.nulls_first);
-        if ordering != Ordering::Equal {
-            return ordering;
-        }
-    }
-    Ordering::Equal
 }

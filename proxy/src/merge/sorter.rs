@@ -9,14 +9,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use dataman_pg::io::kept;
-
-use super::memory::{Account, Memory, row_bytes};
+use super::entry::{Entry, EntryReader, put_entry};
+use super::memory::{Account, Memory};
 use super::pace::Pace;
-use super::rows::Row;
+use super::rows::{BATCH_ROWS, Row};
 use super::spill::{CHUNK_BYTES, SpillFile};
-use super::store::damaged;
 use crate::error::Error;
 
 /// Rows that are sorted at once: a millisecond's work at most.
@@ -24,9 +23,6 @@ const CHUNK_ROWS: usize = 4096;
 
 /// Files that are merged at once; more are first made fewer.
 const FILES_MAX: usize = 32;
-
-/// What an entry holds beside its key and its row.
-const ENTRY_BYTES: usize = 64;
 
 /// Takes rows with their keys.
 pub(crate) struct Sorter {
@@ -42,18 +38,6 @@ pub(crate) struct Sorter {
     pace: Pace,
 }
 
-/// A row and its key.
-pub(crate) struct Entry {
-    pub(crate) key: Box<[u8]>,
-    pub(crate) row: Row,
-}
-
-impl Entry {
-    fn bytes(&self) -> usize {
-        self.key.len() + row_bytes(&self.row) + ENTRY_BYTES
-    }
-}
-
 impl Sorter {
     /// For the operator that is called `what`.
     pub(crate) fn new(memory: &Memory, what: &'static str) -> Self {
@@ -65,7 +49,7 @@ impl Sorter {
             runs: Vec::new(),
             files: Vec::new(),
             wanted: None,
-            pace: Pace::new(),
+            pace: memory.pace(),
         }
     }
 
@@ -91,7 +75,7 @@ impl Sorter {
         let few = self.wanted.filter(|wanted| *wanted <= CHUNK_ROWS);
         if self.chunk.len() >= few.map_or(CHUNK_ROWS, |wanted| CHUNK_ROWS.max(wanted * 2)) {
             self.sort_chunk();
-            self.pace.rest().await;
+            self.pace.rest().await?;
         }
         Ok(())
     }
@@ -144,11 +128,11 @@ impl Sorter {
         let mut file = SpillFile::new(self.memory.temporary(), self.what);
         let mut bytes = Vec::new();
         while let Some(entry) = merge.next().await? {
-            put_entry(&entry, &mut bytes);
+            put_entry(&entry.key, &entry.row, &mut bytes);
             if bytes.len() >= CHUNK_BYTES {
                 file.append(std::mem::take(&mut bytes)).await?;
             }
-            self.pace.step().await;
+            self.pace.step().await?;
         }
         if !bytes.is_empty() {
             file.append(bytes).await?;
@@ -198,10 +182,26 @@ impl Sorted {
     }
 }
 
+impl Sorted {
+    /// The next rows; none at the end.
+    ///
+    /// # Errors
+    /// Those of temporary files; the statement is cancelled.
+    pub(crate) async fn batch(&mut self, pace: &mut Pace) -> Result<Option<Vec<Row>>, Error> {
+        let mut rows = Vec::new();
+        while rows.len() < BATCH_ROWS {
+            let Some(entry) = self.next().await? else { break };
+            rows.push(entry.row);
+            pace.step().await?;
+        }
+        Ok((!rows.is_empty()).then_some(rows))
+    }
+}
+
 /// Sorted runs merged into one order; of equal keys those of an earlier run come first.
 struct Merge {
     heads: BinaryHeap<Head>,
-    files: Vec<FileReader>,
+    files: Vec<EntryReader>,
     runs: Vec<std::vec::IntoIter<Entry>>,
 }
 
@@ -236,7 +236,8 @@ impl Merge {
         files: Vec<SpillFile>,
         runs: Vec<std::vec::IntoIter<Entry>>,
     ) -> Result<Self, Error> {
-        let files: Vec<FileReader> = files.into_iter().map(FileReader::new).collect();
+        let files: Vec<EntryReader> =
+            files.into_iter().map(|file| EntryReader::new(Arc::new(file))).collect();
         let count = files.len() + runs.len();
         let mut merge = Self { heads: BinaryHeap::with_capacity(count), files, runs };
         for run in 0..count {
@@ -264,68 +265,6 @@ impl Merge {
             }
             None => Ok(self.heads.pop().map(|head| head.entry)),
         }
-    }
-}
-
-fn put_entry(entry: &Entry, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    bytes.extend_from_slice(&[0; 16]);
-    bytes.extend_from_slice(&entry.key);
-    kept::put_row(&entry.row, bytes);
-    let total = bytes.len() - start - 16;
-    bytes[start..start + 8].copy_from_slice(&total.to_ne_bytes());
-    bytes[start + 8..start + 16].copy_from_slice(&entry.key.len().to_ne_bytes());
-}
-
-/// Reads a file of entries from its start.
-struct FileReader {
-    file: SpillFile,
-    place: u64,
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl FileReader {
-    fn new(file: SpillFile) -> Self {
-        Self { file, place: 0, bytes: Vec::new(), at: 0 }
-    }
-
-    /// Makes sure that so many bytes are there; `false` at the end of the file.
-    async fn fill(&mut self, count: usize) -> Result<bool, Error> {
-        while self.bytes.len() - self.at < count {
-            let left = usize::try_from(self.file.length() - self.place).unwrap_or(usize::MAX);
-            if left == 0 {
-                return Ok(false);
-            }
-            let length = left.min(CHUNK_BYTES.max(count));
-            let more = self.file.read(self.place, length).await?;
-            self.place += length as u64;
-            self.bytes.drain(..self.at);
-            self.at = 0;
-            self.bytes.extend_from_slice(&more);
-        }
-        Ok(true)
-    }
-
-    async fn next(&mut self) -> Result<Option<Entry>, Error> {
-        if !self.fill(16).await? {
-            return Ok(None);
-        }
-        let number = |bytes: &[u8], at: usize| -> Result<usize, Error> {
-            let bytes = bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-            bytes.map(usize::from_ne_bytes).ok_or_else(damaged)
-        };
-        let total = number(&self.bytes, self.at)?;
-        let key = number(&self.bytes, self.at + 8)?;
-        if !self.fill(16 + total).await? || key > total {
-            return Err(damaged());
-        }
-        let entry = &self.bytes[self.at + 16..self.at + 16 + total];
-        let (key, mut rest) = entry.split_at(key);
-        let row = kept::take_row(&mut rest).ok_or_else(damaged)?;
-        let entry = Entry { key: key.into(), row };
-        self.at += 16 + total;
-        Ok(Some(entry))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use async_trait::async_trait;
 use dataman_pg::PgError;
 use dataman_pg::io::kept;
 
 use super::memory::{Account, Memory, row_bytes};
-use super::rows::{BATCH_ROWS, Row};
+use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use super::spill::{CHUNK_BYTES, SpillFile};
 use crate::error::Error;
 
@@ -224,6 +225,21 @@ impl Reader {
         };
         self.place += rows.len();
         Ok((!rows.is_empty()).then_some(rows))
+    }
+}
+
+#[async_trait]
+impl ValueStream for Reader {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        Self::next(self).await
+    }
+
+    async fn finish(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn into_connections(self: Box<Self>) -> Connections {
+        Vec::new()
     }
 }
 

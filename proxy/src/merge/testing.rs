@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::memory::{Bounds, Memory, Resources};
+use super::rows::{Row, ValueStream};
 use super::spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
 /// A statement's account of so many bytes, and the folder of its temporary files.
@@ -14,5 +17,14 @@ pub(crate) fn memory(bytes: usize) -> (Memory, tempfile::TempDir) {
         memory_bytes: bytes,
         temporary_bytes: TEMPORARY_BYTES_MAX,
     };
-    (Memory::new(&bounds), folder)
+    (Memory::new(&bounds, &CancellationToken::new()), folder)
+}
+
+/// All rows of a stream.
+pub(crate) async fn read(stream: &mut dyn ValueStream) -> Vec<Row> {
+    let mut rows = Vec::new();
+    while let Some(batch) = stream.next().await.expect("there is room in files") {
+        rows.extend(batch);
+    }
+    rows
 }

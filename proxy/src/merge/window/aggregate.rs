@@ -134,7 +134,7 @@ impl Aggregate {
     ) -> Result<(), Error> {
         for place in from..to {
             if pace.is_due() {
-                pace.rest().await;
+                pace.rest().await?;
             }
             let Some(values) = arguments(self.filter.as_ref(), args, partition, place).await?
             else {
@@ -181,7 +181,7 @@ impl Aggregate {
         }
         for place in self.from..start {
             if pace.is_due() {
-                pace.rest().await;
+                pace.rest().await?;
             }
             let Some(values) = arguments(self.filter.as_ref(), args, partition, place).await?
             else {

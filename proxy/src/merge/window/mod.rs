@@ -59,7 +59,7 @@ pub(super) async fn open<'a>(
         keeps_keys,
         ahead: None,
         current: Partition::new(run),
-        pace: Pace::new(),
+        pace: run.memory.pace(),
     }))
 }
 
@@ -135,7 +135,7 @@ impl Window {
             self.add(row, &mut order).await?;
         }
         loop {
-            self.pace.step().await;
+            self.pace.step().await?;
             let row = match self.pending.next() {
                 Some(row) => row,
                 None => match self.input.next().await? {
@@ -202,7 +202,7 @@ impl ValueStream for Window {
             if self.current.starts.get(group + 1) == Some(&self.current.next) {
                 self.current.group += 1;
             }
-            self.pace.step().await;
+            self.pace.step().await?;
         }
         Ok((!out.is_empty()).then_some(out))
     }
