@@ -54,7 +54,7 @@ impl Cluster {
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, nodes: Nodes) -> Result<Self, Error> {
         let watch = SnapshotWatch::start(Arc::clone(&store)).await?;
-        let folder = TemporaryFolder::new(std::env::temp_dir().join("dataman-temp"));
+        let folder = TemporaryFolder::new(TemporaryFolder::default_path());
         let resources = Arc::new(Resources::new(usize::MAX, folder));
         Ok(Self {
             store,
@@ -65,6 +65,12 @@ impl Cluster {
             catalogs: Catalogs::default(),
             started_us: crate::session::now_us(),
         })
+    }
+
+    /// The same cluster with other memory, and another folder for temporary files.
+    #[must_use]
+    pub fn with_resources(self, resources: Resources) -> Self {
+        Self { resources: Arc::new(resources), ..self }
     }
 
     /// The memory and the folder for temporary files that all statements share.

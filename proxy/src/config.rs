@@ -134,6 +134,12 @@ pub struct Clients {
     /// How much memory a statement may use above the shards, for sessions that set no dataman.statement_mem of their own
     #[arg(long, value_name = "SIZE", default_value = "256MB")]
     pub statement_mem: String,
+    /// How much memory all statements together may use above the shards [default: half of the machine's]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Where statements put rows aside that their memory does not hold [default: a folder in TMPDIR]
+    #[arg(long, value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
     /// The certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,

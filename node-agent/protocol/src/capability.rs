@@ -15,6 +15,11 @@ pub trait Capability: Send + Sync {
         false
     }
 
+    /// A query as the database is asked it, in its own language; none when that is not known here.
+    fn statement_text(&self, _query: &crate::query::NodeQuery) -> Option<String> {
+        None
+    }
+
     /// Whether the database takes one writer at a time: a write waits until the one before it has committed. Then whoever
     /// writes several shards takes them in their order, one after the other, or two such statements could wait for each
     /// other for ever.

@@ -21,7 +21,8 @@ use super::memory::{Memory, held_bytes};
 use super::open::{Compiled, Run};
 use super::pace::Pace;
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
-use super::{Execution, Sequences};
+use super::store::Store;
+use super::{Execution, Metrics, Sequences};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::apply::applied;
@@ -41,12 +42,13 @@ pub(super) struct Shared {
     sequences: Arc<dyn Sequences>,
     parameters: Parameters,
     formats: ResultFormats,
-    kept: Mutex<HashMap<usize, Arc<Vec<Row>>>>,
+    kept: Mutex<HashMap<usize, Arc<Store>>>,
     indexes: Mutex<HashMap<usize, Arc<Index>>>,
     answers: Vec<Mutex<Answers>>,
     prepared: Mutex<HashSet<usize>>,
+    metrics: Option<Arc<Metrics>>,
     /// The rows that came last in each recursion.
-    working: Mutex<HashMap<usize, Arc<Vec<Row>>>>,
+    working: Mutex<HashMap<usize, Arc<Store>>>,
 }
 
 /// The places of kept rows by the bytes of their keys.
@@ -83,6 +85,14 @@ struct Request {
     read: Vec<Value>,
 }
 
+/// Where the rows of a query go.
+enum Sink<'s> {
+    /// Into memory, so many of them.
+    Rows(&'s mut Vec<Row>, usize),
+    /// All into memory and files.
+    Store(&'s mut Store),
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -108,6 +118,7 @@ impl Shared {
             indexes: Mutex::default(),
             answers: plan.applies.iter().map(|_| Mutex::default()).collect(),
             prepared: Mutex::default(),
+            metrics: execution.metrics.cloned(),
             working: Mutex::default(),
         }
     }
@@ -119,6 +130,17 @@ impl Shared {
         values: Arc<Vec<Value>>,
         at_most: usize,
     ) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        self.read(operator, values, Sink::Rows(&mut rows, at_most)).await?;
+        Ok(rows)
+    }
+
+    async fn read(
+        self: &Arc<Self>,
+        operator: &Operator,
+        values: Arc<Vec<Value>>,
+        mut sink: Sink<'_>,
+    ) -> Result<(), Error> {
         let mut nobody = Nobody;
         let execution = Execution {
             parameters: &self.parameters,
@@ -129,19 +151,29 @@ impl Shared {
             cancel: &self.cancel,
             participants: &mut nobody,
             sequences: &self.sequences,
+            metrics: self.metrics.as_ref(),
         };
         let mut run = Run::within(&self.plan, execution, self, self.memory.child(), values);
         let mut stream = run.values(operator).await?;
-        let mut rows = Vec::new();
-        while rows.len() < at_most
-            && let Some(batch) = stream.next().await?
-        {
-            for row in &batch {
-                run.memory.take_row(row, "a subquery")?;
+        while let Some(batch) = stream.next().await? {
+            match &mut sink {
+                Sink::Rows(rows, at_most) => {
+                    for row in &batch {
+                        run.memory.take_row(row, "a subquery")?;
+                    }
+                    rows.extend(batch);
+                    if rows.len() >= *at_most {
+                        break;
+                    }
+                }
+                Sink::Store(store) => {
+                    for row in batch {
+                        store.push(row).await?;
+                    }
+                }
             }
-            rows.extend(batch);
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// Runs a subquery for the values it read.
@@ -194,9 +226,9 @@ impl Shared {
     pub(super) async fn step(
         self: &Arc<Self>,
         place: usize,
-        last: Vec<Row>,
+        last: &Arc<Store>,
         params: &Arc<Vec<Value>>,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Store, Error> {
         tokio::task::consume_budget().await;
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
@@ -206,8 +238,10 @@ impl Shared {
         else {
             return Err(PgError::internal("a plan's recursion is not there").into());
         };
-        locked(&self.working).insert(*id, Arc::new(last));
-        self.rows(step, Arc::clone(params), usize::MAX).await
+        locked(&self.working).insert(*id, Arc::clone(last));
+        let mut rows = Store::new(&self.memory, "WITH RECURSIVE");
+        self.read(step, Arc::clone(params), Sink::Store(&mut rows)).await?;
+        Ok(rows)
     }
 
     fn known(&self, place: usize, key: &[u8]) -> Option<Answer> {
@@ -504,21 +538,24 @@ impl<'a> Run<'a> {
     }
 
     /// The rows of a common table that is read more than once.
-    pub(super) async fn table_rows(&mut self, place: usize) -> Result<Arc<Vec<Row>>, Error> {
+    pub(super) async fn table_rows(&mut self, place: usize) -> Result<Arc<Store>, Error> {
         let shared = self.shared();
         let id = usize::MAX - place;
         if let Some(rows) = locked(&shared.kept).get(&id) {
             return Ok(Arc::clone(rows));
         }
         let stream = super::recurse::open(self, place).await?;
-        let rows = Arc::new(self.gather_stream(stream, "WITH").await?);
+        let mut rows = Store::new(&self.memory, "WITH");
+        self.gather_stream(&mut rows, stream).await?;
+        let rows = Arc::new(rows);
         locked(&shared.kept).insert(id, Arc::clone(&rows));
         Ok(rows)
     }
 
     /// The rows that came last in a recursion.
-    pub(super) fn working(&self, id: usize) -> Arc<Vec<Row>> {
-        locked(&self.shared().working).get(&id).cloned().unwrap_or_default()
+    pub(super) fn working(&self, id: usize) -> Result<Arc<Store>, PgError> {
+        let working = locked(&self.shared().working).get(&id).cloned();
+        working.ok_or_else(|| PgError::internal("a recursion has no rows to go on from"))
     }
 
     /// The same for all operators of a query.
@@ -542,12 +579,14 @@ impl<'a> Run<'a> {
         &mut self,
         id: usize,
         input: &'a Operator,
-    ) -> Result<Arc<Vec<Row>>, Error> {
+    ) -> Result<Arc<Store>, Error> {
         let shared = self.shared();
         if let Some(rows) = locked(&shared.kept).get(&id) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Arc::new(self.gather(input, "a subquery's rows").await?);
+        let mut rows = Store::new(&self.memory, "a subquery's rows");
+        self.gather_into(&mut rows, input).await?;
+        let rows = Arc::new(rows);
         locked(&shared.kept).insert(id, Arc::clone(&rows));
         Ok(rows)
     }
@@ -574,14 +613,20 @@ impl<'a> Run<'a> {
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut index: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
                 let mut pace = self.memory.pace();
-                for (place, row) in rows.iter().enumerate() {
-                    pace.step().await?;
-                    let values =
-                        own.iter().map(|expr| expr.eval(row)).collect::<Result<Vec<_>, _>>()?;
-                    if values.iter().all(|value| !value.is_null()) {
-                        let key = key_bytes(values.iter());
-                        shared.memory.take(key.len() + 64, "a subquery's rows")?;
-                        index.entry(key).or_default().push(place);
+                let mut place = 0;
+                while place < rows.len() {
+                    for row in rows.batch(place).await? {
+                        pace.step().await?;
+                        let values = own
+                            .iter()
+                            .map(|expr| expr.eval(&row))
+                            .collect::<Result<Vec<_>, _>>()?;
+                        if values.iter().all(|value| !value.is_null()) {
+                            let key = key_bytes(values.iter());
+                            shared.memory.take(key.len() + 64, "a subquery's rows")?;
+                            index.entry(key).or_default().push(place);
+                        }
+                        place += 1;
                     }
                 }
                 let index: Arc<Index> = Arc::new(
@@ -606,24 +651,31 @@ impl<'a> Run<'a> {
 
 /// Kept rows, or some of them.
 pub(super) struct KeptRows {
-    pub(super) rows: Arc<Vec<Row>>,
-    pub(super) places: Option<Arc<Vec<usize>>>,
-    pub(super) next: usize,
+    rows: Arc<Store>,
+    places: Option<Arc<Vec<usize>>>,
+    next: usize,
+}
+
+impl KeptRows {
+    /// All of them.
+    pub(super) fn all(rows: Arc<Store>) -> Self {
+        Self { rows, places: None, next: 0 }
+    }
 }
 
 #[async_trait]
 impl ValueStream for KeptRows {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
         tokio::task::consume_budget().await;
-        let total = self.places.as_ref().map_or(self.rows.len(), |places| places.len());
-        let end = total.min(self.next + BATCH_ROWS);
-        let batch: Vec<Row> = match &self.places {
-            None => self.rows[self.next..end].to_vec(),
+        let batch = match &self.places {
+            None if self.next >= self.rows.len() => Vec::new(),
+            None => self.rows.batch(self.next).await?,
             Some(places) => {
-                places[self.next..end].iter().map(|place| self.rows[*place].clone()).collect()
+                let end = places.len().min(self.next + BATCH_ROWS);
+                self.rows.rows_at(&places[self.next..end]).await?
             }
         };
-        self.next = end;
+        self.next += batch.len();
         Ok((!batch.is_empty()).then_some(batch))
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dataman_pg::{PgError, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Counters;
 use super::pace::Pace;
 use super::spill::{Temporary, TemporaryFolder};
 use crate::error::Error;
@@ -65,6 +66,8 @@ pub(crate) struct Memory {
     statement: Arc<Statement>,
     temporary: Temporary,
     cancel: CancellationToken,
+    /// What the operator that takes from it has taken, when that is asked for.
+    counters: Option<Arc<Counters>>,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,7 @@ impl Memory {
             }),
             temporary: Temporary::new(folder, bounds.temporary_bytes),
             cancel: cancel.clone(),
+            counters: None,
         }
     }
 
@@ -107,6 +111,14 @@ impl Memory {
     /// A watch over long work of the statement.
     pub(crate) fn pace(&self) -> Pace {
         Pace::new(&self.cancel)
+    }
+
+    /// The same account, of which an operator's part is counted.
+    pub(crate) fn counted(&self, counters: &Arc<Counters>) -> Self {
+        let mut counted = self.clone();
+        counted.temporary.count(counters);
+        counted.counters = Some(Arc::clone(counters));
+        counted
     }
 
     /// The bytes that the statement may hold.
@@ -137,6 +149,7 @@ impl Memory {
             }),
             temporary: self.temporary.clone(),
             cancel: self.cancel.clone(),
+            counters: self.counters.clone(),
         }
     }
 
@@ -187,6 +200,9 @@ impl Memory {
 
     /// What the statement and all statements hold, `bytes` more than before.
     fn add(&self, bytes: usize) -> (usize, usize) {
+        if let Some(counters) = &self.counters {
+            counters.take(bytes);
+        }
         let statement = &self.statement;
         let used = statement.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let pool = &statement.resources.pool;
@@ -194,6 +210,9 @@ impl Memory {
     }
 
     fn give(&self, bytes: usize) {
+        if let Some(counters) = &self.counters {
+            counters.give_back(bytes);
+        }
         self.statement.used.fetch_sub(bytes, Ordering::Relaxed);
         self.statement.resources.pool.used.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -30,6 +30,7 @@ mod keys;
 mod limit;
 mod made;
 mod memory;
+mod metrics;
 mod nested;
 mod open;
 mod pace;
@@ -62,6 +63,8 @@ use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 pub use copy::copy_in;
 pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
 pub(crate) use parameters::encode;
+pub(crate) use metrics::Measured;
+pub use metrics::Metrics;
 pub(crate) use rows::decode;
 pub use spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
@@ -83,6 +86,8 @@ pub struct Execution<'a> {
     pub participants: &'a mut dyn Participants,
     /// The session's sequences.
     pub sequences: &'a Arc<dyn Sequences>,
+    /// Where it is written down what each operator does, for EXPLAIN ANALYZE.
+    pub metrics: Option<&'a Arc<Metrics>>,
 }
 
 impl Execution<'_> {

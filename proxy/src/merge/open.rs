@@ -11,11 +11,13 @@ use dataman_node_protocol::record::Format;
 use dataman_pg::eval::Evaluator;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Context, Expr, PgError, Value};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Execution;
 use super::apply::{self, Shared};
 use super::memory::Memory;
+use super::metrics::{CountedFrames, CountedRows};
 use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::store::Store;
@@ -44,6 +46,8 @@ pub(crate) struct Run<'a> {
     whole: &'a Arc<Plan>,
     /// It is a query run for the values of a row around it.
     is_inner: bool,
+    /// How many rows of the sort that is opened next are wanted.
+    wanted: Option<usize>,
     /// The values of all parameters, client's and internal.
     pub(super) values: Arc<Vec<Value>>,
     /// The same as they go to the shards.
@@ -60,6 +64,7 @@ impl<'a> Run<'a> {
             whole: plan,
             shared: OnceLock::new(),
             is_inner: false,
+            wanted: None,
             parameters: execution.parameters.clone(),
             memory: Memory::new(&execution.bounds, execution.cancel),
             scans: execution.cancel.child_token(),
@@ -81,6 +86,7 @@ impl<'a> Run<'a> {
             whole: plan,
             shared: OnceLock::from(Arc::clone(shared)),
             is_inner: true,
+            wanted: None,
             parameters: Parameters::default(),
             memory,
             scans: execution.cancel.child_token(),
@@ -269,9 +275,15 @@ impl<'a> Run<'a> {
                 .ok_or_else(|| PgError::internal("a plan has no statement for a shard"))?;
             let connection = self.execution.take(&shard).await?;
             let in_order = access != Access::Read && connection.has_one_writer();
-            let stream = connection
+            let counters = self.execution.metrics.map(|metrics| metrics.shard(scan, shard.shard));
+            let since = Instant::now();
+            let mut stream = connection
                 .execute(self.execution.context, statement, &self.parameters, &formats, &cancel)
                 .await;
+            if let Some(counters) = counters {
+                counters.spend(since);
+                stream = Box::new(CountedFrames { rows: stream, counters, is_first: true });
+            }
             let mut stream = ShardStream::new(&shard, stream, &cancel);
             if in_order {
                 stream.wait_for_first().await;
@@ -334,6 +346,31 @@ impl<'a> Run<'a> {
     {
         Box::pin(async move {
             let (operator, routed) = self.routed(operator)?;
+            let Some(metrics) = self.execution.metrics else {
+                return self.rows_of(operator, routed).await;
+            };
+            let counters = metrics.open(operator);
+            let since = Instant::now();
+            let counted = self.memory.counted(&counters);
+            let outer = std::mem::replace(&mut self.memory, counted);
+            let rows = self.rows_of(operator, routed).await;
+            self.memory = outer;
+            counters.spend(since);
+            let rows = CountedRows { rows: rows?, counters, is_first: true };
+            Ok(Box::new(rows) as Box<dyn ValueStream>)
+        })
+    }
+
+    /// The same for an operator whose route is decided.
+    fn rows_of<'f>(
+        &'f mut self,
+        operator: &'a Operator,
+        routed: Option<ShardId>,
+    ) -> Opening<'f, Box<dyn ValueStream>>
+    where
+        'a: 'f,
+    {
+        Box::pin(async move {
             let has_queries = !self.plan.applies.is_empty() || !self.plan.tables.is_empty();
             if has_queries && !self.is_inner {
                 self.prepare(operator).await?;
@@ -388,20 +425,22 @@ impl<'a> Run<'a> {
                         // As in PostgreSQL, nothing below runs, so nothing below fails.
                         return Ok(Box::new(Held::new(Vec::new())) as Box<dyn ValueStream>);
                     }
-                    let input = match (input.as_ref(), limits.limit, ties) {
-                        (Operator::Sort { input, keys }, Some(limit), None) => {
-                            let wanted = usize::try_from(limit.saturating_add(limits.offset)).ok();
-                            sort::open(self, input, keys, wanted).await?
-                        }
-                        _ => self.values(input).await?,
-                    };
+                    if let (Operator::Sort { .. }, Some(limit), None) =
+                        (input.as_ref(), limits.limit, ties)
+                    {
+                        self.wanted = usize::try_from(limit.saturating_add(limits.offset)).ok();
+                    }
+                    let input = self.values(input).await?;
                     Box::new(limit::Limit::new(input, limits, ties.clone()))
                 }
                 Operator::Distinct { input, keys } => {
                     let input = self.values(input).await?;
                     Box::new(distinct::Distinct::new(input, keys.clone(), &self.memory))
                 }
-                Operator::Sort { input, keys } => sort::open(self, input, keys, None).await?,
+                Operator::Sort { input, keys } => {
+                    let wanted = self.wanted.take();
+                    sort::open(self, input, keys, wanted).await?
+                }
                 Operator::Combine { input, keys, aggregates, sets } => {
                     aggregate::combine(self, input, *keys, aggregates, sets.as_ref()).await?
                 }
@@ -414,18 +453,16 @@ impl<'a> Run<'a> {
                 }
                 Operator::Keep { id, input } => {
                     let rows = self.kept(*id, input).await?;
-                    Box::new(apply::KeptRows { rows, places: None, next: 0 })
+                    Box::new(apply::KeptRows::all(rows))
                 }
                 Operator::Table { place, .. } => {
                     if self.plan.tables.get(*place).is_some_and(|table| table.streams) {
                         return recurse::open(self, *place).await;
                     }
                     let rows = self.table_rows(*place).await?;
-                    Box::new(apply::KeptRows { rows, places: None, next: 0 })
+                    Box::new(apply::KeptRows::all(rows))
                 }
-                Operator::Working { id, .. } => {
-                    Box::new(apply::KeptRows { rows: self.working(*id), places: None, next: 0 })
-                }
+                Operator::Working { id, .. } => Box::new(apply::KeptRows::all(self.working(*id)?)),
                 Operator::Recurse { .. } => {
                     return Err(PgError::internal("a recursion belongs to a common table").into());
                 }
@@ -504,7 +541,16 @@ impl<'a> Run<'a> {
         store: &mut Store,
         operator: &'a Operator,
     ) -> Result<(), Error> {
-        let mut stream = self.values(operator).await?;
+        let stream = self.values(operator).await?;
+        self.gather_stream(store, stream).await
+    }
+
+    /// The same for a stream that is open.
+    pub(super) async fn gather_stream(
+        &mut self,
+        store: &mut Store,
+        mut stream: Box<dyn ValueStream>,
+    ) -> Result<(), Error> {
         let mut pace = self.memory.pace();
         let result = async {
             while let Some(batch) = stream.next().await? {
@@ -519,22 +565,13 @@ impl<'a> Run<'a> {
         self.end(stream, result).await
     }
 
-    /// Reads an operator whole and hands its connections back.
+    /// Reads an operator whole into memory and hands its connections back.
     pub(super) async fn gather(
         &mut self,
         operator: &'a Operator,
         what: &str,
     ) -> Result<Vec<Row>, Error> {
-        let stream = self.values(operator).await?;
-        self.gather_stream(stream, what).await
-    }
-
-    /// The same for a stream that is open.
-    pub(super) async fn gather_stream(
-        &mut self,
-        mut stream: Box<dyn ValueStream>,
-        what: &str,
-    ) -> Result<Vec<Row>, Error> {
+        let mut stream = self.values(operator).await?;
         let mut rows = Vec::new();
         let result = async {
             while let Some(batch) = stream.next().await? {

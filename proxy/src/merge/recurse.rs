@@ -1,6 +1,5 @@
 //! WITH RECURSIVE: rows over the rows that came last, until there are none.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,11 +7,17 @@ use dataman_pg::{PgError, Value};
 
 use super::apply::Shared;
 use super::distinct::key_bytes;
-use super::memory::Memory;
+use super::keys::{KEY_BYTES, KeyTable};
+use super::memory::{Account, Memory};
 use super::open::Run;
-use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
+use super::pace::Pace;
+use super::rows::{Connections, Row, ValueStream};
+use super::store::Store;
 use crate::error::Error;
 use crate::plan::operator::Operator;
+
+/// What the operator is called where it has no more room.
+const WHAT: &str = "WITH RECURSIVE";
 
 /// Opens a common table of the plan that streams; what its step needs of the shards is read before.
 pub(super) async fn open<'a>(
@@ -38,10 +43,13 @@ pub(super) async fn open<'a>(
         shared,
         params,
         place,
-        seen: (!all).then(HashSet::new),
+        seen: (!all).then(KeyTable::default),
+        account: memory.account(),
+        pace: memory.pace(),
+        begun: Store::new(&memory, WHAT),
+        last: Arc::new(Store::new(&memory, WHAT)),
+        given: 0,
         memory,
-        last: Vec::new(),
-        pending: Vec::new().into_iter(),
     }))
 }
 
@@ -53,24 +61,44 @@ struct Recursion {
     params: Arc<Vec<Value>>,
     place: usize,
     /// For UNION, the rows that were there.
-    seen: Option<HashSet<Vec<u8>>>,
+    seen: Option<KeyTable>,
+    account: Account,
     memory: Memory,
+    pace: Pace,
+    /// The rows to begin with that have been given.
+    begun: Store,
     /// The rows that came last, over which the next step runs.
-    last: Vec<Row>,
-    /// Those of them that are still to be given.
-    pending: std::vec::IntoIter<Row>,
+    last: Arc<Store>,
+    /// How many of them have been given.
+    given: usize,
 }
 
 impl Recursion {
-    fn only_new(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, Error> {
+    async fn only_new(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, Error> {
         let Some(seen) = &mut self.seen else { return Ok(rows) };
         let mut fresh = Vec::with_capacity(rows.len());
         for row in rows {
+            self.pace.step().await?;
             let key = key_bytes(row.iter());
-            let bytes = key.len() + std::mem::size_of::<Vec<u8>>();
-            if seen.insert(key) {
-                self.memory.take(bytes, "WITH RECURSIVE")?;
+            if seen.insert(&key).1 {
+                self.account.take(key.len() + KEY_BYTES, WHAT)?;
                 fresh.push(row);
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The rows over those that came last.
+    async fn step(&mut self) -> Result<Store, Error> {
+        let rows = self.shared.step(self.place, &self.last, &self.params).await?;
+        if self.seen.is_none() {
+            return Ok(rows);
+        }
+        let mut fresh = Store::new(&self.memory, WHAT);
+        let mut rows = rows.into_reader();
+        while let Some(batch) = rows.next().await? {
+            for row in self.only_new(batch).await? {
+                fresh.push(row).await?;
             }
         }
         Ok(fresh)
@@ -84,37 +112,41 @@ impl ValueStream for Recursion {
             if let Some(first) = &mut self.first {
                 match first.next().await? {
                     Some(batch) => {
-                        let fresh = self.only_new(batch)?;
+                        let fresh = self.only_new(batch).await?;
                         if fresh.is_empty() {
                             continue;
                         }
-                        self.last.extend(fresh.iter().cloned());
+                        for row in &fresh {
+                            self.begun.push(row.clone()).await?;
+                        }
                         return Ok(Some(fresh));
                     }
                     None => {
                         if let Some(first) = self.first.take() {
                             self.connections = first.into_connections();
                         }
+                        let begun = Store::new(&self.memory, WHAT);
+                        self.last = Arc::new(std::mem::replace(&mut self.begun, begun));
+                        self.given = self.last.len();
                     }
                 }
             }
-            let batch: Vec<Row> = self.pending.by_ref().take(BATCH_ROWS).collect();
-            if !batch.is_empty() {
+            if self.given < self.last.len() {
+                let batch = self.last.batch(self.given).await?;
+                self.given += batch.len();
                 return Ok(Some(batch));
             }
-            if self.last.is_empty() {
+            if self.last.len() == 0 {
                 return Ok(None);
             }
-            let last = std::mem::take(&mut self.last);
-            let rows = self.shared.step(self.place, last, &self.params).await?;
-            self.last = self.only_new(rows)?;
-            self.pending = self.last.clone().into_iter();
+            self.last = Arc::new(self.step().await?);
+            self.given = 0;
         }
     }
 
     async fn finish(&mut self) -> Result<(), Error> {
-        self.last.clear();
-        self.pending = Vec::new().into_iter();
+        self.last = Arc::new(Store::new(&self.memory, WHAT));
+        self.given = 0;
         match &mut self.first {
             Some(first) => first.finish().await,
             None => Ok(()),

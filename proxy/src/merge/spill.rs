@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dataman_pg::PgError;
 
+use super::metrics::Counters;
 use crate::error::Error;
 
 /// The bytes of temporary files that one statement may hold unless `dataman.temp_limit` says otherwise. Beyond them it is
@@ -37,6 +38,11 @@ impl TemporaryFolder {
         let folder = Self { path: path.into(), made: AtomicU64::new(0) };
         folder.remove_leftovers();
         folder
+    }
+
+    /// Where temporary files are made unless told otherwise.
+    pub fn default_path() -> PathBuf {
+        std::env::temp_dir().join("dataman-temp")
     }
 
     /// Where it is.
@@ -84,6 +90,8 @@ pub(crate) struct Temporary {
     folder: Arc<TemporaryFolder>,
     limit: u64,
     used: Arc<AtomicU64>,
+    /// What one operator has written, when that is asked for.
+    counters: Option<Arc<Counters>>,
     /// All that was ever written.
     #[cfg(test)]
     written: Arc<AtomicU64>,
@@ -95,9 +103,15 @@ impl Temporary {
             folder,
             limit,
             used: Arc::default(),
+            counters: None,
             #[cfg(test)]
             written: Arc::default(),
         }
+    }
+
+    /// Counts what is written from now on for one operator.
+    pub(crate) fn count(&mut self, counters: &Arc<Counters>) {
+        self.counters = Some(Arc::clone(counters));
     }
 
     /// The bytes that may be held at a time.
@@ -112,6 +126,9 @@ impl Temporary {
     }
 
     fn take(&self, bytes: u64, what: &str) -> Result<(), Error> {
+        if let Some(counters) = &self.counters {
+            counters.write(bytes);
+        }
         let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         #[cfg(test)]
         self.written.fetch_add(bytes, Ordering::Relaxed);
@@ -226,6 +243,9 @@ impl SpillFile {
         PgError::new(
             sqlstate,
             format!("could not {verb} a temporary file for {}: {error}", self.what),
+        )
+        .with_hint(
+            "Make room there, give another folder with --temp-dir, or raise dataman.statement_mem.",
         )
         .into()
     }

@@ -1,6 +1,7 @@
 //! Rows held to be read by their place: in memory, and beyond it in blocks of a temporary file.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use dataman_pg::PgError;
@@ -26,6 +27,8 @@ pub(crate) struct Store {
     rows: Vec<Row>,
     first: usize,
     file: Option<Blocks>,
+    /// Blocks that were read last by those who share the store.
+    shared: Mutex<VecDeque<(usize, Arc<Vec<Row>>)>>,
 }
 
 struct Blocks {
@@ -53,6 +56,7 @@ impl Store {
             rows: Vec::new(),
             first: 0,
             file: None,
+            shared: Mutex::default(),
         }
     }
 
@@ -173,11 +177,49 @@ impl Store {
         Ok(self.rows.iter().skip(place - self.first).take(BATCH_ROWS).cloned().collect())
     }
 
+    /// The rows at some places.
+    ///
+    /// # Errors
+    /// Those of temporary files.
+    pub(crate) async fn rows_at(&self, places: &[usize]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::with_capacity(places.len());
+        let mut current: Option<(usize, Arc<Vec<Row>>)> = None;
+        for place in places {
+            let Some(blocks) = self.file.as_ref().filter(|_| *place < self.first) else {
+                rows.push(self.rows[place - self.first].clone());
+                continue;
+            };
+            let index = blocks.blocks.partition_point(|block| block.first <= *place) - 1;
+            let known = match &current {
+                Some((known, block)) if *known == index => Arc::clone(block),
+                _ => self.shared_block(blocks, index).await?,
+            };
+            rows.push(known[place - blocks.blocks[index].first].clone());
+            current = Some((index, known));
+        }
+        Ok(rows)
+    }
+
+    async fn shared_block(&self, blocks: &Blocks, index: usize) -> Result<Arc<Vec<Row>>, Error> {
+        let shared = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, block)) = shared().iter().find(|(known, _)| *known == index) {
+            return Ok(Arc::clone(block));
+        }
+        let block = Arc::new(blocks.block(index).await?);
+        let mut shared = shared();
+        if shared.len() >= BLOCKS_MAX {
+            shared.pop_front();
+        }
+        shared.push_back((index, Arc::clone(&block)));
+        Ok(block)
+    }
+
     /// Forgets all rows.
     pub(crate) fn clear(&mut self) {
         self.rows.clear();
         self.first = 0;
         self.file = None;
+        self.shared.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         self.account.clear();
     }
 
@@ -261,6 +303,9 @@ mod tests {
             store.push(row(place)).await.expect("there is room in files");
         }
         assert_eq!((store.len(), store.is_in_memory()), (count, in_memory));
+        let places: Vec<usize> = (0..count).step_by(3).chain((0..count).rev().step_by(5)).collect();
+        let expected: Vec<Row> = places.iter().map(|place| row(*place)).collect();
+        assert_eq!(store.rows_at(&places).await.expect("they are there"), expected);
         for step in [1, 7, 1013] {
             for place in (0..count).step_by(step) {
                 for place in [place, count - 1 - place, place / 2] {

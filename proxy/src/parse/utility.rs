@@ -132,7 +132,10 @@ impl Parser<'_> {
         match name.as_str() {
             "analyze" => options.analyze = on,
             "verbose" => options.verbose = on,
-            "costs" => options.costs = Some(on),
+            "costs" => {
+                options.costs = Some(on);
+                options.others.push((name, on));
+            }
             "timing" => {
                 options.timing = Some(on);
                 options.others.push((name, on));

@@ -1,4 +1,6 @@
-//! EXPLAIN: a plan as text or JSON.
+//! EXPLAIN: a plan as text, JSON or YAML.
+
+use std::time::Duration;
 
 use dataman_metadata::id::ShardId;
 use dataman_node_protocol::query::NodeQuery;
@@ -8,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::operator::{GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule};
 use super::{Internal, Plan};
+use crate::merge::{Measured, Metrics};
 use crate::route::prune::KeySource;
+use crate::scatter::contract::{Capabilities, ShardRef};
 
 /// The forms of EXPLAIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,34 @@ pub enum ExplainFormat {
     Text,
     /// One JSON document.
     Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// What EXPLAIN shows beside the plan itself.
+#[derive(Clone, Copy, Default)]
+pub struct Shown<'a> {
+    /// VERBOSE: the columns of each operator, and what every shard is asked.
+    pub verbose: bool,
+    /// What the shards can do, so that queries are shown in their own languages; else in dataman's form.
+    pub capabilities: Option<&'a dyn Capabilities>,
+    /// ANALYZE: what an execution did.
+    pub analyzed: Option<Analyzed<'a>>,
+    /// SUMMARY: how long planning took.
+    pub planning: Option<Duration>,
+}
+
+/// What an execution did.
+#[derive(Debug, Clone, Copy)]
+pub struct Analyzed<'a> {
+    /// Each operator.
+    pub metrics: &'a Metrics,
+    /// The rows that came out, or were changed.
+    pub rows: u64,
+    /// TIMING: how long each operator took.
+    pub timing: bool,
+    /// SUMMARY: how long all took.
+    pub execution: Option<Duration>,
 }
 
 /// One operator, ready to be printed.
@@ -24,20 +56,28 @@ struct Node {
     name: String,
     facts: Vec<(&'static str, Json)>,
     inputs: Vec<Node>,
+    /// What it did.
+    measured: Option<Measured>,
 }
 
 impl Plan {
     /// The plan's lines (`QUERY PLAN`), one row each; for JSON one row.
-    pub fn explain(&self, format: ExplainFormat) -> Vec<String> {
+    #[cfg(test)]
+    pub(super) fn explain(&self, format: ExplainFormat) -> Vec<String> {
+        self.explain_with(format, &Shown::default())
+    }
+
+    /// The same with what else is to be shown.
+    pub fn explain_with(&self, format: ExplainFormat, shown: &Shown<'_>) -> Vec<String> {
         let mut root = match &self.root {
-            Root::Rows(operator) => operator_node(operator),
+            Root::Rows(operator) => operator_node(operator, shown),
             Root::Write(write) => {
                 let verb = if matches!(write.scan.query, NodeQuery::Update(_)) {
                     "Update"
                 } else {
                     "Delete"
                 };
-                let mut node = scan_node(verb, &write.scan);
+                let mut node = scan_node(verb, &write.scan, shown);
                 if write.copies {
                     node.facts.push(("Copies", json!("every shard")));
                 }
@@ -56,6 +96,7 @@ impl Plan {
                     ("Data passes", json!(copy.passes)),
                 ],
                 inputs: Vec::new(),
+                measured: None,
             },
             Root::Insert(insert) => {
                 let shards = match &insert.placement {
@@ -68,7 +109,7 @@ impl Plan {
                     }
                 };
                 let inputs = match &insert.rows {
-                    InsertSource::Query { operator, .. } => vec![operator_node(operator)],
+                    InsertSource::Query { operator, .. } => vec![operator_node(operator, shown)],
                     InsertSource::Values(_) => Vec::new(),
                 };
                 let mut facts = vec![
@@ -78,7 +119,7 @@ impl Plan {
                 if let InsertSource::Values(rows) = &insert.rows {
                     facts.push(("Rows", json!(rows.len())));
                 }
-                Node { name: "Insert".to_owned(), facts, inputs }
+                Node { name: "Insert".to_owned(), facts, inputs, measured: None }
             }
         };
         for (place, subplan) in self.subplans.iter().enumerate() {
@@ -90,17 +131,17 @@ impl Plan {
                     |internal| matches!(internal, Internal::Subquery(found, _) if *found == place),
                 )
                 .map(|found| self.params.len() + found + 1);
-            let mut node = operator_node(&subplan.operator);
+            let mut node = operator_node(&subplan.operator, shown);
             node.facts.push(("First, as", json!(number.map(|number| format!("${number}")))));
             root.inputs.push(node);
         }
         for (place, table) in self.tables.iter().enumerate() {
-            let mut node = operator_node(&table.operator);
+            let mut node = operator_node(&table.operator, shown);
             node.name = format!("Table {} ({}): {}", place + 1, table.name, node.name);
             root.inputs.push(node);
         }
         for (place, apply) in self.applies.iter().enumerate() {
-            let mut node = operator_node(&apply.operator);
+            let mut node = operator_node(&apply.operator, shown);
             node.name = format!("Query {}: {}", place + 1, node.name);
             if !apply.params.is_empty() {
                 let params: Vec<String> = apply.params.iter().map(expr_text).collect();
@@ -132,23 +173,142 @@ impl Plan {
         if !computed.is_empty() {
             root.facts.push(("Computed once", json!(computed)));
         }
+        if let Some(analyzed) = &shown.analyzed
+            && root.measured.is_none()
+        {
+            root.measured = Some(Measured { loops: 1, rows: analyzed.rows, ..Measured::default() });
+        }
+        let timing = shown.analyzed.is_some_and(|analyzed| analyzed.timing);
+        let times: Vec<(&str, Duration)> = [
+            ("Planning Time", shown.planning),
+            ("Execution Time", shown.analyzed.and_then(|analyzed| analyzed.execution)),
+        ]
+        .into_iter()
+        .filter_map(|(label, time)| Some((label, time?)))
+        .collect();
+        let document = || {
+            let mut document = serde_json::Map::new();
+            document.insert("Plan".to_owned(), to_json(&root, timing));
+            document.insert("Epoch".to_owned(), json!(self.epoch.0));
+            for (label, time) in &times {
+                document.insert((*label).to_owned(), milliseconds(*time));
+            }
+            Json::Array(vec![Json::Object(document)])
+        };
         match format {
             ExplainFormat::Text => {
                 let mut lines = Vec::new();
-                text_lines(&root, 0, &mut lines);
+                text_lines(&root, 0, timing, &mut lines);
+                for (label, time) in &times {
+                    lines.push(format!("{label}: {} ms", milliseconds(*time)));
+                }
                 lines
             }
             ExplainFormat::Json => {
-                let document = json!([{ "Plan": to_json(&root), "Epoch": self.epoch.0 }]);
-                vec![serde_json::to_string_pretty(&document).unwrap_or_default()]
+                vec![serde_json::to_string_pretty(&document()).unwrap_or_default()]
+            }
+            ExplainFormat::Yaml => {
+                let mut text = String::new();
+                yaml(&document(), 0, &mut text);
+                vec![text.trim_end().to_owned()]
             }
         }
     }
 }
 
-fn text_lines(node: &Node, depth: usize, lines: &mut Vec<String>) {
+/// Milliseconds with three digits behind the point, as PostgreSQL shows them.
+fn milliseconds(time: Duration) -> Json {
+    let text = format!("{:.3}", time.as_secs_f64() * 1000.0);
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// What an operator did in each of its loops, as numbers by name.
+fn measured_facts(measured: &Measured, timing: bool) -> Vec<(&'static str, Json)> {
+    let loops = measured.loops.max(1);
+    let mut facts = Vec::new();
+    if timing {
+        let each = |time: Duration| milliseconds(time / u32::try_from(loops).unwrap_or(u32::MAX));
+        facts.push(("Actual Startup Time", each(measured.startup)));
+        facts.push(("Actual Total Time", each(measured.total)));
+    }
+    facts.push(("Actual Rows", json!((measured.rows + loops / 2) / loops)));
+    facts.push(("Actual Loops", json!(measured.loops)));
+    facts
+}
+
+/// The same in PostgreSQL's words.
+fn measured_text(measured: &Measured, timing: bool) -> String {
+    if measured.loops == 0 {
+        return " (never executed)".to_owned();
+    }
+    let facts = measured_facts(measured, timing);
+    let fact = |name: &str| {
+        facts.iter().find(|(label, _)| *label == name).map_or(Json::Null, |(_, fact)| fact.clone())
+    };
+    let time = match timing && measured.total > Duration::ZERO {
+        true => format!("time={}..{} ", fact("Actual Startup Time"), fact("Actual Total Time")),
+        false => String::new(),
+    };
+    format!(" (actual {time}rows={} loops={})", fact("Actual Rows"), measured.loops)
+}
+
+/// What one shard sent, in a line.
+fn shard_text(measured: &Measured, timing: bool) -> String {
+    let time = match timing {
+        true => format!(" time={} ms", milliseconds(measured.total)),
+        false => String::new(),
+    };
+    let loops =
+        if measured.loops == 1 { String::new() } else { format!(" loops={}", measured.loops) };
+    format!("rows={} bytes={}{time}{loops}", measured.rows, measured.bytes)
+}
+
+/// Appends a document as YAML.
+fn yaml(value: &Json, depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    let scalar = |value: &Json| match value {
+        // A string in double quotes is YAML as it is JSON.
+        Json::Array(items) if items.is_empty() => "[]".to_owned(),
+        Json::Object(items) if items.is_empty() => "{}".to_owned(),
+        other => other.to_string(),
+    };
+    match value {
+        Json::Array(items) => {
+            for item in items {
+                match item {
+                    Json::Object(_) | Json::Array(_) => {
+                        let mut inner = String::new();
+                        yaml(item, depth + 1, &mut inner);
+                        out.push_str(&format!("{indent}- {}", inner.trim_start()));
+                    }
+                    item => out.push_str(&format!("{indent}- {}\n", scalar(item))),
+                }
+            }
+        }
+        Json::Object(items) => {
+            for (label, item) in items {
+                match item {
+                    Json::Array(inner) if !inner.is_empty() => {
+                        out.push_str(&format!("{indent}{label}:\n"));
+                        yaml(item, depth + 1, out);
+                    }
+                    Json::Object(inner) if !inner.is_empty() => {
+                        out.push_str(&format!("{indent}{label}:\n"));
+                        yaml(item, depth + 1, out);
+                    }
+                    item => out.push_str(&format!("{indent}{label}: {}\n", scalar(item))),
+                }
+            }
+        }
+        other => out.push_str(&format!("{indent}{}\n", scalar(other))),
+    }
+}
+
+fn text_lines(node: &Node, depth: usize, timing: bool, lines: &mut Vec<String>) {
     let (indent, arrow) = if depth == 0 { (0, "") } else { (depth * 6 - 4, "->  ") };
-    lines.push(format!("{}{arrow}{}", " ".repeat(indent), node.name));
+    let measured = node.measured.map(|measured| measured_text(&measured, timing));
+    let measured = measured.unwrap_or_default();
+    lines.push(format!("{}{arrow}{}{measured}", " ".repeat(indent), node.name));
     let inner = if depth == 0 { 2 } else { indent + 6 };
     for (label, value) in &node.facts {
         match value {
@@ -161,7 +321,7 @@ fn text_lines(node: &Node, depth: usize, lines: &mut Vec<String>) {
         }
     }
     for input in &node.inputs {
-        text_lines(input, depth + 1, lines);
+        text_lines(input, depth + 1, timing, lines);
     }
 }
 
@@ -240,20 +400,51 @@ fn plain(value: &Json) -> String {
     }
 }
 
-fn to_json(node: &Node) -> Json {
+fn to_json(node: &Node, timing: bool) -> Json {
     let mut object = serde_json::Map::new();
     object.insert("Node Type".to_owned(), json!(node.name));
+    for (label, value) in node.measured.iter().flat_map(|all| measured_facts(all, timing)) {
+        object.insert(label.to_owned(), value);
+    }
     for (label, value) in &node.facts {
         object.insert((*label).to_owned(), value.clone());
     }
     if !node.inputs.is_empty() {
-        object.insert("Plans".to_owned(), Json::Array(node.inputs.iter().map(to_json).collect()));
+        object.insert(
+            "Plans".to_owned(),
+            Json::Array(node.inputs.iter().map(|input| to_json(input, timing)).collect()),
+        );
     }
     Json::Object(object)
 }
 
-fn operator_node(operator: &Operator) -> Node {
-    let inputs: Vec<Node> = operator.inputs().into_iter().map(operator_node).collect();
+/// An operator and what is below it.
+fn operator_node(operator: &Operator, shown: &Shown<'_>) -> Node {
+    let mut node = plain_node(operator, shown);
+    if shown.verbose {
+        let columns = operator.columns();
+        let columns = columns.iter().map(|ty| dataman_pg::catalog::format_type(ty.id, ty.typmod));
+        node.facts.push(("Columns out", json!(columns.collect::<Vec<_>>().join(", "))));
+    }
+    if let Some(analyzed) = &shown.analyzed {
+        let measured = analyzed.metrics.of(operator);
+        if let Some(measured) = &measured {
+            for (label, bytes) in
+                [("Memory", measured.memory_bytes as u64), ("Disk", measured.disk_bytes)]
+            {
+                if bytes > 0 {
+                    node.facts.push((label, json!(format!("{}kB", bytes.div_ceil(1024)))));
+                }
+            }
+        }
+        node.measured = measured.or(node.measured).or(Some(Measured::default()));
+    }
+    node
+}
+
+fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
+    let inputs: Vec<Node> =
+        operator.inputs().into_iter().map(|input| operator_node(input, shown)).collect();
     let mut facts = Vec::new();
     let name = match operator {
         Operator::Virtual(scan) => {
@@ -267,9 +458,9 @@ fn operator_node(operator: &Operator) -> Node {
             facts.push(("Rows", json!(rows.len())));
             "Rows".to_owned()
         }
-        Operator::Scan(scan) => return scan_node(scan_name(scan), scan),
+        Operator::Scan(scan) => return scan_node(scan_name(scan), scan, shown),
         Operator::Merge { scan, keys } => {
-            let mut node = scan_node("Merge Sorted", scan);
+            let mut node = scan_node("Merge Sorted", scan, shown);
             let keys: Vec<String> = keys
                 .iter()
                 .map(|key| {
@@ -291,7 +482,7 @@ fn operator_node(operator: &Operator) -> Node {
             return node;
         }
         Operator::Route { whole, rules, otherwise } => {
-            let mut node = scan_node("Route", whole);
+            let mut node = scan_node("Route", whole, shown);
             node.facts.retain(|(label, _)| *label != "Shards");
             node.facts.insert(0, ("Shards", json!("the one that holds all keys")));
             node.facts.insert(1, ("Keys", json!(rules.iter().map(rule_text).collect::<Vec<_>>())));
@@ -428,7 +619,7 @@ fn operator_node(operator: &Operator) -> Node {
             format!("{kind:?}{}", if *all { " All" } else { "" })
         }
     };
-    Node { name, facts, inputs }
+    Node { name, facts, inputs, measured: None }
 }
 
 fn scan_name(scan: &NodeScan) -> &'static str {
@@ -438,18 +629,49 @@ fn scan_name(scan: &NodeScan) -> &'static str {
     }
 }
 
-fn scan_node(name: &str, scan: &NodeScan) -> Node {
+fn scan_node(name: &str, scan: &NodeScan, shown: &Shown<'_>) -> Node {
     let mut facts = vec![("Shards", json!(rule_text(&scan.shards)))];
     let count = scan.statements.len();
     if matches!(scan.shards, ShardRule::All) {
         facts[0].1 = json!(format!("all {count}"));
     }
-    if let Some(first) =
-        scan.statements.get(&ShardId(0)).or_else(|| scan.statements.values().next())
+    let asked = |shard: &ShardId, query: &NodeQuery| {
+        let shard = ShardRef { datastore: scan.datastore.clone(), shard: *shard };
+        let capability = shown.capabilities.and_then(|capabilities| capabilities.of(&shard));
+        match capability.and_then(|capability| capability.statement_text(query)) {
+            Some(text) => json!(text),
+            None => node_query(query),
+        }
+    };
+    if shown.verbose {
+        let queries = scan.statements.iter().map(|(shard, statement)| {
+            format!("shard {shard}: {}", plain(&asked(shard, &statement.query)))
+        });
+        facts.push(("Node query", json!(queries.collect::<Vec<_>>())));
+    } else if let Some((shard, first)) =
+        scan.statements.get_key_value(&ShardId(0)).or_else(|| scan.statements.first_key_value())
     {
-        facts.push(("Node query", node_query(&first.query)));
+        facts.push(("Node query", asked(shard, &first.query)));
     }
-    Node { name: name.to_owned(), facts, inputs: Vec::new() }
+    let mut measured = None;
+    if let Some(analyzed) = &shown.analyzed {
+        let shards = analyzed.metrics.shards(scan);
+        let lines = shards.iter().map(|(shard, measured)| {
+            format!("{shard} ({})", shard_text(measured, analyzed.timing))
+        });
+        facts.push(("Shard", json!(lines.collect::<Vec<_>>())));
+        if !shards.is_empty() {
+            // Frames that pass as they are go through no operator.
+            measured = Some(Measured {
+                loops: shards.values().map(|shard| shard.loops).max().unwrap_or(1),
+                rows: shards.values().map(|shard| shard.rows).sum(),
+                startup: shards.values().map(|shard| shard.startup).min().unwrap_or_default(),
+                total: shards.values().map(|shard| shard.total).max().unwrap_or_default(),
+                ..Measured::default()
+            });
+        }
+    }
+    Node { name: name.to_owned(), facts, inputs: Vec::new(), measured }
 }
 
 fn rule_text(rule: &ShardRule) -> String {

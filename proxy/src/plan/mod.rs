@@ -38,7 +38,7 @@ use crate::parse::syntax::{ParsedStatement, Statement};
 use crate::scatter::contract::Capabilities;
 
 pub use bind::{Internal, Parameters};
-pub use explain::ExplainFormat;
+pub use explain::{Analyzed, ExplainFormat, Shown};
 pub(crate) use operator::{Root, SubPlan, WritePlan};
 
 /// How a statement is carried out; immutable, kept in the plan cache, bound to parameters at each execution.

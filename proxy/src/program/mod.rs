@@ -16,6 +16,7 @@ use dataman_metadata::store::StoreError;
 use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
+use dataman_proxy::merge::{Resources, TemporaryFolder};
 use dataman_proxy::wire::listen::{Proxy, listen};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -259,6 +260,40 @@ async fn follow_nodes(cluster: &Cluster, in_process: bool, connections_max: usiz
             Err(failure) => tracing::error!(%failure, "cannot open a datasource of the cluster"),
         }
     }
+}
+
+/// What all statements share above the shards, as the command line says.
+pub(crate) fn resources(clients: &Clients) -> Result<Resources, Failure> {
+    let memory = match &clients.memory {
+        Some(size) => memory_size(size).ok_or_else(|| {
+            Failure::new(format!("--memory {size}: no size"))
+                .with_remedy("Write a size from 1MB up: --memory 4GB")
+        })?,
+        None => machine_bytes().map_or(usize::MAX, |bytes| bytes / 2),
+    };
+    let folder = clients.temp_dir.clone().unwrap_or_else(TemporaryFolder::default_path);
+    Ok(Resources::new(memory, TemporaryFolder::new(folder)))
+}
+
+/// The bytes of a size: a number with kB, MB, GB or TB.
+fn memory_size(size: &str) -> Option<usize> {
+    let digits = size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: usize = match &size[digits.len()..] {
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return None,
+    };
+    let bytes = digits.trim().parse::<usize>().ok()?.checked_mul(unit)?;
+    (bytes >= 1 << 20).then_some(bytes)
+}
+
+/// The memory of the machine, where that can be found out.
+fn machine_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
 /// Checks the size, so that it is wrong at the start and not for each client.

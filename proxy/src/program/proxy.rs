@@ -5,10 +5,11 @@ use std::sync::Arc;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::Proxy;
 
-use super::{Failure, bind, open_nodes, say, serve, warn_of_missing};
+use super::{Failure, bind, open_nodes, resources, say, serve, warn_of_missing};
 
 /// Runs until a signal comes.
 pub(crate) async fn run(proxy: Proxy) -> Result<(), Failure> {
+    let resources = resources(&proxy.clients)?;
     let store = dataman_metadata::store::open_existing(&proxy.metadata).await?;
     let listener = bind(proxy.listen).await?;
     let address = listener.local_addr().unwrap_or(proxy.listen);
@@ -17,7 +18,8 @@ pub(crate) async fn run(proxy: Proxy) -> Result<(), Failure> {
         open_nodes(&snapshot, &Nodes::new(), false, proxy.datasources.datasource_connections_max)
             .await?;
     warn_of_missing(&nodes).await;
-    let cluster = Arc::new(Cluster::open(store, nodes).await?);
+    let cluster = Cluster::open(store, nodes).await?.with_resources(resources);
+    let cluster = Arc::new(cluster);
     say(&format!("dataman proxy is ready on {address}"));
     serve(cluster, listener, &proxy.clients, &proxy.datasources, false).await
 }

@@ -11,7 +11,7 @@ use dataman_metadata::store::{Store, StoreError};
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{SHARDS_DEFAULT, Up};
 
-use super::{Failure, bind, open_nodes, say, serve, warn_of_missing};
+use super::{Failure, bind, open_nodes, resources, say, serve, warn_of_missing};
 
 /// How often to try again when another process changes the metadata at the same time.
 const APPLY_ATTEMPTS: usize = 5;
@@ -24,6 +24,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
         }
         None => None,
     };
+    let resources = resources(&up.clients)?;
     let _lock = lock(&up.data)?;
     let listener = bind(up.listen).await?;
     let address = listener.local_addr().unwrap_or(up.listen);
@@ -39,7 +40,8 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
         open_nodes(&snapshot, &Nodes::new(), true, up.datasources.datasource_connections_max)
             .await?;
     warn_of_missing(&nodes).await;
-    let cluster = Arc::new(Cluster::open(store, nodes).await?);
+    let cluster = Cluster::open(store, nodes).await?.with_resources(resources);
+    let cluster = Arc::new(cluster);
     say(&ready(&up, address, &cluster));
     serve(cluster, listener, &up.clients, &up.datasources, true).await
 }

@@ -172,6 +172,7 @@ impl Session {
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,
+                metrics: None,
             },
             client,
         )
@@ -240,7 +241,8 @@ impl Session {
         let formats = vec![out.value_format(); prepared.columns.as_ref().map_or(0, Vec::len)];
         client.send(out.begin()?).await?;
         let prepared = Arc::new(prepared);
-        let mut rows = self.start_plan(&prepared, &Parameters::default(), &formats, token).await?;
+        let parameters = Parameters::default();
+        let (mut rows, _) = self.start_plan(&prepared, &parameters, &formats, token, None).await?;
         let mut sent = 0;
         let outcome = loop {
             let next = tokio::select! {

@@ -6,13 +6,10 @@ use dataman_metadata::snapshot::Snapshot;
 use dataman_pg::{PgError, TypeId};
 
 use crate::error::Error;
-use crate::parse::syntax::{self, ParsedStatement, Setting, Statement};
-use crate::plan::{self, ExplainFormat, PlanContext};
+use crate::parse::syntax::{ParsedStatement, Setting, Statement};
+use crate::plan::{self, PlanContext};
 use crate::rows::describe::text_column;
-use crate::rows::encode::text_rows;
 use crate::session::Session;
-use crate::session::dispatch::Started;
-use crate::session::portal::Rows;
 use crate::session::prepared::{PlanKey, Planned, Prepared};
 
 impl Session {
@@ -141,30 +138,5 @@ impl Session {
             prepared.keep(planned.clone());
         }
         Ok(planned)
-    }
-
-    /// EXPLAIN: the plan as rows.
-    pub(super) fn explain(&mut self, explain: &syntax::Explain) -> Result<Started, Error> {
-        if explain.analyze {
-            return Err(PgError::unsupported("EXPLAIN ANALYZE is not supported yet")
-                .with_hint("EXPLAIN shows the plan; \\timing in psql measures the statement.")
-                .into());
-        }
-        let format = match explain.format.as_str() {
-            "json" => ExplainFormat::Json,
-            "text" => ExplainFormat::Text,
-            other => {
-                return Err(PgError::unsupported(format!(
-                    "EXPLAIN (FORMAT {}) is not supported",
-                    other.to_uppercase()
-                ))
-                .with_hint("Use FORMAT TEXT or FORMAT JSON.")
-                .into());
-            }
-        };
-        let planned = self.plan(&explain.statement, &[], &self.snapshot())?;
-        let lines = planned.plan.explain(format);
-        let rows = lines.iter().map(|line| [Some(line.as_str())]);
-        Ok(Started::Rows(Rows::of_batch(text_rows(rows), "EXPLAIN")))
     }
 }

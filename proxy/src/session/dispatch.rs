@@ -251,7 +251,8 @@ impl Session {
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_) => {
-                self.start_plan(prepared, parameters, formats, token).await.map(Started::Rows)
+                let started = self.start_plan(prepared, parameters, formats, token, None);
+                started.await.map(|(rows, _)| Started::Rows(rows))
             }
             Statement::Define(define) => {
                 if !matches!(**define, syntax::Define::Maintain { .. }) {
@@ -290,7 +291,7 @@ impl Session {
                 self.prepared.remove(name);
                 Ok(Started::Done("DEALLOCATE".to_owned()))
             }
-            Statement::Explain(explain) => self.explain(explain),
+            Statement::Explain(explain) => Box::pin(self.explain(explain, token)).await,
             Statement::Copy(_) => {
                 Err(PgError::internal("a COPY is run by itself, since it talks to the client")
                     .into())
@@ -306,7 +307,8 @@ impl Session {
     async fn fill(&mut self, text: &str, token: &CancellationToken) -> Result<Started, Error> {
         let statement = self.plans.parse(text)?.first().cloned();
         let prepared = Arc::new(self.describe(statement, &[])?);
-        let mut rows = self.start_plan(&prepared, &Parameters::default(), &[], token).await?;
+        let parameters = Parameters::default();
+        let (mut rows, _) = self.start_plan(&prepared, &parameters, &[], token, None).await?;
         let drained = rows.drain().await;
         self.transaction.give_back(rows.take_connections());
         drained?;
@@ -315,7 +317,7 @@ impl Session {
         Ok(Started::Done(tag))
     }
 
-    /// Runs a plan. An agent that has seen newer metadata refuses it; then it is planned anew, as long as nothing has been
+    /// Runs a plan, and gives it with its rows. An agent that has seen newer metadata refuses it; then it is planned anew, as long as nothing has been
     /// sent to the client and no transaction has seen the old state.
     pub(super) async fn start_plan(
         &mut self,
@@ -323,12 +325,13 @@ impl Session {
         parameters: &Parameters,
         formats: &[Format],
         token: &CancellationToken,
-    ) -> Result<Rows, Error> {
+        metrics: Option<&Arc<merge::Metrics>>,
+    ) -> Result<(Rows, Planned), Error> {
         let mut attempt = 1;
         loop {
             let planned = self.current_plan(prepared)?;
             let epoch = planned.plan.epoch;
-            let mut outcome = self.try_plan(&planned, parameters, formats, token).await;
+            let mut outcome = self.try_plan(&planned, parameters, formats, token, metrics).await;
             if let Ok(rows) = &mut outcome
                 && let Err(error) = rows.peek().await
             {
@@ -344,7 +347,7 @@ impl Session {
                     self.cluster.refresh(epoch).await;
                     attempt += 1;
                 }
-                outcome => return outcome,
+                outcome => return outcome.map(|rows| (rows, planned)),
             }
         }
     }
@@ -355,6 +358,7 @@ impl Session {
         parameters: &Parameters,
         formats: &[Format],
         token: &CancellationToken,
+        metrics: Option<&Arc<merge::Metrics>>,
     ) -> Result<Rows, Error> {
         let plan = &planned.plan;
         if plan.writes {
@@ -403,6 +407,7 @@ impl Session {
                 cancel: token,
                 participants: &mut enlistment,
                 sequences: &sequences,
+                metrics,
             },
         )
         .await?;

@@ -55,7 +55,8 @@ impl Session {
         let statement = select_of(format!("EXECUTE {name} {args:?}"), items);
         let prepared = Arc::new(self.describe(Some(Arc::new(statement)), &[])?);
         let formats = vec![Format::Binary; args.len()];
-        let mut rows = self.start_plan(&prepared, &Parameters::default(), &formats, token).await?;
+        let parameters = Parameters::default();
+        let (mut rows, _) = self.start_plan(&prepared, &parameters, &formats, token, None).await?;
         let mut values = Vec::new();
         while let Some(batch) = rows.next(0).await? {
             for row in batch.iter() {

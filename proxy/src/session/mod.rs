@@ -30,6 +30,7 @@ pub mod define;
 mod describe;
 pub mod dispatch;
 mod execute;
+mod explain;
 pub(crate) mod lift;
 mod named;
 pub mod parameters;

@@ -5,9 +5,12 @@
 //! sequences of the datasource. The proxy answers those itself.
 
 use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::catalog;
 use dataman_pg::expr::{CastMethod, Expr, FunctionId};
 use dataman_pg::types::{TypeId, TypeRef};
+
+use crate::driver::sql::{Dialect, lower};
 
 /// The capability of every PostgreSQL datasource.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,6 +74,10 @@ impl Capability for PostgresCapability {
 
     fn takes_sql(&self) -> bool {
         true
+    }
+
+    fn statement_text(&self, query: &NodeQuery) -> Option<String> {
+        lower(query, Dialect::Postgres, 0).ok()
     }
 
     fn is_exact(&self, expr: &Expr) -> bool {

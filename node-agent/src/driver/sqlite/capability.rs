@@ -1,11 +1,12 @@
 //! What SQLite does with PostgreSQL's exact meaning: what [`crate::driver::sql::native`] lowers.
 
 use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
 use dataman_pg::types::{TypeId, TypeRef};
 
 use crate::driver::sql::native::{Form, form};
-use crate::driver::sql::stored;
+use crate::driver::sql::{Dialect, lower_with_expressions, stored};
 
 /// SQLite's capability.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,10 @@ pub struct SqliteCapability;
 impl Capability for SqliteCapability {
     fn engine(&self) -> &'static str {
         "sqlite"
+    }
+
+    fn statement_text(&self, query: &NodeQuery) -> Option<String> {
+        lower_with_expressions(query, Dialect::Sqlite, 0).ok().map(|lowered| lowered.text)
     }
 
     fn has_one_writer(&self) -> bool {
