@@ -2,9 +2,10 @@
 //! only those. The least of several repetitions is shown, since other programs only add. What the whole costs end to end,
 //! `sql-tests/bench` measures.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use dataman_node_protocol::node::{
     End, NodeConnection, NodeStatement, Parameters, ResultFormats, RowStream, StatementContext,
     TransactionOptions,
 };
+use dataman_node_protocol::query::{NodeQuery, OutputField};
 use dataman_node_protocol::record::{BATCH_BYTES, Batch, ColumnDescription, StatementDescription};
 use dataman_node_protocol::{NodeError, record::Format};
 use dataman_pg::types::TypeRef;
@@ -37,6 +39,24 @@ const POINT: &str = "SELECT name FROM t WHERE tenant_id = $1 AND id = $2";
 const GROUPS: &str = "SELECT tenant_id, count(*), avg(id) FROM t WHERE name LIKE 'a%' GROUP BY tenant_id ORDER BY 2 DESC LIMIT 10";
 const JOIN: &str = "SELECT a.name, sum(b.id) FROM t a JOIN t b ON a.tenant_id = b.tenant_id AND a.id < b.id \
                     WHERE a.name IN ('x', 'y') GROUP BY a.name HAVING count(*) > 3";
+const FEDERATED: &str = "SELECT a.name, count(*), max(c.id) FROM t a JOIN t b ON a.id = b.id JOIN t c ON b.name = c.name \
+                         WHERE c.tenant_id > 7 GROUP BY a.name ORDER BY 2 DESC LIMIT 10";
+/// What is computed above the shards, by the operator that costs most.
+const OPERATORS: [(&str, &str, u64); 5] = [
+    ("merge/hash-join", "SELECT a.id, b.id FROM t a JOIN t b ON a.id = b.id", 2),
+    (
+        "merge/join-sort",
+        "SELECT a.id, b.name FROM t a JOIN t b ON a.id = b.id ORDER BY b.name, a.id",
+        2,
+    ),
+    (
+        "merge/join-group",
+        "SELECT a.name, sum(b.id) FROM t a JOIN t b ON a.id = b.id GROUP BY a.name",
+        2,
+    ),
+    ("merge/group", "SELECT id, count(*) FROM t GROUP BY id", 1),
+    ("merge/distinct", "SELECT DISTINCT id, name FROM t", 1),
+];
 const ORDERED: &str = "SELECT id, name FROM t ORDER BY id";
 const UNORDERED: &str = "SELECT id, name FROM t";
 
@@ -58,6 +78,7 @@ fn main() {
     bench.run("plan/point", "statement", 1, || planned(&snapshot, POINT));
     bench.run("plan/groups", "statement", 1, || planned(&snapshot, GROUPS));
     bench.run("plan/join", "statement", 1, || planned(&snapshot, JOIN));
+    bench.run("plan/federated", "statement", 1, || planned(&snapshot, FEDERATED));
 
     prune(&bench, &snapshot);
     codec(&bench);
@@ -73,6 +94,14 @@ fn main() {
         bench.run(name, "row", rows, || {
             let found = runtime.block_on(merged(&plan, &shards));
             assert_eq!(found, rows, "{name}");
+        });
+    }
+    for (name, sql, scans) in OPERATORS {
+        let plan = planned(&snapshot, sql);
+        let shards = Recorded::shards(false);
+        let rows = ROWS * u64::from(SHARDS);
+        bench.run(name, "row read", rows * scans, || {
+            assert_eq!(runtime.block_on(merged(&plan, &shards)), rows, "{name}");
         });
     }
 }
@@ -199,6 +228,7 @@ async fn merged(plan: &Arc<Plan>, shards: &[Recorded]) -> u64 {
         cancel: &CancellationToken::new(),
         participants: &mut participants,
         sequences: &sequences,
+        metrics: None,
     };
     let mut stream = merge::run(plan, execution).await.expect("starts");
     let mut rows = 0;
@@ -285,6 +315,9 @@ impl Participants for Shards {
 struct Recorded {
     batches: Arc<Vec<Batch>>,
     next: usize,
+    shard: u64,
+    /// The answers to what operators above the shards ask, by the types of the columns.
+    binary: Arc<Mutex<HashMap<Vec<TypeId>, Arc<Vec<Batch>>>>>,
 }
 
 impl Recorded {
@@ -313,9 +346,39 @@ impl Recorded {
                     batches.push(Batch { frames, rows: std::mem::take(&mut rows) });
                 }
             }
-            Self { batches: Arc::new(batches), next: 0 }
+            Self { batches: Arc::new(batches), next: 0, shard, binary: Arc::default() }
         };
         (0..u64::from(SHARDS)).map(shard).collect()
+    }
+
+    /// The same rows in binary, with a number for each column of numbers and a name for each other.
+    fn in_binary(&self, types: &[TypeId]) -> Arc<Vec<Batch>> {
+        let mut known = self.binary.lock().expect("nobody panics");
+        Arc::clone(known.entry(types.to_vec()).or_insert_with(|| {
+            let (mut batches, mut frames, mut rows) = (Vec::new(), BytesMut::new(), 0);
+            for row in 0..ROWS {
+                let id = row * u64::from(SHARDS) + self.shard;
+                let (name, number) = (format!("name {id:08}"), id.to_be_bytes());
+                let values: Vec<&[u8]> = types
+                    .iter()
+                    .map(|ty| if *ty == TypeId::INT8 { &number[..] } else { name.as_bytes() })
+                    .collect();
+                let length: usize = values.iter().map(|value| value.len() + 4).sum();
+                frames.put_u8(b'D');
+                frames.put_u32(u32::try_from(length + 6).expect("is short"));
+                frames.put_u16(u16::try_from(values.len()).expect("are few"));
+                for value in values {
+                    frames.put_u32(u32::try_from(value.len()).expect("is short"));
+                    frames.put_slice(value);
+                }
+                rows += 1;
+                if frames.len() > BATCH_BYTES || row + 1 == ROWS {
+                    let frames: Bytes = frames.split().freeze();
+                    batches.push(Batch { frames, rows: std::mem::take(&mut rows) });
+                }
+            }
+            Arc::new(batches)
+        }))
     }
 }
 
@@ -345,13 +408,26 @@ impl NodeConnection for Recorded {
     }
 
     async fn execute(
-        self: Box<Self>,
+        mut self: Box<Self>,
         _context: &StatementContext,
-        _statement: &Arc<NodeStatement>,
+        statement: &Arc<NodeStatement>,
         _parameters: &Parameters,
-        _formats: &ResultFormats,
+        formats: &ResultFormats,
         _cancel: &CancellationToken,
     ) -> Box<dyn RowStream> {
+        if let NodeQuery::Filter(select) | NodeQuery::Aggregate(select) = &statement.query
+            && formats.formats.iter().all(|format| *format == Format::Binary)
+        {
+            let types: Vec<TypeId> = select
+                .fields
+                .iter()
+                .map(|field| match field {
+                    OutputField::Bound { expr, .. } => expr.type_id(),
+                    _ => TypeId::TEXT,
+                })
+                .collect();
+            self.batches = self.in_binary(&types);
+        }
         self
     }
 

@@ -34,11 +34,8 @@ async fn statement_memory() {
     let row = session.query_one("SHOW dataman.statement_mem", &[]).await.expect("a value");
     assert_eq!(row.get::<_, &str>(0), "1MB");
     let holding = [
-        "SELECT * FROM t AS a JOIN t AS b ON a.id = b.id + 1",
-        "SELECT DISTINCT pad || id FROM t",
-        "SELECT pad || id, count(*) FROM t GROUP BY 1",
         "SELECT array_agg(pad ORDER BY id) FROM t",
-        "SELECT pad || id FROM t EXCEPT SELECT pad FROM t",
+        "SELECT string_agg(DISTINCT pad || id, '') FROM t",
         "INSERT INTO t SELECT id + 10000, pad FROM t",
     ];
     for sql in holding {
@@ -76,7 +73,7 @@ async fn statement_memory_in_a_transaction() {
         .batch_execute("BEGIN; SET LOCAL dataman.statement_mem = '1MB'; SAVEPOINT s")
         .await
         .expect("begun");
-    let sql = "SELECT * FROM t AS a JOIN t AS b ON a.id = b.id + 1";
+    let sql = "SELECT array_agg(pad ORDER BY id) FROM t";
     check_refused(&run(&session, sql, Protocol::Simple).await, "53200", sql);
     session.batch_execute("ROLLBACK TO s").await.expect("back to the savepoint");
     let count = run(&session, "SELECT count(*) FROM t", Protocol::Extended).await;

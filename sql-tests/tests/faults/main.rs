@@ -14,5 +14,6 @@ mod parts;
 mod passing;
 mod setup;
 mod shard;
+mod spill;
 mod streaming;
 mod wire;
