@@ -62,9 +62,9 @@ use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
 pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
-pub(crate) use parameters::encode;
 pub(crate) use metrics::Measured;
 pub use metrics::Metrics;
+pub(crate) use parameters::encode;
 pub(crate) use rows::decode;
 pub use spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
