@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dataman_metadata::change::{Change, ObjectName};
-use dataman_metadata::id::{DatasourceId, DatastoreId, Epoch, ObjectId, ShardId};
+use dataman_metadata::id::{CollectionId, DatasourceId, DatastoreId, Epoch, ObjectId, ShardId};
 use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
@@ -19,8 +19,10 @@ use dataman_pg::PgError;
 use crate::catalog::Catalogs;
 use crate::error::Error;
 use crate::merge::{Resources, TemporaryFolder};
+use crate::plan::estimate::Statistics;
 use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
+use crate::statistics::StatisticsStore;
 
 /// How many numbers of a sequence are taken from the store at least: so many inserts share one write to it. What a proxy has
 /// not used when it stops is lost, as the numbers are that PostgreSQL has logged ahead when it crashes.
@@ -41,6 +43,7 @@ pub struct Cluster {
     resources: Arc<Resources>,
     catalogs: Catalogs,
     started_us: i64,
+    statistics: Arc<StatisticsStore>,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -62,6 +65,7 @@ impl Cluster {
             nodes: ArcSwap::from_pointee(nodes),
             blocks: Mutex::default(),
             resources,
+            statistics: Arc::default(),
             catalogs: Catalogs::default(),
             started_us: crate::session::now_us(),
         })
@@ -175,9 +179,18 @@ impl Cluster {
         self.nodes.load().get(primary)?.connect_now()
     }
 
+    /// What is known of how much the collections hold.
+    pub fn statistics(&self) -> &StatisticsStore {
+        &self.statistics
+    }
+
     /// What the shards can do, under a snapshot.
     pub fn capabilities(&self, snapshot: &Arc<Snapshot>) -> ClusterCapabilities {
-        ClusterCapabilities { nodes: self.nodes.load_full(), snapshot: Arc::clone(snapshot) }
+        ClusterCapabilities {
+            nodes: self.nodes.load_full(),
+            snapshot: Arc::clone(snapshot),
+            statistics: Arc::clone(&self.statistics),
+        }
     }
 
     /// The next number of a sequence, when this proxy has fetched it already.
@@ -278,11 +291,16 @@ fn unreachable_shard(shard: &ShardRef) -> NodeError {
 pub struct ClusterCapabilities {
     nodes: Arc<Nodes>,
     snapshot: Arc<Snapshot>,
+    statistics: Arc<StatisticsStore>,
 }
 
 impl Capabilities for ClusterCapabilities {
     fn of(&self, shard: &ShardRef) -> Option<&dyn Capability> {
         let datasource = primary(&self.snapshot, shard)?;
         self.nodes.get(datasource).map(|node| node.capability())
+    }
+
+    fn statistics(&self, collection: CollectionId) -> Option<Arc<Statistics>> {
+        self.statistics.of(collection)
     }
 }

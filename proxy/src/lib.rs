@@ -38,4 +38,5 @@ pub mod rows;
 pub mod scatter;
 pub mod session;
 pub mod sqlstate;
+pub mod statistics;
 pub mod wire;

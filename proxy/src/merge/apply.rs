@@ -537,6 +537,11 @@ impl<'a> Run<'a> {
         self.table_rows(place).await.map(|_| ())
     }
 
+    /// Keeps the rows of a common table.
+    pub(super) fn keep_table(&self, place: usize, rows: Store) {
+        locked(&self.shared().kept).insert(usize::MAX - place, Arc::new(rows));
+    }
+
     /// The rows of a common table that is read more than once.
     pub(super) async fn table_rows(&mut self, place: usize) -> Result<Arc<Store>, Error> {
         let shared = self.shared();

@@ -49,6 +49,10 @@ pub(super) async fn open<'a>(
     let mut stream = run.values(right).await?;
     let read = held.read(stream.as_mut(), &right_keys).await;
     run.end(stream, read).await?;
+    let left = match &held.parts {
+        None => run.narrow(left, equal, &held.build.rows)?,
+        Some(_) => left,
+    };
     let left_keys =
         equal.iter().map(|(left, _)| run.compiled(left)).collect::<Result<Vec<_>, _>>()?;
     let todo = match held.parts {

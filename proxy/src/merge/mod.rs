@@ -17,6 +17,7 @@
 mod aggregate;
 mod apply;
 mod build;
+mod change;
 mod collect;
 mod copy;
 mod distinct;
@@ -31,6 +32,7 @@ mod limit;
 mod made;
 mod memory;
 mod metrics;
+mod narrow;
 mod nested;
 mod open;
 mod pace;
@@ -157,10 +159,18 @@ pub async fn run<'a>(
 ) -> Result<Box<dyn ResultStream>, Error> {
     let mut run = open::Run::new(plan, execution);
     run.compute_parameters().await?;
+    if !plan.first.is_empty() {
+        // Should the statement fail, what it has written before is taken back.
+        run.begin_writing().await?;
+        for first in &plan.first {
+            Box::pin(run.write_first(first)).await?;
+        }
+    }
     match &plan.root {
         Root::Rows(operator) => run.open(operator).await,
         Root::Insert(insert) => run.insert(insert).await,
         Root::Write(write) => run.write(write).await,
+        Root::Change(change) => run.change(change).await,
         Root::Copy(_) => Err(PgError::internal("a COPY takes data").into()),
     }
 }

@@ -312,7 +312,7 @@ impl<'a> Run<'a> {
         };
         let mut formats: Vec<Format> = client.to_vec();
         formats.resize(scan.columns.len(), Format::Binary);
-        let access = if self.plan.writes { Access::Write } else { Access::Read };
+        let access = if scan.query.writes() { Access::Write } else { Access::Read };
         let streams = self.start(scan, &shards, access, &formats).await?;
         let source = if keys.is_empty() || streams.len() == 1 {
             RawSource::Concat(Streams::new(streams))
@@ -463,6 +463,7 @@ impl<'a> Run<'a> {
                     Box::new(apply::KeptRows::all(rows))
                 }
                 Operator::Working { id, .. } => Box::new(apply::KeptRows::all(self.working(*id)?)),
+                Operator::Narrow { wide, .. } => return self.values(wide).await,
                 Operator::Recurse { .. } => {
                     return Err(PgError::internal("a recursion belongs to a common table").into());
                 }

@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
                     let mut numbers = self.execution.sequences.next(schema, name, 1).await?;
                     numbers.pop().map_or(Value::Null, Value::Int8)
                 }
-                Internal::NextValue(..) | Internal::Outer(_) => Value::Null,
+                Internal::NextValue(..) | Internal::Outer(_) | Internal::Keys(_) => Value::Null,
                 Internal::Subquery(subplan, _) => self.subquery(*subplan).await?,
             };
             self.set(plan.params.len() + place, value, internal.type_id());
@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn set(&mut self, place: usize, value: Value, ty: TypeId) {
+    pub(super) fn set(&mut self, place: usize, value: Value, ty: TypeId) {
         self.parameters.values[place] = encode(&value, ty);
         Arc::make_mut(&mut self.values)[place] = value;
     }

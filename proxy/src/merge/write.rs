@@ -20,7 +20,10 @@ impl<'a> Run<'a> {
             None => self.scan_shards(&write.scan)?,
             Some((rules, refused)) => match self.agreed(rules, &write.scan)? {
                 Some(shard) => vec![shard],
-                None => return Err(refused.clone().into()),
+                None => match refused {
+                    Ok(change) => return self.change(change).await,
+                    Err(refused) => return Err(refused.clone().into()),
+                },
             },
         };
         let formats: Vec<Format> = self.execution.formats.formats.clone();

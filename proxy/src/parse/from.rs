@@ -95,13 +95,8 @@ impl Parser<'_> {
         }
         let condition = if self.accept("using") {
             let columns = self.names()?;
-            if self.is("as") {
-                return self.refuse(
-                    "an alias for JOIN … USING",
-                    "Name the columns by the tables' own names.",
-                );
-            }
-            JoinCondition::Using(columns)
+            let alias = if self.accept("as") { Some(self.name()?) } else { None };
+            JoinCondition::Using(columns, alias)
         } else {
             self.expect("on")?;
             JoinCondition::On(self.expr()?)

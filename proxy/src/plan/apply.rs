@@ -327,8 +327,9 @@ impl Planner<'_> {
         fields.extend(aggregates.iter().map(|call| Expr::Aggregate(Box::new(call.clone()))));
         let all: Vec<Expr> = rest.into_iter().cloned().collect();
         let inner = Select {
-            filter: (!all.is_empty())
-                .then(|| dataman_node_protocol::query::Condition::Expr(super::above::all_of(all))),
+            filter: (!all.is_empty()).then(|| {
+                dataman_node_protocol::query::Condition::Expr(super::sources::all_of(all))
+            }),
             group: Some(group.clone()),
             fields: named(&fields),
             ..from
@@ -342,7 +343,7 @@ impl Planner<'_> {
         let keys = pairs.iter().map(|(own, outer)| (column(own), outer.clone())).collect();
         let kept = self.kept(operator);
         let found = self.lookup(kept, keys);
-        let predicate = super::above::all_of(
+        let predicate = super::sources::all_of(
             outer
                 .iter()
                 .map(|condition| {

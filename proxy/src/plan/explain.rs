@@ -8,7 +8,9 @@ use dataman_pg::Expr;
 use dataman_pg::expr::{FrameBound, SortKey, SubqueryKind, Window};
 use serde_json::{Value as Json, json};
 
-use super::operator::{GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule};
+use super::operator::{
+    ChangePlan, GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule,
+};
 use super::{Internal, Plan};
 use crate::merge::{Measured, Metrics};
 use crate::route::prune::KeySource;
@@ -69,59 +71,12 @@ impl Plan {
 
     /// The same with what else is to be shown.
     pub fn explain_with(&self, format: ExplainFormat, shown: &Shown<'_>) -> Vec<String> {
-        let mut root = match &self.root {
-            Root::Rows(operator) => operator_node(operator, shown),
-            Root::Write(write) => {
-                let verb = if matches!(write.scan.query, NodeQuery::Update(_)) {
-                    "Update"
-                } else {
-                    "Delete"
-                };
-                let mut node = scan_node(verb, &write.scan, shown);
-                if write.copies {
-                    node.facts.push(("Copies", json!("every shard")));
-                }
-                if let Some((rules, _)) = &write.agree {
-                    node.facts.push((
-                        "Only if one shard holds",
-                        json!(rules.iter().map(rule_text).collect::<Vec<_>>()),
-                    ));
-                }
-                node
-            }
-            Root::Copy(copy) => Node {
-                name: "Copy".to_owned(),
-                facts: vec![
-                    ("Collection", json!(copy.form.target.collection)),
-                    ("Data passes", json!(copy.passes)),
-                ],
-                inputs: Vec::new(),
-                measured: None,
-            },
-            Root::Insert(insert) => {
-                let shards = match &insert.placement {
-                    dataman_metadata::schema::Placement::Sharded(keyspace) => {
-                        format!("by {}", keyspace.fields.join(", "))
-                    }
-                    dataman_metadata::schema::Placement::Single { shard } => shard.to_string(),
-                    dataman_metadata::schema::Placement::Reference => {
-                        format!("all {}", insert.shard_count)
-                    }
-                };
-                let inputs = match &insert.rows {
-                    InsertSource::Query { operator, .. } => vec![operator_node(operator, shown)],
-                    InsertSource::Values(_) => Vec::new(),
-                };
-                let mut facts = vec![
-                    ("Collection", json!(insert.form.target.collection)),
-                    ("Shards", json!(shards)),
-                ];
-                if let InsertSource::Values(rows) = &insert.rows {
-                    facts.push(("Rows", json!(rows.len())));
-                }
-                Node { name: "Insert".to_owned(), facts, inputs, measured: None }
-            }
-        };
+        let mut root = root_node(&self.root, shown);
+        for first in &self.first {
+            let mut node = root_node(&first.root, shown);
+            node.name = format!("First, as table {}: {}", first.table + 1, node.name);
+            root.inputs.push(node);
+        }
         for (place, subplan) in self.subplans.iter().enumerate() {
             let number = self
                 .parameters
@@ -167,7 +122,7 @@ impl Plan {
                     expr_text(limit),
                     expr_text(offset)
                 )),
-                Internal::Subquery(..) | Internal::Outer(_) => None,
+                Internal::Subquery(..) | Internal::Outer(_) | Internal::Keys(_) => None,
             })
             .collect();
         if !computed.is_empty() {
@@ -301,6 +256,95 @@ fn yaml(value: &Json, depth: usize, out: &mut String) {
             }
         }
         other => out.push_str(&format!("{indent}{}\n", scalar(other))),
+    }
+}
+
+fn root_node(root: &Root, shown: &Shown<'_>) -> Node {
+    match root {
+        Root::Rows(operator) => operator_node(operator, shown),
+        Root::Write(write) => {
+            let verb =
+                if matches!(write.scan.query, NodeQuery::Update(_)) { "Update" } else { "Delete" };
+            let mut node = scan_node(verb, &write.scan, shown);
+            if write.copies {
+                node.facts.push(("Copies", json!("every shard")));
+            }
+            if let Some((rules, otherwise)) = &write.agree {
+                node.facts.push((
+                    "Only if one shard holds",
+                    json!(rules.iter().map(rule_text).collect::<Vec<_>>()),
+                ));
+                match otherwise {
+                    Ok(change) => {
+                        let mut other = change_node(change, shown);
+                        other.name = format!("Otherwise: {}", other.name);
+                        node.inputs.push(other);
+                    }
+                    Err(error) => node
+                        .facts
+                        .push(("Otherwise", json!(format!("refused: {}", error.message())))),
+                }
+            }
+            node
+        }
+        Root::Change(change) => change_node(change, shown),
+        Root::Copy(copy) => Node {
+            name: "Copy".to_owned(),
+            facts: vec![
+                ("Collection", json!(copy.form.target.collection)),
+                ("Data passes", json!(copy.passes)),
+            ],
+            inputs: Vec::new(),
+            measured: None,
+        },
+        Root::Insert(insert) => {
+            let shards = match &insert.placement {
+                dataman_metadata::schema::Placement::Sharded(keyspace) => {
+                    format!("by {}", keyspace.fields.join(", "))
+                }
+                dataman_metadata::schema::Placement::Single { shard } => shard.to_string(),
+                dataman_metadata::schema::Placement::Reference => {
+                    format!("all {}", insert.shard_count)
+                }
+            };
+            let inputs = match &insert.rows {
+                InsertSource::Query { operator, .. } => vec![operator_node(operator, shown)],
+                InsertSource::Values(_) => Vec::new(),
+            };
+            let mut facts = vec![
+                ("Collection", json!(insert.form.target.collection)),
+                ("Shards", json!(shards)),
+            ];
+            if let InsertSource::Values(rows) = &insert.rows {
+                facts.push(("Rows", json!(rows.len())));
+            }
+            Node { name: "Insert".to_owned(), facts, inputs, measured: None }
+        }
+    }
+}
+
+fn change_node(change: &ChangePlan, shown: &Shown<'_>) -> Node {
+    let (verb, target) = match &change.query {
+        NodeQuery::Update(update) => ("Update", &update.target),
+        NodeQuery::Delete(delete) => ("Delete", &delete.target),
+        other => {
+            return Node {
+                name: "Change".to_owned(),
+                facts: vec![("Query", node_query(other))],
+                inputs: Vec::new(),
+                measured: None,
+            };
+        }
+    };
+    Node {
+        name: format!("{verb} by Key"),
+        facts: vec![
+            ("Collection", json!(target.collection)),
+            ("Key columns", json!(change.keys)),
+            ("Each", node_query(&change.query)),
+        ],
+        inputs: vec![operator_node(&change.find, shown)],
+        measured: None,
     }
 }
 
@@ -604,6 +648,10 @@ fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
             format!("Recursive Union{}", if *all { " All" } else { "" })
         }
         Operator::Working { .. } => "Working Table".to_owned(),
+        Operator::Narrow { param, .. } => {
+            facts.push(("Or, for few keys, as", json!(expr_text(param))));
+            "By Keys".to_owned()
+        }
         Operator::OrElse { .. } => "Or Else".to_owned(),
         Operator::Apply { place, outer, on, keeps, .. } => {
             facts.push(("Query", json!(place + 1)));

@@ -8,18 +8,25 @@
 mod above;
 pub(crate) mod apply;
 pub mod bind;
+mod change;
+mod condition;
 pub(crate) mod copy;
+mod derived;
 mod distribution;
+pub(crate) mod estimate;
 mod explain;
 mod fold;
 pub(crate) mod form;
+mod fragment;
 pub(crate) mod lift;
+mod narrow;
 mod number;
 pub(crate) mod operator;
 pub(crate) mod pass;
 mod recurse;
 mod safety;
 mod select;
+mod sources;
 mod split;
 #[cfg(test)]
 mod support;
@@ -27,9 +34,11 @@ pub(crate) mod visit;
 mod window;
 mod write;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dataman_metadata::id::Epoch;
+use dataman_metadata::id::{CollectionId, Epoch};
 use dataman_metadata::snapshot::Snapshot;
 use dataman_node_protocol::record::ColumnDescription;
 use dataman_pg::{Context, PgError, TypeId};
@@ -64,10 +73,14 @@ pub struct Plan {
     pub(crate) applies: Vec<operator::Apply>,
     /// Common tables that are more than a query put in place.
     pub(crate) tables: Vec<operator::Table>,
+    /// What is done before: the statements of WITH that write.
+    pub(crate) first: Vec<operator::First>,
     /// What is done.
     pub(crate) root: Root,
     /// The metadata that the plan was made from: keyspaces are looked up in it when keys are known.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The collections whose statistics it was made by.
+    pub(crate) sampled: BTreeSet<CollectionId>,
     /// How it can pass, if it can.
     pub(crate) pass: Option<pass::Pass>,
 }
@@ -118,7 +131,10 @@ pub fn plan(
         common_tables: Vec::new(),
         in_scope: Vec::new(),
         keeps: 0,
+        modifies: false,
+        sampled: RefCell::default(),
     };
+    let first = planner.modifying(bound.modifying)?;
     let (root, columns, tag, writes) = match bound.kind {
         bind::BoundKind::Select(select) => {
             let columns = describe(&form::output_columns(&select));
@@ -127,15 +143,15 @@ pub fn plan(
         }
         bind::BoundKind::Insert(insert) => {
             let columns = returning(&insert.insert.returning);
-            (planner.insert(*insert)?, columns, "INSERT 0", true)
+            (planner.insert(*insert, bound.with)?, columns, "INSERT 0", true)
         }
         bind::BoundKind::Update(update) => {
             let columns = returning(&update.returning);
-            (planner.update(*update)?, columns, "UPDATE", true)
+            (planner.update(*update, bound.with)?, columns, "UPDATE", true)
         }
         bind::BoundKind::Delete(delete) => {
             let columns = returning(&delete.returning);
-            (planner.delete(*delete)?, columns, "DELETE", true)
+            (planner.delete(*delete, bound.with)?, columns, "DELETE", true)
         }
         bind::BoundKind::Copy(copy) => (planner.copy_in(*copy)?, None, "COPY", true),
     };
@@ -144,7 +160,8 @@ pub fn plan(
         params: planner.parameters.client().to_vec(),
         columns,
         tag,
-        writes,
+        writes: writes || !first.is_empty(),
+        first,
         numbers: planner.facts.numbers,
         parameters: planner.parameters,
         subplans: planner.subplans,
@@ -152,6 +169,7 @@ pub fn plan(
         tables: planner.common_tables,
         root,
         snapshot: Arc::clone(context.snapshot),
+        sampled: planner.sampled.into_inner(),
         pass: None,
     };
     recurse::decide_streams(&mut plan);
@@ -195,6 +213,10 @@ pub(crate) struct Planner<'a> {
     in_scope: Vec<(String, recurse::InScope)>,
     /// How many numbers of kept rows are taken.
     keeps: usize,
+    /// Statements of WITH write.
+    modifies: bool,
+    /// The collections whose statistics were asked for.
+    sampled: RefCell<BTreeSet<CollectionId>>,
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) enum Root {
     Insert(Box<InsertPlan>),
     /// Updates or deletes.
     Write(Box<WritePlan>),
+    /// Updates or deletes records that are found above the shards.
+    Change(Box<ChangePlan>),
     /// Inserts rows that come as COPY data.
     Copy(Box<super::copy::CopyPlan>),
 }
@@ -154,6 +156,17 @@ pub(crate) enum Operator {
         equal: Vec<(Expr, Expr)>,
         /// The whole condition over left and right columns, the equal pairs included.
         on: Option<Expr>,
+    },
+    /// The left side of a join in two forms.
+    Narrow {
+        /// All its rows.
+        wide: Box<Operator>,
+        /// Those that have one of some keys.
+        narrow: Box<Operator>,
+        /// The join's equal pair that the keys are of.
+        key: usize,
+        /// The parameter that the keys are.
+        param: Expr,
     },
     /// Rows that read nothing of the rows around a query: read once for all of the statement, however often they are asked for.
     Keep {
@@ -433,10 +446,93 @@ pub(crate) enum InsertSource {
 pub(crate) struct WritePlan {
     /// The scan that changes and returns.
     pub(crate) scan: NodeScan,
-    /// The rules that must agree on one shard for the statement to be right, when it is right on one shard only.
-    pub(crate) agree: Option<(Vec<ShardRule>, PgError)>,
+    /// The rules that must agree on one shard for the statement to be right, when it is right on one shard only; and what is done
+    /// when they do not.
+    pub(crate) agree: Option<(Vec<ShardRule>, Result<Box<ChangePlan>, PgError>)>,
     /// The same change goes to every copy; one of them answers.
     pub(crate) copies: bool,
+}
+
+/// An UPDATE or DELETE whose records are found above the shards, and changed one by one on them.
+#[derive(Debug)]
+pub(crate) struct ChangePlan {
+    /// Finds the records. Its columns are the parameters of `query`, then those that only `returning` reads.
+    pub(crate) find: Operator,
+    /// Other sources may name a record more than once.
+    pub(crate) has_sources: bool,
+    /// Changes one record, if it still is as it was found. Its parameters are its own.
+    pub(crate) query: NodeQuery,
+    /// The parameters' types.
+    pub(crate) params: Vec<TypeId>,
+    /// How many of the first columns are the record's key.
+    pub(crate) keys: usize,
+    /// Their types.
+    pub(crate) key_types: Vec<TypeRef>,
+    /// Which of them are the shard key, in its order.
+    pub(crate) shard_key: Vec<usize>,
+    /// What a shard returns of a changed record.
+    pub(crate) given: Vec<TypeRef>,
+    /// RETURNING, over those and then the columns of `find`.
+    pub(crate) returning: Vec<Expr>,
+    /// The collection's spread.
+    pub(crate) placement: dataman_metadata::schema::Placement,
+    /// How many shards the datastore has.
+    pub(crate) shard_count: u32,
+    /// The datastore.
+    pub(crate) datastore: DatastoreId,
+    /// The database.
+    pub(crate) database: DatabaseId,
+    /// The statements, one for each shard, made once.
+    pub(crate) statements: BTreeMap<ShardId, Arc<NodeStatement>>,
+}
+
+/// A statement of WITH that writes, done before the statement itself.
+#[derive(Debug)]
+pub(crate) struct First {
+    /// What it does.
+    pub(crate) root: Root,
+    /// The common table that its RETURNING fills.
+    pub(crate) table: usize,
+    /// The columns of it.
+    pub(crate) columns: Vec<TypeRef>,
+    /// All in binary.
+    pub(crate) formats: dataman_node_protocol::node::ResultFormats,
+}
+
+impl ChangePlan {
+    fn each_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        self.find.each_expr_mut(visit);
+        self.returning.iter_mut().for_each(visit);
+    }
+
+    fn make_statements(&mut self) {
+        for shard in (0..self.shard_count).map(ShardId) {
+            let mut query = self.query.clone();
+            let instance = shard_instance_name(&self.database, shard);
+            form::set_instance(&mut query, &self.database.0, &instance);
+            self.statements.insert(shard, Arc::new(node_statement(query, &self.params)));
+        }
+    }
+}
+
+impl Root {
+    /// The change that finds its records above the shards, of a write that may need one.
+    fn change_mut(&mut self) -> Option<&mut ChangePlan> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Write(write) => write.agree.as_mut()?.1.as_mut().ok().map(AsMut::as_mut),
+            Self::Rows(_) | Self::Insert(_) | Self::Copy(_) => None,
+        }
+    }
+
+    /// The same.
+    pub(crate) fn change(&self) -> Option<&ChangePlan> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Write(write) => write.agree.as_ref()?.1.as_ref().ok().map(AsRef::as_ref),
+            Self::Rows(_) | Self::Insert(_) | Self::Copy(_) => None,
+        }
+    }
 }
 
 impl Operator {
@@ -458,6 +554,7 @@ impl Operator {
             | Self::Lookup { input, .. }
             | Self::OrElse { input, .. }
             | Self::Limit { input, .. } => input.columns(),
+            Self::Narrow { wide, .. } => wide.columns(),
             Self::Apply { input, columns, .. } => {
                 let mut all = input.columns();
                 all.extend(columns);
@@ -576,7 +673,15 @@ pub(super) fn number_parameters(plan: &mut Plan) {
             number(test);
         }
     }
-    match &mut plan.root {
+    let firsts = plan.first.iter_mut().map(|first| &mut first.root);
+    for root in firsts.chain(std::iter::once(&mut plan.root)) {
+        number_root(root, &mut number);
+    }
+    plan.parameters.number_internal(&mut number);
+}
+
+fn number_root(root: &mut Root, mut number: &mut dyn FnMut(&mut Expr)) {
+    match root {
         Root::Rows(operator) => operator.each_expr_mut(&mut number),
         Root::Insert(insert) => {
             match &mut insert.rows {
@@ -599,8 +704,11 @@ pub(super) fn number_parameters(plan: &mut Plan) {
             }
         }
         Root::Copy(copy) => copy.number_parameters(&mut number),
+        Root::Change(_) => {}
     }
-    plan.parameters.number_internal(&mut number);
+    if let Some(change) = root.change_mut() {
+        change.each_expr_mut(&mut number);
+    }
 }
 
 /// Makes each shard's statement of each scan.
@@ -631,7 +739,19 @@ pub(super) fn make_statements(plan: &mut Plan) {
     for apply in &mut plan.applies {
         apply.operator.each_scan_mut(&mut make);
     }
-    match &mut plan.root {
+    let firsts = plan.first.iter_mut().map(|first| &mut first.root);
+    for root in firsts.chain(std::iter::once(&mut plan.root)) {
+        make_root(root, &mut make);
+    }
+}
+
+fn make_root(root: &mut Root, mut make: &mut dyn FnMut(&mut NodeScan)) {
+    if let Some(change) = root.change_mut() {
+        change.find.each_scan_mut(&mut make);
+        change.make_statements();
+    }
+    match root {
+        Root::Change(_) => {}
         Root::Rows(operator) => operator.each_scan_mut(&mut make),
         Root::Write(write) => make(&mut write.scan),
         Root::Copy(copy) => copy.make_statements(),

@@ -89,7 +89,7 @@ impl Pass {
                 Some((rules, _)) => rules.iter().collect(),
                 None => vec![&scan.shards],
             },
-            Root::Insert(_) | Root::Copy(_) => return None,
+            Root::Insert(_) | Root::Change(_) | Root::Copy(_) => return None,
         };
         if scan.visible != scan.columns.len() || rules.is_empty() {
             return None;
@@ -232,7 +232,9 @@ impl Plan {
             Root::Rows(Operator::Route { whole, .. }) => Some(whole),
             Root::Rows(Operator::Scan(scan)) => Some(scan),
             Root::Write(write) if !write.copies => Some(&write.scan),
-            Root::Rows(_) | Root::Insert(_) | Root::Write(_) | Root::Copy(_) => None,
+            Root::Rows(_) | Root::Insert(_) | Root::Write(_) | Root::Change(_) | Root::Copy(_) => {
+                None
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ impl Planner<'_> {
         operator
     }
 
-    fn define(&mut self, table: CommonTable) -> Result<()> {
+    pub(super) fn define(&mut self, table: CommonTable) -> Result<()> {
         let CommonTable { name, query, recursive, .. } = table;
         let columns: Vec<TypeRef> =
             output_columns(&query).into_iter().map(|column| column.ty).collect();
@@ -130,7 +130,7 @@ pub(super) fn decide_streams(plan: &mut Plan) {
         if let Operator::Table { place, .. } = operator
             && let Some(count) = counts.get_mut(*place)
         {
-            *count += times;
+            *count = count.saturating_add(times);
         }
         if let Operator::Recurse { first, step, .. } = operator {
             count(first, times, counts);
@@ -142,14 +142,25 @@ pub(super) fn decide_streams(plan: &mut Plan) {
         }
     }
     let mut counts = vec![0; plan.tables.len()];
-    match &plan.root {
-        Root::Rows(operator) => count(operator, 1, &mut counts),
-        Root::Insert(insert) => {
-            if let InsertSource::Query { operator, .. } = &insert.rows {
-                count(operator, 1, &mut counts);
+    for root in plan.first.iter().map(|first| &first.root).chain(std::iter::once(&plan.root)) {
+        match root {
+            Root::Rows(operator) => count(operator, 1, &mut counts),
+            Root::Insert(insert) => {
+                if let InsertSource::Query { operator, .. } = &insert.rows {
+                    count(operator, 1, &mut counts);
+                }
             }
+            Root::Write(_) | Root::Change(_) | Root::Copy(_) => {}
         }
-        Root::Write(_) | Root::Copy(_) => {}
+        if let Some(change) = root.change() {
+            count(&change.find, 1, &mut counts);
+        }
+    }
+    // What a statement has returned is there, and not computed.
+    for first in &plan.first {
+        if let Some(count) = counts.get_mut(first.table) {
+            *count = usize::MAX / 2;
+        }
     }
     plan.subplans.iter().for_each(|subplan| count(&subplan.operator, 1, &mut counts));
     plan.tables.iter().for_each(|table| count(&table.operator, 1, &mut counts));

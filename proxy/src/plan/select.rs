@@ -27,6 +27,7 @@ impl Planner<'_> {
     /// Plans the statement itself.
     pub(super) fn top_select(&mut self, mut select: Select) -> Result<Operator> {
         fold::fold_select(&mut select, &mut self.parameters);
+        super::condition::factor(&mut select);
         let text = self.text_template();
         self.select(select, text)
     }
@@ -108,9 +109,10 @@ impl Planner<'_> {
             Distribution::Replicated => self.on_one(select, ShardRule::Any, datastore),
             Distribution::Single(shard) => self.on_one(select, ShardRule::One(shard), datastore),
             Distribution::Spread(spread) => {
-                if select.lock.is_some() {
+                // Each shard would lock rows up to the whole limit, more than are returned.
+                if select.lock.is_some() && (select.limit.is_some() || select.offset.is_some()) {
                     return Err(PgError::unsupported(
-                        "FOR UPDATE and its like over several shards is not supported yet",
+                        "FOR UPDATE and its like with a LIMIT over several shards is not supported yet",
                     )
                     .with_hint("Fix the shard key to one value."));
                 }
@@ -453,6 +455,11 @@ impl Planner<'_> {
         let Expr::Subquery { kind, ty, .. } = node else {
             return Err(PgError::internal("only a subquery runs first"));
         };
+        if self.modifies && super::recurse::reads_table_around(&subquery) {
+            return Err(PgError::unsupported(
+                "a subquery here over the rows of a data-modifying statement in WITH is not supported yet",
+            ));
+        }
         let columns = output_columns(&subquery);
         let operator = self.select(subquery, None)?;
         let place = self.subplans.len();

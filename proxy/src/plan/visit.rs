@@ -32,6 +32,7 @@ impl Operator {
             | Self::Apply { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::OrElse { input, otherwise } => vec![input, otherwise],
+            Self::Narrow { wide, narrow, .. } => vec![wide, narrow],
             Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
                 vec![left, right]
             }
@@ -62,6 +63,7 @@ impl Operator {
             | Self::Apply { input, .. }
             | Self::Limit { input, .. } => vec![input],
             Self::OrElse { input, otherwise } => vec![input, otherwise],
+            Self::Narrow { wide, narrow, .. } => vec![wide, narrow],
             Self::Join { left, right, .. } | Self::SetOperation { left, right, .. } => {
                 vec![left, right]
             }
@@ -131,6 +133,7 @@ impl Operator {
                 }
                 on.iter().for_each(visit);
             }
+            Self::Narrow { param, .. } => visit(param),
             Self::Lookup { keys, .. } => {
                 for (own, outer) in keys {
                     visit(own);
@@ -192,6 +195,7 @@ impl Operator {
                 }
                 on.iter_mut().for_each(visit);
             }
+            Self::Narrow { param, .. } => visit(param),
             Self::Lookup { keys, .. } => {
                 for (own, outer) in keys {
                     visit(own);

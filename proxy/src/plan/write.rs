@@ -4,23 +4,109 @@ use std::collections::BTreeMap;
 
 use dataman_metadata::schema::Placement;
 use dataman_node_protocol::capability::{Feature, is_exact_tree};
-use dataman_node_protocol::query::{Delete, NodeQuery, OutputField, Select, Source, Update};
+use dataman_node_protocol::node::ResultFormats;
+use dataman_node_protocol::query::{
+    CommonTable, Delete, NodeQuery, OutputField, Select, Source, Update,
+};
+use dataman_node_protocol::record::Format;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, eval};
 
-use super::bind::{BoundInsert, InsertRows, Table};
+use super::bind::{BoundInsert, BoundKind, InsertRows, Internal, Modifying, Table};
+use super::change::{Change, seen_over};
 use super::distribution::{
     Distribution, Prover, collection_aliases, collections_with_conditions, filter_conjuncts,
     inner_join_conditions, source_with_conditions,
 };
-use super::operator::{InsertPlan, InsertSource, Root, ShardRule, WritePlan};
+use super::operator::{
+    ChangePlan, First, InsertPlan, InsertSource, Operator, Root, ShardRule,
+    Table as CommonTablePlan, WritePlan,
+};
+use super::recurse::InScope;
 use super::select::{Result, is_uncorrelated};
 use super::{Planner, fold, form};
 use crate::scatter::contract::ShardRef;
 
+/// The rules that must agree on one shard, and what is done when they do not.
+type Agree = (Vec<ShardRule>, Result<Box<ChangePlan>>);
+
+/// How a write is carried out.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
+enum Found {
+    /// As it is, on these shards.
+    Shards(ShardRule, Option<Agree>),
+    /// By key.
+    Change(Root),
+}
+
 impl Planner<'_> {
     /// Plans an INSERT: the proxy computes the rows and sends each to its shard.
-    pub(super) fn insert(&mut self, bound: BoundInsert) -> Result<Root> {
+    pub(super) fn insert(&mut self, bound: BoundInsert, with: Vec<CommonTable>) -> Result<Root> {
+        let before = self.in_scope.len();
+        for table in with {
+            self.define(table)?;
+        }
+        let root = self.insert_over(bound);
+        self.in_scope.truncate(before);
+        root
+    }
+
+    /// Plans the statements of WITH that write, each a table of what it returns.
+    pub(super) fn modifying(&mut self, modifying: Vec<Modifying>) -> Result<Vec<First>> {
+        let mut firsts = Vec::new();
+        for Modifying { name, columns, kind } in modifying {
+            let alias = match &kind {
+                BoundKind::Insert(insert) => insert.alias.clone(),
+                BoundKind::Update(update) => update.alias.clone(),
+                BoundKind::Delete(delete) => delete.alias.clone(),
+                BoundKind::Select(_) | BoundKind::Copy(_) => String::new(),
+            };
+            let id = self.table(&alias)?.collection.id;
+            if self.tables.values().filter(|table| table.collection.id == id).count() > 1 {
+                return Err(PgError::unsupported(
+                    "a table that a statement in WITH changes cannot be used again in the same statement",
+                )
+                .with_hint("All parts of the statement would have to see it as it was before: run them one after the other."));
+            }
+            self.modifies = true;
+            let columns: Vec<TypeRef> = columns.iter().map(|column| column.ty).collect();
+            for column in &columns {
+                super::split::check_decodable(*column)?;
+            }
+            let root = match kind {
+                BoundKind::Insert(insert) => self.insert(*insert, Vec::new())?,
+                BoundKind::Update(update) => self.update(*update, Vec::new())?,
+                BoundKind::Delete(delete) => self.delete(*delete, Vec::new())?,
+                BoundKind::Select(_) | BoundKind::Copy(_) => {
+                    return Err(PgError::internal("a statement in WITH that only reads"));
+                }
+            };
+            let place = self.common_tables.len();
+            self.common_tables.push(CommonTablePlan {
+                name: name.clone(),
+                operator: Operator::Rows { rows: Vec::new(), columns: columns.clone() },
+                streams: false,
+            });
+            let in_scope = InScope::Table { place, columns: columns.clone(), is_local: false };
+            self.in_scope.push((name, in_scope));
+            let formats = ResultFormats { formats: vec![Format::Binary; columns.len()] };
+            firsts.push(First { root, table: place, columns, formats });
+        }
+        let takes_numbers = self.facts.numbers
+            || self
+                .parameters
+                .internal()
+                .iter()
+                .any(|internal| matches!(internal, Internal::NextValue(..)));
+        if takes_numbers && !firsts.is_empty() {
+            return Err(PgError::unsupported(
+                "numbers of a sequence beside a data-modifying statement in WITH are not supported yet",
+            ));
+        }
+        Ok(firsts)
+    }
+
+    fn insert_over(&mut self, bound: BoundInsert) -> Result<Root> {
         let BoundInsert { insert: mut form_query, alias, rows, subqueries } = bound;
         let table = self.table(&alias)?;
         let datastore = table.collection.datastore.clone();
@@ -39,10 +125,12 @@ impl Planner<'_> {
                 }
                 let mut select = *select;
                 fold::fold_select(&mut select, &mut self.parameters);
+                super::condition::factor(&mut select);
                 let operator = self.select(select, None)?;
                 InsertSource::Query { operator, fields }
             }
         };
+        self.subqueries_of_insert_first(&mut form_query)?;
         if let Some(conflict) = &mut form_query.conflict {
             conflict.set.iter_mut().for_each(|(_, value)| fold::fold(value, &mut self.parameters));
             conflict.filter.iter_mut().for_each(|filter| fold::fold(filter, &mut self.parameters));
@@ -86,7 +174,7 @@ impl Planner<'_> {
         })))
     }
 
-    fn table(&self, alias: &str) -> Result<Table> {
+    pub(super) fn table(&self, alias: &str) -> Result<Table> {
         self.tables
             .get(alias)
             .cloned()
@@ -113,6 +201,49 @@ impl Planner<'_> {
         });
         result?;
         eval::check_computed(expr)
+    }
+
+    /// Runs the subqueries of ON CONFLICT and RETURNING first, where they read nothing of the row.
+    fn subqueries_of_insert_first(
+        &mut self,
+        insert: &mut dataman_node_protocol::query::Insert,
+    ) -> Result<()> {
+        let subqueries = std::mem::take(&mut insert.subqueries);
+        if subqueries.is_empty() {
+            return Ok(());
+        }
+        if !subqueries.iter().all(is_uncorrelated) {
+            insert.subqueries = subqueries;
+            return Ok(());
+        }
+        let mut exprs: Vec<&mut Expr> = Vec::new();
+        if let Some(conflict) = &mut insert.conflict {
+            exprs.extend(conflict.set.iter_mut().map(|(_, value)| value));
+            exprs.extend(&mut conflict.filter);
+        }
+        for field in &mut insert.returning {
+            if let OutputField::Bound { expr, .. } = field {
+                exprs.push(expr);
+            }
+        }
+        for expr in exprs {
+            let mut result = Ok(());
+            form::each_node_mut(expr, &mut |node| {
+                if result.is_ok()
+                    && let Expr::Subquery { index, .. } = node
+                    && let Some(subquery) = subqueries.get(*index)
+                {
+                    let mut subquery = subquery.clone();
+                    fold::fold_select(&mut subquery, &mut self.parameters);
+                    match self.first(subquery, node) {
+                        Ok(replacement) => *node = replacement,
+                        Err(error) => result = Err(error),
+                    }
+                }
+            });
+            result?;
+        }
+        Ok(())
     }
 
     fn check_insert_carried_out(
@@ -143,7 +274,7 @@ impl Planner<'_> {
     }
 
     /// Refuses an expression that the table's shards do not compute exactly.
-    fn check_exact(&self, expr: &Expr, table: &Table) -> Result<()> {
+    pub(super) fn check_exact(&self, expr: &Expr, table: &Table) -> Result<()> {
         let datastore = &table.collection.datastore;
         for shard in 0..self.shard_count(datastore) {
             let shard = ShardRef {
@@ -165,8 +296,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Plans an UPDATE.
-    pub(super) fn update(&mut self, mut update: Update) -> Result<Root> {
+    /// Plans an UPDATE. `with` are common tables that are more than a query put in place.
+    pub(super) fn update(&mut self, mut update: Update, with: Vec<CommonTable>) -> Result<Root> {
         let table = self.table(&update.alias)?;
         if let Some((key, _)) =
             update.record_op.iter().find(|(name, _)| table.collection.shard_key().contains(name))
@@ -188,15 +319,24 @@ impl Planner<'_> {
             .collect();
         // The write seen as a select over the target and its sources.
         let mut seen = Select {
-            source: std::iter::once(super::bind::source_of(&table, &update.alias))
-                .chain(update.source.clone())
-                .collect(),
+            source: seen_over(&table, &update.alias, &update.source),
             filter: update.filter.clone(),
             fields: super::split::named(&exprs),
             subqueries: update.subqueries.clone(),
+            with,
             ..Select::default()
         };
-        let (shards, agree) = self.write_shards(&mut seen, &table, &update.alias)?;
+        let change = Change {
+            alias: update.alias.clone(),
+            seen: seen.clone(),
+            set: Some(update.record_op.clone()),
+            returning: update.returning.clone(),
+            target: update.target.clone(),
+        };
+        let (shards, agree) = match self.shards_or_change(&mut seen, &table, change)? {
+            Found::Shards(shards, agree) => (shards, agree),
+            Found::Change(root) => return Ok(root),
+        };
         // What planning changed in the select goes back into the update.
         update.source = seen.source.into_iter().skip(1).collect();
         update.filter = seen.filter;
@@ -217,8 +357,8 @@ impl Planner<'_> {
         self.write(NodeQuery::Update(update), columns, shards, agree, &table)
     }
 
-    /// Plans a DELETE.
-    pub(super) fn delete(&mut self, mut delete: Delete) -> Result<Root> {
+    /// Plans a DELETE. `with` as for [`Planner::update`].
+    pub(super) fn delete(&mut self, mut delete: Delete, with: Vec<CommonTable>) -> Result<Root> {
         let table = self.table(&delete.alias)?;
         let mut query = NodeQuery::Delete(delete.clone());
         super::visit::each_query_expr_mut(&mut query, &mut |expr| {
@@ -229,15 +369,24 @@ impl Planner<'_> {
         }
         let exprs: Vec<Expr> = delete.returning.iter().filter_map(output).cloned().collect();
         let mut seen = Select {
-            source: std::iter::once(super::bind::source_of(&table, &delete.alias))
-                .chain(delete.source.clone())
-                .collect(),
+            source: seen_over(&table, &delete.alias, &delete.source),
             filter: delete.filter.clone(),
             fields: super::split::named(&exprs),
             subqueries: delete.subqueries.clone(),
+            with,
             ..Select::default()
         };
-        let (shards, agree) = self.write_shards(&mut seen, &table, &delete.alias)?;
+        let change = Change {
+            alias: delete.alias.clone(),
+            seen: seen.clone(),
+            set: None,
+            returning: delete.returning.clone(),
+            target: delete.target.clone(),
+        };
+        let (shards, agree) = match self.shards_or_change(&mut seen, &table, change)? {
+            Found::Shards(shards, agree) => (shards, agree),
+            Found::Change(root) => return Ok(root),
+        };
         delete.source = seen.source.into_iter().skip(1).collect();
         delete.filter = seen.filter;
         for (field, new) in delete.returning.iter_mut().zip(seen.fields) {
@@ -252,12 +401,49 @@ impl Planner<'_> {
         self.write(NodeQuery::Delete(delete), columns, shards, agree, &table)
     }
 
+    /// Where a write runs as it is; else the write by key of records found above the shards.
+    fn shards_or_change(
+        &mut self,
+        seen: &mut Select,
+        table: &Table,
+        change: Change,
+    ) -> Result<Found> {
+        if !seen.with.is_empty() || super::recurse::reads_table_around(seen) {
+            // The rows of these tables are above the shards.
+            return self.change(change).map(Found::Change);
+        }
+        let saved = (self.subplans.len(), self.parameters.clone(), self.applies.len());
+        let tables = self.common_tables.len();
+        let refused = match self.write_shards(seen, table, &change.alias) {
+            Ok((shards, None)) => return Ok(Found::Shards(shards, None)),
+            Ok((shards, Some((rules, refused)))) => {
+                let otherwise = match self.change(change) {
+                    Ok(Root::Change(change)) => Ok(change),
+                    Ok(_) => Err(refused),
+                    Err(error) if error.hint().is_some() => Err(error),
+                    Err(_) => Err(refused),
+                };
+                return Ok(Found::Shards(shards, Some((rules, otherwise))));
+            }
+            Err(error) if error.sqlstate() == "0A000" => error,
+            Err(error) => return Err(error),
+        };
+        self.subplans.truncate(saved.0);
+        self.parameters = saved.1;
+        self.applies.truncate(saved.2);
+        self.common_tables.truncate(tables);
+        self.change(change).map(Found::Change).map_err(|error| {
+            let says_less = error.sqlstate() == "0A000" && error.hint().is_none();
+            if says_less { refused } else { error }
+        })
+    }
+
     fn write(
         &mut self,
         query: NodeQuery,
         columns: Vec<TypeRef>,
         shards: ShardRule,
-        agree: Option<(Vec<ShardRule>, PgError)>,
+        agree: Option<Agree>,
         table: &Table,
     ) -> Result<Root> {
         let copies = matches!(table.collection.placement, Placement::Reference)

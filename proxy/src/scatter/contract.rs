@@ -1,12 +1,15 @@
 //! What a running statement asks of its session, and what the session gets back.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use dataman_metadata::id::{DatastoreId, ShardId};
+use dataman_metadata::id::{CollectionId, DatastoreId, ShardId};
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::node::NodeConnection;
 use dataman_node_protocol::record::Batch;
 
 use crate::error::Error;
+use crate::plan::estimate::Statistics;
 
 /// A shard of a datastore.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +95,11 @@ pub enum CopyEvent {
 pub trait Capabilities: Send + Sync {
     /// The capability of a shard's datasource; none when its node is not known.
     fn of(&self, shard: &ShardRef) -> Option<&dyn Capability>;
+
+    /// What is known of a collection's rows.
+    fn statistics(&self, _collection: CollectionId) -> Option<Arc<Statistics>> {
+        None
+    }
 }
 
 /// A statement's rows, as the client wants them.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use dataman_metadata::id::DatabaseId;
 use dataman_metadata::snapshot::Snapshot;
+use dataman_node_protocol::node::StatementContext;
 use dataman_pg::{PgError, TypeId};
 
 use crate::error::Error;
@@ -11,6 +13,7 @@ use crate::plan::{self, PlanContext};
 use crate::rows::describe::text_column;
 use crate::session::Session;
 use crate::session::prepared::{PlanKey, Planned, Prepared};
+use crate::statistics;
 
 impl Session {
     /// Finds what a statement takes and gives. SELECT and DML are planned here, so that their errors come with Parse.
@@ -138,5 +141,35 @@ impl Session {
             prepared.keep(planned.clone());
         }
         Ok(planned)
+    }
+
+    /// Takes samples of what a plan was made by, where they are missing or old; gives another plan when they say that the plan
+    /// may be a bad one.
+    pub(super) async fn plan_by_samples(
+        &mut self,
+        prepared: &Prepared,
+        planned: &Planned,
+    ) -> Result<Option<Planned>, Error> {
+        let missing = self.cluster.statistics().missing(&planned.plan.sampled);
+        if missing.is_empty() || self.has_overlay() {
+            return Ok(None);
+        }
+        let snapshot = self.snapshot();
+        let context = StatementContext {
+            epoch: snapshot.epoch.0,
+            settings: Arc::clone(&self.settings.typed().for_nodes),
+            transaction_time_us: self.transaction.started_us,
+            time_left_ms: None,
+        };
+        let database = DatabaseId::from(&*self.identity.database);
+        let cluster = Arc::clone(&self.cluster);
+        let is_other = statistics::sample(&cluster, &snapshot, &database, &missing, &context).await;
+        let Some(statement) = prepared.statement.as_ref().filter(|_| is_other) else {
+            return Ok(None);
+        };
+        self.plans.forget(&planned.key);
+        let again = self.plan(statement, &prepared.declared, &snapshot)?;
+        prepared.keep(again.clone());
+        Ok(Some(again))
     }
 }

@@ -329,7 +329,12 @@ impl Session {
     ) -> Result<(Rows, Planned), Error> {
         let mut attempt = 1;
         loop {
-            let planned = self.current_plan(prepared)?;
+            let mut planned = self.current_plan(prepared)?;
+            if !planned.plan.sampled.is_empty()
+                && let Some(better) = Box::pin(self.plan_by_samples(prepared, &planned)).await?
+            {
+                planned = better;
+            }
             let epoch = planned.plan.epoch;
             let mut outcome = self.try_plan(&planned, parameters, formats, token, metrics).await;
             if let Ok(rows) = &mut outcome

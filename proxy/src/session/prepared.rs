@@ -192,6 +192,11 @@ impl PlanCache {
         plans.get(key).filter(|plan| plan.epoch == epoch).cloned()
     }
 
+    /// Forgets a plan: it is to be made anew.
+    pub fn forget(&self, key: &PlanKey) {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).pop(key);
+    }
+
     /// Keeps a plan; an older one for the same key goes.
     pub fn put(&self, key: Arc<PlanKey>, plan: Arc<Plan>) {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner).put(key, plan);

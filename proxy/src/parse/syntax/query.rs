@@ -180,8 +180,8 @@ pub enum JoinCondition {
     None,
     /// ON.
     On(Expr),
-    /// USING.
-    Using(Vec<String>),
+    /// By these columns; and the name by which these alone can be called.
+    Using(Vec<String>, Option<String>),
     /// NATURAL.
     Natural,
 }

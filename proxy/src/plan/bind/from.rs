@@ -11,6 +11,7 @@ use super::expr::Clause;
 use super::name::{Found, Relation, physical_name};
 use super::scope::{FromItem, Scope, ScopeColumn, ScopeTable};
 use super::{Binder, NamePlace, Result, Table, VIEW_DEPTH_MAX};
+use super::{BoundKind, Modifying};
 use crate::parse::syntax::{self, Alias, JoinCondition, ObjectName, Statement, TableRef};
 
 /// A common table in scope, put in place where it is read.
@@ -18,7 +19,8 @@ use crate::parse::syntax::{self, Alias, JoinCondition, ObjectName, Statement, Ta
 pub(crate) struct CommonTableDefinition {
     pub(crate) name: String,
     columns: Vec<String>,
-    select: syntax::Select,
+    /// What it reads; none for a statement that writes.
+    select: Option<syntax::Select>,
     /// How many definitions it sees itself.
     visible: usize,
     references: usize,
@@ -88,7 +90,7 @@ fn can_be_shown(item: &TableRef) -> bool {
         TableRef::Table { alias, .. } | TableRef::Subquery { alias, .. } => is_bare(alias),
         TableRef::Function { .. } => false,
         TableRef::Join { condition, alias, .. } => {
-            let has_names = matches!(condition, JoinCondition::Using(_) | JoinCondition::Natural);
+            let has_names = matches!(condition, JoinCondition::Using(..) | JoinCondition::Natural);
             !has_names && alias.is_none()
         }
     }
@@ -462,6 +464,7 @@ impl Binder<'_> {
             .ok_or_else(|| PgError::internal("a join side has no source"))?;
 
         let mut merged: Vec<ScopeColumn> = Vec::new();
+        let mut shared = None;
         let mut on_scope = match scope.around() {
             Some(around) => Scope::child(around),
             None => Scope::root(),
@@ -483,7 +486,8 @@ impl Binder<'_> {
                 let bound = self.expr(expr, &on_scope, Clause::JoinOn)?;
                 Some(self.resolver().to_boolean(bound, "JOIN/ON")?)
             }
-            JoinCondition::Using(names) => {
+            JoinCondition::Using(names, name) => {
+                shared.clone_from(name);
                 self.using(names, &left_item, &right_item, kind, &mut merged)?
             }
             JoinCondition::Natural => {
@@ -508,6 +512,12 @@ impl Binder<'_> {
         columns.extend(rest(&right_item));
         let mut tables = left_item.tables;
         tables.extend(right_item.tables);
+        tables.extend(shared.map(|name| ScopeTable {
+            name,
+            schema: None,
+            columns: merged,
+            hidden: Vec::new(),
+        }));
         let kind = match kind {
             syntax::JoinKind::Cross | syntax::JoinKind::Inner => JoinKind::Inner,
             syntax::JoinKind::Left => JoinKind::Left,
@@ -599,15 +609,14 @@ impl Binder<'_> {
                 ));
             }
             let Statement::Select(select) = table.statement.as_ref() else {
-                return Err(PgError::unsupported(
-                    "data-modifying statements in WITH are not supported",
-                )
-                .with_hint("Run the statements one after the other in a transaction."));
+                let definition = self.modifying_table(with, table)?;
+                self.common_tables.push(definition);
+                continue;
             };
             let definition = CommonTableDefinition {
                 name: table.alias.name.clone(),
                 columns: table.alias.columns.clone(),
-                select: select.as_ref().clone(),
+                select: Some(select.as_ref().clone()),
                 visible: self.common_tables.len(),
                 references: 0,
                 recursive: None,
@@ -646,6 +655,60 @@ impl Binder<'_> {
         Ok(before)
     }
 
+    /// A common table that writes: it is a statement of its own, whose RETURNING is the table's rows.
+    fn modifying_table(
+        &mut self,
+        with: &syntax::With,
+        table: &syntax::CommonTable,
+    ) -> Result<CommonTableDefinition> {
+        if self.top_with != Some(std::ptr::from_ref(with)) {
+            return Err(PgError::new(
+                "0A000",
+                "WITH clause containing a data-modifying statement must be at the top level",
+            ));
+        }
+        let inserting = std::mem::take(&mut self.inserting);
+        let (kind, returning) = match table.statement.as_ref() {
+            Statement::Insert(insert) => {
+                let bound = self.insert(insert)?;
+                let returning = bound.insert.returning.clone();
+                (BoundKind::Insert(Box::new(bound)), returning)
+            }
+            Statement::Update(update) => {
+                let bound = self.update(update)?;
+                let returning = bound.returning.clone();
+                (BoundKind::Update(Box::new(bound)), returning)
+            }
+            Statement::Delete(delete) => {
+                let bound = self.delete(delete)?;
+                let returning = bound.returning.clone();
+                (BoundKind::Delete(Box::new(bound)), returning)
+            }
+            _ => return Err(PgError::internal("a common table is a query or a change")),
+        };
+        self.inserting = inserting;
+        if !self.write_with.is_empty() {
+            return Err(PgError::unsupported(
+                "WITH inside a data-modifying statement in WITH is not supported",
+            ));
+        }
+        // The statement's own text says more than any part of it.
+        self.facts.internal = true;
+        let select = query::Select { fields: returning, ..query::Select::default() };
+        let columns = named_columns(&select, &table.alias)?;
+        let name = self.unique_alias(&table.alias.name);
+        self.modifying.push(Modifying { name: name.clone(), columns: columns.clone(), kind });
+        Ok(CommonTableDefinition {
+            name: table.alias.name.clone(),
+            columns: table.alias.columns.clone(),
+            select: None,
+            visible: self.common_tables.len(),
+            references: 0,
+            recursive: Some((name, columns)),
+            around: Arc::new(Vec::new()),
+        })
+    }
+
     pub(crate) fn leave_with(&mut self, before: usize) {
         // What nothing reads is not in the form; in the client's own text its tables would be looked for on the shard.
         let unread =
@@ -668,6 +731,12 @@ impl Binder<'_> {
     fn common_table(&mut self, place: usize, alias: Option<&Alias>) -> Result<FromItem> {
         let definition = self.common_tables[place].clone();
         if let Some((name, columns)) = &definition.recursive {
+            if definition.select.is_none() && columns.is_empty() {
+                return Err(PgError::new(
+                    "0A000",
+                    format!("WITH query \"{}\" does not have a RETURNING clause", definition.name),
+                ));
+            }
             let given = alias.map_or(definition.name.as_str(), |alias| alias.name.as_str());
             let unique = self.unique_alias(given);
             let visible = derived_columns(&unique, columns);
@@ -697,7 +766,9 @@ impl Binder<'_> {
         let hidden: Vec<CommonTableDefinition> = self.common_tables.split_off(definition.visible);
         let names_before = self.facts.names.len();
         let bound = Scope::within(&definition.around, None, &mut |parent| {
-            self.select(&definition.select, parent)
+            let select = definition.select.as_ref();
+            let select = select.ok_or_else(|| PgError::internal("a common table has no query"))?;
+            self.select(select, parent)
         });
         if self.common_tables.len() == definition.visible {
             self.common_tables.extend(hidden);
@@ -728,9 +799,12 @@ impl Binder<'_> {
         form: &mut Vec<query::CommonTable>,
         parent: Option<&Scope<'_>>,
     ) -> Result<()> {
+        let Some(select) = definition.select.clone() else {
+            return Err(PgError::internal("a recursive table has a query"));
+        };
         let syntax::SelectBody::SetOperation {
             kind: syntax::SetOperationKind::Union, left, ..
-        } = &definition.select.body
+        } = &select.body
         else {
             return Err(PgError::new(
                 "42P19",
@@ -746,7 +820,6 @@ impl Binder<'_> {
         self.forget(&first);
         let name = self.unique_alias(&definition.name);
         definition.recursive = Some((name.clone(), columns.clone()));
-        let select = definition.select.clone();
         let visible = definition.name.clone();
         self.common_tables.push(definition);
         let bound = self.select(&select, parent)?;

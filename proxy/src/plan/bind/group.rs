@@ -13,14 +13,21 @@ use crate::parse::syntax;
 use crate::plan::form::{each_own_source, for_each_expr, for_each_select, walk};
 
 impl Binder<'_> {
-    /// Named windows are put in place where they are used; here only their names are checked.
-    pub(crate) fn windows(&mut self, query: &syntax::Query, _scope: &Scope<'_>) -> Result<()> {
+    /// Named windows are put in place where they are used; here they are checked, also those that nothing uses.
+    pub(crate) fn windows(&mut self, query: &syntax::Query, scope: &Scope<'_>) -> Result<()> {
         for (place, (name, _)) in query.windows.iter().enumerate() {
             if query.windows[..place].iter().any(|(other, _)| other == name) {
                 return Err(PgError::new("42P20", format!("window \"{name}\" is already defined")));
             }
         }
         self.named_windows.clone_from(&query.windows);
+        let subqueries = self.subqueries.last().map_or(0, Vec::len);
+        for place in 0..query.windows.len() {
+            self.check_named_window(place, scope)?;
+        }
+        if let Some(list) = self.subqueries.last_mut() {
+            list.truncate(subqueries);
+        }
         Ok(())
     }
 

@@ -56,6 +56,21 @@ pub struct Bound {
     pub parameters: Parameters,
     /// What was met on the way.
     pub facts: Facts,
+    /// The statements of WITH that write, in their order.
+    pub modifying: Vec<Modifying>,
+    /// Common tables of an INSERT, UPDATE or DELETE that are more than a query put in place.
+    pub with: Vec<query::CommonTable>,
+}
+
+/// A statement of WITH that writes.
+#[derive(Debug)]
+pub struct Modifying {
+    /// Its name as a common table.
+    pub name: String,
+    /// The columns of its RETURNING.
+    pub columns: Vec<query::NamedType>,
+    /// What it does.
+    pub kind: BoundKind,
 }
 
 /// The kinds of bound statement.
@@ -135,6 +150,14 @@ pub fn bind(
     context: &PlanContext<'_>,
 ) -> Result<Bound> {
     let mut binder = Binder::new(&statement.text, declared, context)?;
+    let with = match &statement.statement {
+        Statement::Select(select) => select.with.as_ref(),
+        Statement::Insert(insert) => insert.with.as_ref(),
+        Statement::Update(update) => update.with.as_ref(),
+        Statement::Delete(delete) => delete.with.as_ref(),
+        _ => None,
+    };
+    binder.top_with = with.map(std::ptr::from_ref);
     let kind = match &statement.statement {
         Statement::Select(select) => BoundKind::Select(Box::new(binder.top_select(select)?)),
         Statement::Insert(insert) => BoundKind::Insert(Box::new(binder.insert(insert)?)),
@@ -148,7 +171,14 @@ pub fn bind(
         }
     };
     binder.parameters.check_decided()?;
-    Ok(Bound { kind, tables: binder.tables, parameters: binder.parameters, facts: binder.facts })
+    Ok(Bound {
+        kind,
+        tables: binder.tables,
+        parameters: binder.parameters,
+        facts: binder.facts,
+        with: binder.write_with,
+        modifying: binder.modifying,
+    })
 }
 
 /// Binds an expression over the fields of one collection, which the expression names as source `alias`: for CHECK,
@@ -199,6 +229,12 @@ pub(crate) struct Binder<'a> {
     inserting: bool,
     /// The next query bound leaves its untyped literals as they are.
     keep_unknown: bool,
+    /// The WITH of the statement itself, where alone a common table may write.
+    top_with: Option<*const crate::parse::syntax::With>,
+    /// The common tables that write.
+    modifying: Vec<Modifying>,
+    /// Common tables of an INSERT, UPDATE or DELETE.
+    write_with: Vec<query::CommonTable>,
     /// The set-returning functions of the SELECT list being bound, as sources.
     listed_sets: Vec<query::Source>,
     /// The windows that the query being bound names.
@@ -230,6 +266,9 @@ impl<'a> Binder<'a> {
             inserting: false,
             named_windows: Vec::new(),
             listed_sets: Vec::new(),
+            write_with: Vec::new(),
+            top_with: None,
+            modifying: Vec::new(),
         })
     }
 

@@ -22,6 +22,8 @@ pub enum Internal {
     Subquery(usize, TypeId),
     /// A value that the plan sets as it goes: what a part of it reads of the rows around.
     Outer(TypeId),
+    /// The keys of the held side of a join, an array of this type; known when they are.
+    Keys(TypeId),
     /// How many rows each shard must send for a LIMIT and an OFFSET: their sum, NULL for no limit.
     RowsNeeded {
         /// LIMIT.
@@ -37,7 +39,7 @@ impl Internal {
         match self {
             Self::Once(expr) => expr.type_id(),
             Self::NextValue(..) | Self::RowsNeeded { .. } => TypeId::INT8,
-            Self::Subquery(_, ty) | Self::Outer(ty) => *ty,
+            Self::Subquery(_, ty) | Self::Outer(ty) | Self::Keys(ty) => *ty,
         }
     }
 }
@@ -100,7 +102,10 @@ impl Parameters {
                     number(limit);
                     number(offset);
                 }
-                Internal::NextValue(..) | Internal::Subquery(..) | Internal::Outer(_) => {}
+                Internal::NextValue(..)
+                | Internal::Subquery(..)
+                | Internal::Outer(_)
+                | Internal::Keys(_) => {}
             }
         }
     }

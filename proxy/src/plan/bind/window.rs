@@ -105,6 +105,22 @@ impl Binder<'_> {
         }
     }
 
+    /// Finds the mistakes of a window of the WINDOW clause, whether it is used or not.
+    pub(super) fn check_named_window(&mut self, place: usize, scope: &Scope<'_>) -> Result<()> {
+        let Some((_, spec)) = self.named_windows.get(place).cloned() else { return Ok(()) };
+        let spec = self.extended_window(&spec, place, false)?;
+        for expr in &spec.partition_by {
+            let bound = self.expr(expr, scope, Clause::Window)?;
+            let bound = self.decided(bound)?;
+            self.check_sortable(bound.type_id(), "an equality operator")?;
+        }
+        let order_by = self.sort_keys(&spec.order_by, scope, Clause::Window)?;
+        if let Some(frame) = &spec.frame {
+            self.frame(frame, &order_by, scope)?;
+        }
+        Ok(())
+    }
+
     /// A window of the WINDOW clause: one of the first `before`, since each may extend those ahead of it only.
     fn named_window(&self, name: &str, before: usize) -> Result<WindowSpec> {
         let known = self.named_windows.iter().take(before);

@@ -4,6 +4,7 @@ use dataman_metadata::schema::{ConstraintKind, Field as Column, FieldDefault};
 use dataman_node_protocol::query::{
     self, Condition, Conflict, Delete, Insert, NamedType, OutputField, Records, Update,
 };
+use dataman_pg::expr::{Field, SubqueryKind};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
@@ -64,9 +65,7 @@ impl Binder<'_> {
         let before = self.enter_with(insert.with.as_ref(), &mut common, None)?;
         let bound = self.insert_inner(insert);
         self.leave_with(before);
-        if !common.is_empty() {
-            return Err(PgError::unsupported("WITH RECURSIVE in INSERT is not supported"));
-        }
+        self.write_with = common;
         bound
     }
 
@@ -491,11 +490,21 @@ impl Binder<'_> {
                     add(&mut set, name, value)?;
                 }
                 Assignment::Row { names, value } => {
+                    if let ExprKind::Subquery(query) = &value.kind {
+                        for (place, name) in names.iter().enumerate() {
+                            let column = table_column(table, name)?.clone();
+                            self.check_identity(&column, None, true)?;
+                            let value = self.column_of_row(query, place, names.len(), scope)?;
+                            let value = self.assign(value, &column)?;
+                            add(&mut set, name, value)?;
+                        }
+                        continue;
+                    }
                     let ExprKind::Row(values) = &value.kind else {
-                        return Err(PgError::unsupported(
-                            "assigning the columns of a subquery is not supported",
-                        )
-                        .with_hint("Assign each column from a subquery of its own."));
+                        return Err(PgError::new(
+                            "0A000",
+                            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+                        ));
                     };
                     if values.len() != names.len() {
                         return Err(PgError::new(
@@ -512,6 +521,55 @@ impl Binder<'_> {
             }
         }
         Ok(set)
+    }
+
+    /// One column of the one row of a subquery: `SET (a, b) = (SELECT …)` is a subquery for each column.
+    fn column_of_row(
+        &mut self,
+        query: &syntax::Select,
+        place: usize,
+        width: usize,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        let volatile = std::mem::take(&mut self.facts.volatile);
+        let (index, select) = self.subquery(query, scope)?;
+        if self.facts.volatile {
+            return Err(PgError::unsupported(
+                "assigning several columns of a subquery with a volatile function is not supported",
+            ));
+        }
+        self.facts.volatile = volatile;
+        let columns = form::output_columns(&select);
+        if columns.len() != width {
+            return Err(PgError::new("42601", "number of columns does not match number of values"));
+        }
+        let alias = self.unique_alias("row");
+        // Names may repeat in a subquery; as columns of a source they are told apart by number.
+        let columns: Vec<NamedType> = columns
+            .into_iter()
+            .enumerate()
+            .map(|(number, column)| NamedType {
+                name: format!("{}_{number}", column.name),
+                ..column
+            })
+            .collect();
+        let ty = columns[place].ty;
+        let field = Field { source: alias.clone(), name: columns[place].name.clone(), ty };
+        let whole = query::Select {
+            source: vec![query::Source::Query {
+                query: Box::new(select),
+                alias,
+                columns,
+                lateral: false,
+            }],
+            fields: vec![OutputField::Bound {
+                expr: Expr::Field(field),
+                name: "?column?".to_owned(),
+            }],
+            ..query::Select::default()
+        };
+        self.keep_subquery(index, whole);
+        Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
     }
 
     fn set_value(
@@ -586,9 +644,7 @@ impl Binder<'_> {
         self.decide_unknown(&mut returning)?;
         let subqueries = self.subqueries.pop().unwrap_or_default();
         self.leave_with(before);
-        if !common.is_empty() {
-            return Err(PgError::unsupported("WITH RECURSIVE in UPDATE is not supported"));
-        }
+        self.write_with = common;
         Ok(Update {
             target: target_of(&table),
             alias,
@@ -620,9 +676,7 @@ impl Binder<'_> {
         self.decide_unknown(&mut returning)?;
         let subqueries = self.subqueries.pop().unwrap_or_default();
         self.leave_with(before);
-        if !common.is_empty() {
-            return Err(PgError::unsupported("WITH RECURSIVE in DELETE is not supported"));
-        }
+        self.write_with = common;
         Ok(Delete { target: target_of(&table), alias, source, filter, returning, subqueries })
     }
 
