@@ -21,6 +21,9 @@ struct Group {
     place: Option<(DatastoreId, Distribution)>,
 }
 
+/// Whether two groups may become one.
+type MayJoin<'f> = &'f dyn Fn(&Group, &Group) -> bool;
+
 impl Planner<'_> {
     /// Groups sources by where they can be joined: sharded ones that the conditions tie together by their shard keys, and copies of
     /// reference tables to those that find one row of them at most.
@@ -36,7 +39,7 @@ impl Planner<'_> {
             .collect();
         let is_copy = |group: &Group| matches!(group.place, Some((_, Distribution::Replicated)));
         // Sharded and single ones first, then copies to them, then copies to each other.
-        let rounds: [&dyn Fn(&Group, &Group) -> bool; 3] = [
+        let rounds: [MayJoin<'_>; 3] = [
             &|one, other| {
                 !is_copy(one) && !is_copy(other) && self.are_linked(one, other, leaves, open)
             },
@@ -68,7 +71,7 @@ impl Planner<'_> {
         groups: &[Group],
         leaves: &[&Source],
         open: &[Expr],
-        may_join: &dyn Fn(&Group, &Group) -> bool,
+        may_join: MayJoin<'_>,
     ) -> Option<(usize, usize, (DatastoreId, Distribution))> {
         for (one, group) in groups.iter().enumerate() {
             for (other, further) in groups.iter().enumerate().skip(one + 1) {

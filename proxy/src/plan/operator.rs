@@ -448,10 +448,13 @@ pub(crate) struct WritePlan {
     pub(crate) scan: NodeScan,
     /// The rules that must agree on one shard for the statement to be right, when it is right on one shard only; and what is done
     /// when they do not.
-    pub(crate) agree: Option<(Vec<ShardRule>, Result<Box<ChangePlan>, PgError>)>,
+    pub(crate) agree: Option<Agree>,
     /// The same change goes to every copy; one of them answers.
     pub(crate) copies: bool,
 }
+
+/// The rules that must agree on one shard, and what is done when they do not.
+pub(crate) type Agree = (Vec<ShardRule>, Result<Box<ChangePlan>, PgError>);
 
 /// An UPDATE or DELETE whose records are found above the shards, and changed one by one on them.
 #[derive(Debug)]

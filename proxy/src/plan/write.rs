@@ -19,16 +19,13 @@ use super::distribution::{
     inner_join_conditions, source_with_conditions,
 };
 use super::operator::{
-    ChangePlan, First, InsertPlan, InsertSource, Operator, Root, ShardRule,
-    Table as CommonTablePlan, WritePlan,
+    Agree, First, InsertPlan, InsertSource, Operator, Root, ShardRule, Table as CommonTablePlan,
+    WritePlan,
 };
 use super::recurse::InScope;
 use super::select::{Result, is_uncorrelated};
 use super::{Planner, fold, form};
 use crate::scatter::contract::ShardRef;
-
-/// The rules that must agree on one shard, and what is done when they do not.
-type Agree = (Vec<ShardRule>, Result<Box<ChangePlan>>);
 
 /// How a write is carried out.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is not kept")]
