@@ -181,6 +181,7 @@ impl Nested {
     async fn match_block(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
         let is_in_memory = self.held.is_in_memory();
         while out.len() < BATCH_ROWS {
+            self.pace.step().await?;
             let count = if is_in_memory { self.held.len() } else { self.right.len() };
             if self.at.1 >= count {
                 self.at = (self.at.0 + 1, 0);
@@ -196,7 +197,6 @@ impl Nested {
                 self.right = self.held.batch(self.first).await?;
                 continue;
             }
-            self.pace.step().await?;
             let place = self.at.1;
             let (row, found) = &mut self.block[self.at.0];
             let right = if is_in_memory { self.held.row(place) } else { &self.right[place] };

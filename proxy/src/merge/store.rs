@@ -103,12 +103,14 @@ impl Store {
             });
             kept::put_row(&row, &mut bytes);
             let is_last = place + 1 == count;
-            if bytes.len() - start >= BLOCK_BYTES || is_last {
+            // A block lies in one chunk.
+            let is_full = bytes.len() >= CHUNK_BYTES || is_last;
+            if bytes.len() - start >= BLOCK_BYTES || is_full {
                 let length = bytes.len() - start;
                 written.push(Block { first, place: start as u64, length });
                 first = self.first + place + 1;
             }
-            if bytes.len() >= CHUNK_BYTES || is_last {
+            if is_full {
                 let at = blocks.file.append(std::mem::take(&mut bytes)).await?;
                 let moved = written.drain(..);
                 blocks.blocks.extend(moved.map(|block| Block { place: at + block.place, ..block }));
@@ -293,11 +295,11 @@ mod tests {
     use crate::merge::testing::memory;
 
     /// So many rows within so much memory: all are read back by place and in order.
-    async fn check(count: usize, bytes: usize, in_memory: bool) {
+    async fn check(count: usize, width: usize, bytes: usize, in_memory: bool) {
         let (memory, _folder) = memory(bytes);
         let mut store = Store::new(&memory, "a test");
         let row = |place: usize| {
-            vec![Value::Int8(place as i64), Value::text("x".repeat(place % 40)), Value::Null]
+            vec![Value::Int8(place as i64), Value::text("x".repeat(place % width)), Value::Null]
         };
         for place in 0..count {
             store.push(row(place)).await.expect("there is room in files");
@@ -329,9 +331,11 @@ mod tests {
 
     #[tokio::test]
     async fn rows_come_back_from_memory_and_from_files() {
-        check(3, 64 * 1024, true).await;
-        check(100, 1024 * 1024, true).await;
-        check(5000, 64 * 1024, false).await;
-        check(2, 64, false).await;
+        check(3, 40, 64 * 1024, true).await;
+        check(100, 40, 1024 * 1024, true).await;
+        check(5000, 40, 64 * 1024, false).await;
+        check(2, 40, 64, false).await;
+        // Blocks that do not divide a chunk.
+        check(3000, 1500, 1024 * 1024, false).await;
     }
 }
