@@ -79,11 +79,14 @@ async fn grouped<'a, A: Aggregation + 'static>(
     Ok(Box::new(groups.finish()))
 }
 
+/// What combines the partial results of one aggregate, and how many columns these are.
+type Combining = (fn() -> Box<dyn Combiner>, usize);
+
 /// Partial results, by group.
 struct Partials {
     keys: usize,
-    /// For each aggregate, what combines its partial results, and how many columns these are.
-    combiners: Vec<(fn() -> Box<dyn Combiner>, usize)>,
+    /// For each aggregate.
+    combiners: Vec<Combining>,
 }
 
 impl Aggregation for Partials {

@@ -45,10 +45,10 @@ pub(super) fn on_tables(viewer: Viewer<'_>, name: &str) -> Result<Vec<SystemRow>
                 continue;
             };
             let is_public = *to == 0;
-            let is_seen = viewer.is(*by) || !is_public && viewer.is(*to);
-            if !is_seen && (!is_public || name == "role_table_grants")
-                || is_public && name == "role_table_grants"
-            {
+            let is_own = viewer.is(*by) || !is_public && viewer.is(*to);
+            // What everybody may is in the other view only, and seen by all.
+            let is_seen = if is_public { name != "role_table_grants" } else { is_own };
+            if !is_seen {
                 continue;
             }
             rows.push(maker.row([
