@@ -310,14 +310,17 @@ impl Participants for Shards {
     fn give(&mut self, _shard: &ShardRef, _connection: Option<Box<dyn NodeConnection>>) {}
 }
 
+/// Answers by the types of their columns.
+type Answers = HashMap<Vec<TypeId>, Arc<Vec<Batch>>>;
+
 /// A shard that answers every query with the same rows, from memory.
 #[derive(Clone)]
 struct Recorded {
     batches: Arc<Vec<Batch>>,
     next: usize,
     shard: u64,
-    /// The answers to what operators above the shards ask, by the types of the columns.
-    binary: Arc<Mutex<HashMap<Vec<TypeId>, Arc<Vec<Batch>>>>>,
+    /// The answers to what operators above the shards ask.
+    binary: Arc<Mutex<Answers>>,
 }
 
 impl Recorded {
