@@ -64,6 +64,10 @@ pub async fn run_file(
         if let (false, Outcome::Failure { sqlstate, message }) = (record.is_query, &ours)
             && sqlstate == "0A000"
         {
+            if record.fails {
+                // As the file expects; PostgreSQL might have changed something by it.
+                continue;
+            }
             report.counted += 1;
             *report.refused.entry(message.clone()).or_default() += 1;
             continue;

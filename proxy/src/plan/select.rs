@@ -333,13 +333,20 @@ impl Planner<'_> {
                 return false;
             };
             let mut exact = true;
+            let mut is_inside = !select.union.is_empty();
             for_each_select(select, &mut |select| {
+                exact = exact && !loses_user_type(select, std::mem::replace(&mut is_inside, true));
                 exact =
                     exact && features(select).iter().all(|feature| capability.supports(*feature));
                 for_each_expr(select, &mut |expr| exact = exact && is_exact_tree(capability, expr));
                 let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
                 exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
                 exact = exact && select.group.iter().flatten().all(sorted);
+                // A constant there would be a place in the list, or nothing that ORDER BY has.
+                if let Distinct::On(keys) = &select.distinct {
+                    let fixed = |key: &Expr| matches!(key, Expr::Const(_) | Expr::Param { .. });
+                    exact = exact && !keys.iter().any(fixed);
+                }
                 if matches!(select.distinct, Distinct::Distinct) {
                     exact = exact
                         && output_columns(select)
@@ -388,6 +395,8 @@ impl Planner<'_> {
                 }
             });
         }
+        // What stands in several places (the list, DISTINCT ON, ORDER BY) is one parameter in all of them.
+        let mut done: Vec<(Expr, Expr)> = Vec::new();
         let distribution = Prover { tables: &self.tables }.block(&shell, &[]);
         form::own_exprs_mut(&mut shell, &mut |expr| {
             form::each_node_mut(expr, &mut |node| {
@@ -415,8 +424,14 @@ impl Planner<'_> {
                     if stays || !is_uncorrelated(subquery) || self.stays_above(subquery) {
                         return;
                     }
+                    if let Some((_, replacement)) = done.iter().find(|(same, _)| same == node) {
+                        *node = replacement.clone();
+                        return;
+                    }
                     match self.first(subquery.clone(), node) {
-                        Ok(replacement) => *node = replacement,
+                        Ok(replacement) => {
+                            done.push((std::mem::replace(node, replacement.clone()), replacement));
+                        }
                         Err(error) => result = Err(error),
                     }
                 }
@@ -620,6 +635,24 @@ pub(super) fn is_uncorrelated(select: &Select) -> bool {
         });
     });
     uncorrelated
+}
+
+/// Whether a column of a select is a bare value of a user's type, which a shard, not told its name, takes for text: in what is
+/// inside another query, or a side of a set operation, it would be compared as text.
+fn loses_user_type(select: &Select, is_inside: bool) -> bool {
+    let mut values = false;
+    for source in &select.source {
+        each_own_source(source, &mut |source| {
+            if let Source::Values { columns, .. } = source {
+                values |= columns.iter().any(|column| column.ty.id.is_user());
+            }
+        });
+    }
+    let is_bare = |field: &OutputField| {
+        matches!(field, OutputField::Bound { expr: expr @ (Expr::Const(_) | Expr::Param { .. }), .. }
+            if expr.type_id().is_user())
+    };
+    values || is_inside && select.fields.iter().any(is_bare)
 }
 
 /// What a database must have to carry out a select itself, not counting the selects inside it.

@@ -502,7 +502,7 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
             ),
         ),
         (Said::Rows(ours), Said::Rows(theirs)) => {
-            if ours.columns != theirs.columns {
+            if !same_columns(ours, theirs) {
                 let (ours, theirs) = (&ours.columns, &theirs.columns);
                 let text = format!("columns: dataman {ours:?}, PostgreSQL {theirs:?}");
                 return Verdict::Wrong(Fault::Columns, text);
@@ -514,6 +514,16 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
         }
         (_, Said::Gone(why)) | (Said::Gone(why), _) => Verdict::Wrong(Fault::Gone, why.clone()),
     }
+}
+
+/// Whether names and types are the same. A type's length may be unknown on one side: what PostgreSQL knows of it depends on
+/// how far it has computed the expression beforehand.
+fn same_columns(ours: &Rows, theirs: &Rows) -> bool {
+    ours.columns.len() == theirs.columns.len()
+        && ours.columns.iter().zip(&theirs.columns).all(|(one, other)| {
+            let lengths = one.2 == other.2 || one.2 == -1 || other.2 == -1;
+            one.0 == other.0 && one.1 == other.1 && lengths
+        })
 }
 
 /// The difference of rows; `order` as [`tree::Role::Order`] has it, none for any order.

@@ -480,7 +480,7 @@ pub(super) const AGGREGATES: &[(Kind, &str)] = &[
     (Text, "string_agg({text}, ',' ORDER BY {=0})"),
     (Text, "string_agg({text}, ',' ORDER BY {=0} DESC)"),
     (Text, "string_agg(DISTINCT {text}, '|')"),
-    (Text, "mode() WITHIN GROUP (ORDER BY {text})"),
+    (Text, "mode() WITHIN GROUP (ORDER BY ({text} || ''))"),
     (Int4, "bit_and({int4})"),
     (Int4, "bit_or({int4})"),
     (Int4, "bit_xor({int4})"),

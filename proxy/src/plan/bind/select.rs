@@ -264,13 +264,18 @@ impl Binder<'_> {
             Some(syntax::Distinct::On(exprs)) => {
                 let mut on = Vec::new();
                 for expr in exprs {
-                    on.push(self.output_reference(
+                    let mut key = self.output_reference(
                         expr,
                         &fields,
                         scope,
                         "DISTINCT ON",
                         Clause::DistinctOn,
-                    )?);
+                    )?;
+                    if key.type_id() == TypeId::UNKNOWN {
+                        let text = TypeRef::plain(TypeId::TEXT);
+                        key = self.resolver().cast(key, text, CastContext::Implicit)?;
+                    }
+                    on.push(key);
                 }
                 for (place, key) in sort.iter().take(on.len()).enumerate() {
                     if !on.contains(&key.expr) {
@@ -368,6 +373,7 @@ impl Binder<'_> {
     fn subquery_column_name(&self, bound: &Expr) -> Option<String> {
         match bound {
             Expr::Cast(cast) => self.subquery_column_name(&cast.arg),
+            Expr::Case { otherwise, .. } => self.subquery_column_name(otherwise),
             Expr::Subquery { index, kind: SubqueryKind::Scalar, .. } => {
                 let select = self.subqueries.last()?.get(*index)?;
                 output_columns(select).into_iter().next().map(|column| column.name)
