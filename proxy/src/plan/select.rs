@@ -343,10 +343,12 @@ impl Planner<'_> {
                 exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
                 exact = exact && select.group.iter().flatten().all(sorted);
                 // A constant there would be a place in the list, or nothing that ORDER BY has.
+                let fixed = |key: &Expr| matches!(key, Expr::Const(_) | Expr::Param { .. });
                 if let Distinct::On(keys) = &select.distinct {
-                    let fixed = |key: &Expr| matches!(key, Expr::Const(_) | Expr::Param { .. });
                     exact = exact && !keys.iter().any(fixed);
                 }
+                exact =
+                    exact && !(select.with_ties && select.sort.iter().all(|key| fixed(&key.expr)));
                 if matches!(select.distinct, Distinct::Distinct) {
                     exact = exact
                         && output_columns(select)
