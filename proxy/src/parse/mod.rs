@@ -9,7 +9,7 @@
 //! tokens; [`statement`] decides which statement it is; [`select`], [`from`], [`expr`], [`call`], [`type_name`] read queries,
 //! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`maintain`] VACUUM and ANALYZE, [`setting`] and
 //! [`utility`] the rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
-//! Beside all that, [`literal`] takes values out of texts that come again and again.
+//! Beside all that, [`literal`] takes values out of texts that come again and again, and [`walk`] goes through trees.
 
 mod call;
 mod change;
@@ -30,6 +30,7 @@ pub mod syntax;
 mod type_name;
 mod unsupported;
 mod utility;
+pub(crate) mod walk;
 
 use dataman_pg::PgError;
 

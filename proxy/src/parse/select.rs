@@ -341,7 +341,9 @@ impl Parser<'_> {
         self.expect("with")?;
         let recursive = self.accept("recursive");
         let tables = self.list(|parser| {
+            let start = parser.at;
             let name = parser.name()?;
+            let span = parser.span_from(start);
             let columns = if parser.is_symbol('(') { parser.names()? } else { vec![] };
             parser.expect("as")?;
             let materialized = if parser.accept("materialized") {
@@ -363,6 +365,7 @@ impl Parser<'_> {
             }
             Ok(CommonTable {
                 alias: Alias { name, columns },
+                span,
                 materialized,
                 statement: Box::new(statement),
             })

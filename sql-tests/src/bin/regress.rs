@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use dataman_sql_tests::engine::Postgres;
-use dataman_sql_tests::regress::judge::Verdict;
+use dataman_sql_tests::regress::judge::{Judge, Verdict};
 use dataman_sql_tests::regress::{self, Sides};
 use dataman_sql_tests::topology::{Running, Topology};
 
@@ -19,7 +19,7 @@ struct Arguments {
     /// What stands behind dataman
     #[arg(long, default_value = "pg4")]
     topology: String,
-    /// A folder for wrong.txt, near.txt, refused.txt, follows.txt and reasons.txt
+    /// A folder for wrong.txt, open.txt, near.txt, refused.txt, follows.txt and reasons.txt
     #[arg(long)]
     details: Option<PathBuf>,
 }
@@ -60,15 +60,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let running = Running::start(topology, &["regression".to_owned()]).await?;
     let sides = Sides { ours: running.dsn_of("regression"), theirs: server.dsn_of("regression") };
     let mut judged = Vec::new();
+    let mut judge = Judge::default();
     for file in &files {
         let (folder, file, sides) = (arguments.folder.clone(), file.clone(), sides.clone());
-        let run = tokio::task::spawn_blocking(move || regress::run(&folder, &file, &sides));
-        judged.extend(run.await??);
+        let run = tokio::task::spawn_blocking(move || {
+            regress::run(&folder, &file, &sides, &mut judge).map(|judged| (judged, judge))
+        });
+        let (of_file, after) = run.await??;
+        judged.extend(of_file);
+        judge = after;
     }
     if let Some(folder) = &arguments.details {
         std::fs::create_dir_all(folder)?;
         let lists = [
             ("wrong", Verdict::Wrong),
+            ("open", Verdict::Open),
             ("near", Verdict::Near),
             ("refused", Verdict::Refused),
             ("follows", Verdict::Follows),

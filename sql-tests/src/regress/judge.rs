@@ -10,6 +10,9 @@ use super::split::words;
 pub enum Verdict {
     /// The same output, but for the order of rows that the statement leaves open.
     Right,
+    /// PostgreSQL itself answers otherwise when the rows of its tables lie in another order, and as many rows: which of them
+    /// are right is left open (`row_number()` over ties, `LIMIT` without an order, `array_agg` without one).
+    Open,
     /// The same rows or error; the notices, or an error's position, detail or hint, are others.
     Near,
     /// `0A000` where the server answers.
@@ -31,9 +34,18 @@ pub struct Output {
     pub sqlstate: String,
 }
 
-/// Takes psql's output apart at the marks; a piece without a mark was never reached.
-pub fn outputs(text: &str, count: usize) -> Vec<Option<Output>> {
-    let mut outputs = vec![None; count];
+/// What psql printed for the pieces of a script; a piece without a mark was never reached.
+#[derive(Debug)]
+pub struct Outputs {
+    /// The pieces' own outputs.
+    pub first: Vec<Option<Output>>,
+    /// What the plain server printed for those that it ran once more with the rows of their tables in another order.
+    pub reordered: Vec<Option<Output>>,
+}
+
+/// Takes psql's output apart at the marks.
+pub fn outputs(text: &str, count: usize) -> Outputs {
+    let mut outputs = Outputs { first: vec![None; count], reordered: vec![None; count] };
     let mut current = String::new();
     for line in text.lines() {
         let Some((before, mark)) = line.split_once(MARK) else {
@@ -47,7 +59,11 @@ pub fn outputs(text: &str, count: usize) -> Vec<Option<Output>> {
             current.clear();
             continue;
         }
-        if let Some(place) = number.parse::<usize>().ok().and_then(|n| outputs.get_mut(n)) {
+        let (list, number) = match number.strip_prefix("reordered") {
+            Some(number) => (&mut outputs.reordered, number),
+            None => (&mut outputs.first, number),
+        };
+        if let Some(place) = number.parse::<usize>().ok().and_then(|n| list.get_mut(n)) {
             *place =
                 Some(Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() });
         }
@@ -55,7 +71,7 @@ pub fn outputs(text: &str, count: usize) -> Vec<Option<Output>> {
     outputs
 }
 
-/// Judges the statements of a file in their order.
+/// Judges the statements of the files in their order.
 #[derive(Debug, Default)]
 pub struct Judge {
     /// Names that a refused statement would have made, filled or changed.
@@ -118,15 +134,27 @@ const NOISE: &[&str] = &[
 ];
 
 impl Judge {
-    /// The verdict on one statement.
+    /// Forgets what ends with a session.
+    pub fn begin_file(&mut self) {
+        self.is_block_lost = false;
+        self.is_setting_lost = false;
+    }
+
+    /// The verdict on one statement; `reordered` is what the plain server printed with the rows of its tables in another order.
     pub fn judge(
         &mut self,
         statement: &str,
         ours: Option<&Output>,
         theirs: Option<&Output>,
+        reordered: Option<&Output>,
     ) -> Verdict {
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Verdict::Wrong };
-        let verdict = self.compare(statement, ours, theirs);
+        let mut verdict = self.compare(statement, ours, theirs);
+        if verdict == Verdict::Wrong
+            && reordered.is_some_and(|reordered| is_left_open(ours, theirs, reordered))
+        {
+            verdict = Verdict::Open;
+        }
         let first = words(statement).next().unwrap_or_default();
         if matches!(first.as_str(), "rollback" | "commit" | "end" | "abort" | "begin" | "start") {
             self.is_block_lost = false;
@@ -195,6 +223,25 @@ impl Judge {
     }
 }
 
+/// Whether PostgreSQL gives as many rows, and other ones, when the rows of its tables lie in another order.
+fn is_left_open(ours: &Output, theirs: &Output, reordered: &Output) -> bool {
+    let alike = |other: &Output| {
+        other.sqlstate == theirs.sqlstate
+            && other.text.lines().count() == theirs.text.lines().count()
+            && other.text.lines().last() == theirs.text.lines().last()
+    };
+    theirs.sqlstate == "00000"
+        && theirs.text != reordered.text
+        && alike(ours)
+        && alike(reordered)
+        && heading(&ours.text) == heading(&theirs.text)
+}
+
+/// The names of psql's columns, without their widths.
+fn heading(text: &str) -> Vec<&str> {
+    text.lines().next().unwrap_or_default().split('|').map(str::trim).collect()
+}
+
 /// Whether the rows are the same in another order, and the statement asks for none.
 fn same_rows(statement: &str, ours: &str, theirs: &str) -> bool {
     let mut depth = 0_i32;
@@ -256,7 +303,7 @@ mod tests {
             sqlstate: sqlstate.to_owned(),
         };
         let (ours, theirs) = (output(ours), output(theirs));
-        assert_eq!(Judge::default().judge(statement, Some(&ours), Some(&theirs)), expected);
+        assert_eq!(Judge::default().judge(statement, Some(&ours), Some(&theirs), None), expected);
     }
 
     #[test]
@@ -285,10 +332,27 @@ mod tests {
         let missing = Output { text: "ERROR:  none\n".to_owned(), sqlstate: "42P01".to_owned() };
         let mut judge = Judge::default();
         assert_eq!(
-            judge.judge("create table tt (a point);", Some(&refused), Some(&made)),
+            judge.judge("create table tt (a point);", Some(&refused), Some(&made), None),
             Verdict::Refused
         );
-        assert_eq!(judge.judge("select a from tt;", Some(&missing), Some(&made)), Verdict::Follows);
-        assert_eq!(judge.judge("select a from uu;", Some(&missing), Some(&made)), Verdict::Wrong);
+        let mut later = |text| judge.judge(text, Some(&missing), Some(&made), None);
+        assert_eq!(later("select a from tt;"), Verdict::Follows);
+        assert_eq!(later("select a from uu;"), Verdict::Wrong);
+    }
+
+    #[test]
+    fn what_the_order_of_rows_decides_is_open() {
+        let printed = |rows: &str| {
+            let text = format!(" a | n \n---+---\n{rows}(2 rows)\n");
+            Some(Output { text, sqlstate: "00000".to_owned() })
+        };
+        let (one, other) = (printed(" 1 | 1\n 2 | 2\n"), printed(" 1 | 2\n 2 | 1\n"));
+        let judged = |ours: &Option<Output>, reordered: &Option<Output>| {
+            let (theirs, reordered) = (one.as_ref(), reordered.as_ref());
+            Judge::default().judge("select a, n order by a;", ours.as_ref(), theirs, reordered)
+        };
+        assert_eq!(judged(&other, &other), Verdict::Open);
+        assert_eq!(judged(&other, &one), Verdict::Wrong);
+        assert_eq!(judged(&printed(" 1 | 3\n"), &other), Verdict::Wrong);
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use judge::{Judge, Output, Verdict};
+use judge::{Judge, Output, Outputs, Verdict};
 use script::Side;
 use split::Piece;
 
@@ -40,23 +40,30 @@ pub struct Sides {
     pub theirs: String,
 }
 
-/// Runs one file on both sides. Later files find what earlier ones left.
+/// Runs one file on both sides. Later files find what earlier ones left, and `judge` what was refused there.
 ///
 /// # Errors
 /// The file cannot be read, or psql not be run.
-pub fn run(folder: &Path, file: &str, sides: &Sides) -> std::io::Result<Vec<Judged>> {
+pub fn run(
+    folder: &Path,
+    file: &str,
+    sides: &Sides,
+    judge: &mut Judge,
+) -> std::io::Result<Vec<Judged>> {
     let text = std::fs::read_to_string(folder.join("sql").join(format!("{file}.sql")))?;
     let pieces = split::split(&text);
-    let output = |dsn: &str, side: Side| -> std::io::Result<Vec<Option<Output>>> {
+    let output = |dsn: &str, side: Side| -> std::io::Result<Outputs> {
         let script = script::script(&pieces, side);
         Ok(judge::outputs(&psql(folder, dsn, &script)?, pieces.len()))
     };
     let (ours, theirs) = (output(&sides.ours, Side::Dataman)?, output(&sides.theirs, Side::Plain)?);
-    let mut judge = Judge::default();
+    judge.begin_file();
     let mut judged = Vec::new();
-    for ((piece, ours), theirs) in pieces.into_iter().zip(ours).zip(theirs) {
+    for (number, piece) in pieces.into_iter().enumerate() {
         let Piece::Statement(statement) = piece else { continue };
-        let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref());
+        let (ours, other) = (ours.first[number].clone(), theirs.reordered[number].as_ref());
+        let theirs = theirs.first[number].clone();
+        let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref(), other);
         judged.push(Judged { file: file.to_owned(), statement, verdict, ours, theirs });
     }
     Ok(judged)
@@ -90,16 +97,16 @@ fn psql(folder: &Path, dsn: &str, script: &str) -> std::io::Result<String> {
 
 /// How many statements of each file got which verdict.
 pub fn table(judged: &[Judged]) -> String {
-    let mut files: BTreeMap<&str, [usize; 6]> = BTreeMap::new();
+    let mut files: BTreeMap<&str, [usize; 7]> = BTreeMap::new();
     for one in judged {
         files.entry(&one.file).or_default()[one.verdict as usize] += 1;
     }
     let mut out = format!(
-        "{:<20} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n",
-        "file", "right", "near", "refused", "follows", "plan", "wrong"
+        "{:<20} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}\n",
+        "file", "right", "open", "near", "refused", "follows", "plan", "wrong"
     );
-    let mut total = [0; 6];
-    let mut line = |name: &str, counts: &[usize; 6]| {
+    let mut total = [0; 7];
+    let mut line = |name: &str, counts: &[usize; 7]| {
         out.push_str(&format!("{name:<20}"));
         for count in counts {
             out.push_str(&format!(" {count:>7}"));

@@ -209,6 +209,8 @@ pub struct With {
 pub struct CommonTable {
     /// Name and column names.
     pub alias: Alias,
+    /// Where the name stands.
+    pub span: Span,
     /// MATERIALIZED or NOT MATERIALIZED.
     pub materialized: Option<bool>,
     /// SELECT, INSERT, UPDATE or DELETE.

@@ -347,12 +347,22 @@ impl Binder<'_> {
     }
 
     fn column(&mut self, parts: &[String], scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
-        if let Clause::Limit(word) = clause {
-            return Err(PgError::new(
+        let found = self.column_in_sight(parts, scope, clause)?;
+        match clause {
+            Clause::Limit(word) if scope.owns(&found) => Err(PgError::new(
                 "42P10",
                 format!("argument of {word} must not contain variables"),
-            ));
+            )),
+            _ => Ok(found),
         }
+    }
+
+    fn column_in_sight(
+        &mut self,
+        parts: &[String],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         match parts {
             [name] => match scope.column(name)? {
                 Some(found) => Ok(found),
@@ -367,22 +377,36 @@ impl Binder<'_> {
                             ))
                             .with_hint("Name the columns.")
                         } else {
-                            PgError::new("42703", format!("column \"{name}\" does not exist"))
+                            self.missing_column(None, name)
                         }
                     }
                 }),
             },
-            [table, name] => scope.qualified(None, table, name),
+            [table, name] => self.qualified(scope, None, table, name),
             [schema, table, name] => {
                 self.facts.internal = true;
-                scope.qualified(Some(schema), table, name)
+                self.qualified(scope, Some(schema), table, name)
             }
             [_, schema, table, name] => {
                 self.facts.internal = true;
-                scope.qualified(Some(schema), table, name)
+                self.qualified(scope, Some(schema), table, name)
             }
             _ => Err(PgError::new("42601", "improper qualified name (too many dotted names)")),
         }
+    }
+
+    fn qualified(
+        &self,
+        scope: &Scope<'_>,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+    ) -> Result<Expr> {
+        scope.qualified(schema, table, name).map_err(|error| match error.sqlstate() {
+            "42P01" => self.missing_table(table, scope),
+            "42703" => self.missing_column(Some(table), name),
+            _ => error,
+        })
     }
 
     /// A call of a built-in by name.

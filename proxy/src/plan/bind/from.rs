@@ -9,10 +9,12 @@ use dataman_pg::{Expr, PgError, TypeId};
 
 use super::expr::Clause;
 use super::name::{Found, Relation, physical_name};
-use super::scope::{FromItem, Scope, ScopeColumn, ScopeTable};
+use super::missing::{RangeEntry, RangeKind};
+use super::scope::{Closed, FromItem, Scope, ScopeColumn, ScopeTable};
 use super::{Binder, NamePlace, Result, Table, VIEW_DEPTH_MAX};
 use super::{BoundKind, Modifying};
 use crate::parse::syntax::{self, Alias, JoinCondition, ObjectName, Statement, TableRef};
+use crate::parse::walk::{Visitor, walk_select};
 
 /// A common table in scope, put in place where it is read.
 #[derive(Clone)]
@@ -54,6 +56,7 @@ pub(crate) fn collection_item(table: &Table, alias: &str, visible: &str) -> From
             hidden: Vec::new(),
         }],
         columns,
+        closed: None,
     }
 }
 
@@ -134,6 +137,24 @@ impl Binder<'_> {
                 "a definition with names for columns in FROM, USING or NATURAL is not written back",
             ));
         }
+        let found = self.table_ref_inner(item, scope)?;
+        // A join that has no name of its own offers nothing beyond its sides.
+        let (kind, alias) = match item {
+            TableRef::Table { name, alias, .. } => {
+                (RangeKind::Relation(name.parts.last().cloned().unwrap_or_default()), alias.is_some())
+            }
+            TableRef::Subquery { .. } | TableRef::Function { .. } => (RangeKind::Derived, true),
+            TableRef::Join { alias, .. } if alias.is_some() => (RangeKind::Join, true),
+            TableRef::Join { .. } => return Ok(found),
+        };
+        if let Some(table) = found.tables.first() {
+            let columns = table.columns.iter().map(|column| column.name.clone()).collect();
+            self.enter_range(RangeEntry { name: table.name.clone(), alias, kind, columns });
+        }
+        Ok(found)
+    }
+
+    fn table_ref_inner(&mut self, item: &TableRef, scope: &Scope<'_>) -> Result<FromItem> {
         match item {
             TableRef::Table { name, alias, .. } => self.named_table(name, alias.as_ref(), scope),
             TableRef::Subquery { query, alias, lateral } => {
@@ -156,6 +177,7 @@ impl Binder<'_> {
                             hidden: Vec::new(),
                         }],
                         columns: renamed(&joined.columns, alias)?,
+                        closed: None,
                     }),
                 }
             }
@@ -173,7 +195,16 @@ impl Binder<'_> {
         {
             return self.common_table(place, alias);
         }
-        let found = self.relation(name)?;
+        let found = self.relation(name).map_err(|error| match name.parts.as_slice() {
+            [base] if error.sqlstate() == "42P01" && self.future.contains(base) => error
+                .with_detail(format!(
+                    "There is a WITH item named \"{base}\", but it cannot be referenced from this part of the query."
+                ))
+                .with_hint(
+                    "Use WITH RECURSIVE, or re-order the WITH items to remove forward references.",
+                ),
+            _ => error,
+        })?;
         match found.relation {
             Relation::Collection(collection) => {
                 let table = Table {
@@ -336,6 +367,7 @@ impl Binder<'_> {
                 hidden: Vec::new(),
             }],
             columns: restore_names(&visible, &select, alias),
+            closed: None,
             source: Some(Source::Query {
                 query: Box::new(select),
                 alias: unique,
@@ -424,6 +456,7 @@ impl Binder<'_> {
                 hidden: Vec::new(),
             }],
             columns: visible,
+            closed: None,
             source: Some(Source::Function { call: expr, alias: unique, columns, ordinality }),
         })
     }
@@ -450,6 +483,8 @@ impl Binder<'_> {
                 source: None,
                 tables: left_item.tables.clone(),
                 columns: left_item.columns.clone(),
+                closed: matches!(kind, syntax::JoinKind::Right | syntax::JoinKind::Full)
+                    .then_some(Closed::Join),
             });
             self.table_ref(right, &inner)?
         };
@@ -476,11 +511,13 @@ impl Binder<'_> {
                     source: None,
                     tables: left_item.tables.clone(),
                     columns: left_item.columns.clone(),
+                    closed: None,
                 });
                 on_scope.push(FromItem {
                     source: None,
                     tables: right_item.tables.clone(),
                     columns: right_item.columns.clone(),
+                    closed: None,
                 });
                 on_scope.check_unique()?;
                 let bound = self.expr(expr, &on_scope, Clause::JoinOn)?;
@@ -526,7 +563,7 @@ impl Binder<'_> {
         };
         let source =
             Source::Join { left: Box::new(left_source), right: Box::new(right_source), kind, on };
-        Ok(FromItem { source: Some(source), tables, columns })
+        Ok(FromItem { source: Some(source), tables, columns, closed: None })
     }
 
     fn using(
@@ -603,11 +640,22 @@ impl Binder<'_> {
         let around = Arc::new(parent.map(Scope::levels).unwrap_or_default());
         for (place, table) in with.tables.iter().enumerate() {
             if with.tables[..place].iter().any(|other| other.alias.name == table.alias.name) {
-                return Err(PgError::new(
+                let error = PgError::new(
                     "42712",
                     format!("WITH query name \"{}\" specified more than once", table.alias.name),
-                ));
+                );
+                return Err(self.at(error, table.span));
             }
+        }
+        let ordered = if with.recursive {
+            self.recursive_order(with)?
+        } else {
+            with.tables.iter().collect()
+        };
+        let future = self.future.len();
+        for (place, table) in ordered.iter().enumerate() {
+            self.future.truncate(future);
+            self.future.extend(ordered[place..].iter().map(|table| table.alias.name.clone()));
             let Statement::Select(select) = table.statement.as_ref() else {
                 let definition = self.modifying_table(with, table)?;
                 self.common_tables.push(definition);
@@ -623,6 +671,7 @@ impl Binder<'_> {
                 around: Arc::clone(&around),
             };
             if with.recursive && reads_itself(select, &table.alias.name) {
+                self.check_recursion(table, select)?;
                 self.recursive_table(definition, table.materialized, form, parent)?;
                 continue;
             }
@@ -652,6 +701,7 @@ impl Binder<'_> {
             self.forget(&bound);
             self.common_tables.push(definition);
         }
+        self.future.truncate(future);
         Ok(before)
     }
 
@@ -720,7 +770,7 @@ impl Binder<'_> {
     }
 
     /// Takes back the tables of a form that is thrown away.
-    fn forget(&mut self, select: &query::Select) {
+    pub(crate) fn forget(&mut self, select: &query::Select) {
         crate::plan::form::for_each_source(select, &mut |source| {
             if let Source::Collection { alias, .. } = source {
                 self.tables.remove(alias);
@@ -752,6 +802,7 @@ impl Binder<'_> {
                     hidden: Vec::new(),
                 }],
                 columns: renamed_columns,
+                closed: None,
                 source: Some(Source::CommonTable {
                     name: name.clone(),
                     alias: unique,
@@ -822,7 +873,10 @@ impl Binder<'_> {
         definition.recursive = Some((name.clone(), columns.clone()));
         let visible = definition.name.clone();
         self.common_tables.push(definition);
-        let bound = self.select(&select, parent)?;
+        self.recursing.push(name.clone());
+        let bound = self.select(&select, parent);
+        self.recursing.pop();
+        let bound = bound?;
         for (place, (given, found)) in
             columns.iter().zip(crate::plan::form::output_columns(&bound)).enumerate()
         {
@@ -850,27 +904,20 @@ impl Binder<'_> {
     }
 }
 
+/// Whether a query reads a table of this name, at any depth.
 fn reads_itself(select: &syntax::Select, name: &str) -> bool {
-    fn in_table(table: &TableRef, name: &str) -> bool {
-        match table {
-            TableRef::Table { name: found, .. } => found.parts.len() == 1 && found.parts[0] == name,
-            TableRef::Subquery { query, .. } => in_select(query, name),
-            TableRef::Function { .. } => false,
-            TableRef::Join { left, right, .. } => in_table(left, name) || in_table(right, name),
+    struct Seek<'n> {
+        name: &'n str,
+        found: bool,
+    }
+    impl Visitor for Seek<'_> {
+        fn table(&mut self, table: &ObjectName) {
+            self.found |= matches!(table.parts.as_slice(), [only] if only == self.name);
         }
     }
-    fn in_select(select: &syntax::Select, name: &str) -> bool {
-        match &select.body {
-            syntax::SelectBody::Query(query) => {
-                query.from.iter().any(|table| in_table(table, name))
-            }
-            syntax::SelectBody::Values(_) => false,
-            syntax::SelectBody::SetOperation { left, right, .. } => {
-                in_select(left, name) || in_select(right, name)
-            }
-        }
-    }
-    in_select(select, name)
+    let mut seek = Seek { name, found: false };
+    walk_select(select, &mut seek);
+    seek.found
 }
 
 fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {

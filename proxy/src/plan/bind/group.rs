@@ -10,6 +10,7 @@ use dataman_pg::{Expr, PgError};
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax;
+use crate::parse::walk::{Visitor, walk_expr};
 use crate::plan::form::{each_own_source, for_each_expr, for_each_select, walk};
 
 impl Binder<'_> {
@@ -48,7 +49,17 @@ impl Binder<'_> {
         if select.group.is_none() && !aggregates && select.having.is_none() {
             return Ok(());
         }
+        self.check_recursive_term(select, query, aggregates)?;
         let mut keys = select.group.take().unwrap_or_default();
+        let has_subqueries = self.subqueries.last().is_some_and(|list| !list.is_empty());
+        if keys.is_empty() && !aggregates && select.grouping_sets.is_none() && !has_subqueries {
+            // One group, of whatever rows there are: none is read, and no condition on them computed.
+            let sources = std::mem::take(&mut select.source);
+            let unread = query::Select { source: sources, ..query::Select::default() };
+            self.forget(&unread);
+            select.filter = None;
+            self.facts.internal = true;
+        }
         let own = own_aliases(select);
         self.check_grouping_calls(select, &keys)?;
         // What the keys decide, they must decide in every set.
@@ -132,6 +143,29 @@ impl Binder<'_> {
         keys.extend(added);
         select.group = Some(keys);
         Ok(())
+    }
+
+    /// Refuses aggregates beside a table that reads itself.
+    fn check_recursive_term(
+        &self,
+        select: &query::Select,
+        query: &syntax::Query,
+        aggregates: bool,
+    ) -> Result<()> {
+        let mut is_recursive = false;
+        for source in &select.source {
+            each_own_source(source, &mut |source| {
+                is_recursive |= matches!(
+                    source,
+                    Source::CommonTable { name, .. } if self.recursing.contains(name)
+                );
+            });
+        }
+        if !is_recursive || !aggregates {
+            return Ok(());
+        }
+        let message = "aggregate functions are not allowed in a recursive query's recursive term";
+        Err(self.at(PgError::new("42P19", message), first_aggregate(query)))
     }
 
     /// Whether all subqueries that read the field stand where rows are not grouped yet: in WHERE, in FROM, in an aggregate's
@@ -272,6 +306,29 @@ fn visible_name(field: &Field, query: &syntax::Query) -> String {
         .cloned()
         .unwrap_or_else(|| field.source.clone());
     format!("{name}.{}", field.name)
+}
+
+/// Where the first aggregate of a select list stands.
+fn first_aggregate(query: &syntax::Query) -> syntax::Span {
+    struct Seek(Option<syntax::Span>);
+    impl Visitor for Seek {
+        fn expr(&mut self, expr: &syntax::Expr) {
+            if let (None, syntax::ExprKind::Function(call)) = (self.0, &expr.kind)
+                && call.over.is_none()
+                && let Some(name) = call.name.parts.last()
+                && dataman_pg::catalog::functions_named(name).iter().any(|found| found.kind == 'a')
+            {
+                self.0 = Some(expr.span);
+            }
+        }
+    }
+    let mut seek = Seek(None);
+    for item in &query.items {
+        if let syntax::SelectItem::Expr { expr, .. } = item {
+            walk_expr(expr, &mut seek);
+        }
+    }
+    seek.0.unwrap_or_default()
 }
 
 /// Where a column is first named in the select list or ORDER BY.

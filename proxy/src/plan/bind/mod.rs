@@ -11,9 +11,11 @@ mod from;
 mod function;
 mod group;
 mod grouping;
+mod missing;
 mod name;
 mod parameter;
 mod predicate;
+mod recursion;
 mod scope;
 mod select;
 mod sequence;
@@ -225,6 +227,12 @@ pub(crate) struct Binder<'a> {
     /// Subqueries of the query being bound, innermost last.
     subqueries: Vec<Vec<query::Select>>,
     view_depth: usize,
+    /// The tables of WITHs around that cannot be read yet.
+    future: Vec<String>,
+    /// The form's names of the recursive tables whose recursive term is being bound.
+    recursing: Vec<String>,
+    /// The items of FROM of the query being bound and of those around it, innermost last, for error messages.
+    range: Vec<Vec<missing::RangeEntry>>,
     /// The statement is an INSERT.
     inserting: bool,
     /// The next query bound leaves its untyped literals as they are.
@@ -262,6 +270,9 @@ impl<'a> Binder<'a> {
             common_tables: Vec::new(),
             subqueries: vec![Vec::new()],
             view_depth: 0,
+            future: Vec::new(),
+            recursing: Vec::new(),
+            range: vec![Vec::new()],
             keep_unknown: false,
             inserting: false,
             named_windows: Vec::new(),

@@ -18,6 +18,34 @@ pub(crate) struct FromItem {
     pub(crate) tables: Vec<ScopeTable>,
     /// What `*` gives and unqualified names can mean.
     pub(crate) columns: Vec<ScopeColumn>,
+    /// Why what may look at its neighbours must not look at this one.
+    pub(crate) closed: Option<Closed>,
+}
+
+/// Why LATERAL does not reach an item of FROM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It is joined by RIGHT or FULL JOIN to what looks at it.
+    Join,
+    /// It is the table that an UPDATE or DELETE changes.
+    Target,
+}
+
+impl Closed {
+    fn error(self, table: &str) -> PgError {
+        let error = PgError::new(
+            "42P10",
+            format!("invalid reference to FROM-clause entry for table \"{table}\""),
+        );
+        match self {
+            Self::Join => error.with_detail(
+                "The combining JOIN type must be INNER or LEFT for a LATERAL reference.",
+            ),
+            Self::Target => error.with_hint(format!(
+                "There is an entry for table \"{table}\", but it cannot be referenced from this part of the query."
+            )),
+        }
+    }
 }
 
 /// A table under the name by which a statement can call it.
@@ -40,6 +68,17 @@ pub(crate) struct ScopeColumn {
     pub(crate) name: String,
     /// Its value.
     pub(crate) expr: Expr,
+}
+
+impl FromItem {
+    /// The table of this item that has a column.
+    fn table_of(&self, column: &str) -> &str {
+        self.tables
+            .iter()
+            .find(|table| table.columns.iter().any(|own| own.name == column))
+            .or(self.tables.first())
+            .map_or("", |table| table.name.as_str())
+    }
 }
 
 impl<'p> Scope<'p> {
@@ -83,6 +122,14 @@ impl<'p> Scope<'p> {
         &self.items
     }
 
+    /// Whether an expression is a column of this level, not of one around it.
+    pub(crate) fn owns(&self, expr: &Expr) -> bool {
+        self.items
+            .iter()
+            .flat_map(|item| item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns))
+            .any(|column| column.expr == *expr)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -95,17 +142,17 @@ impl<'p> Scope<'p> {
         let mut scope = Some(self);
         while let Some(level) = scope {
             let mut found = None;
-            for column in level
-                .items
-                .iter()
-                .flat_map(|item| &item.columns)
-                .filter(|column| column.name == name)
-            {
-                if found.replace(column.expr.clone()).is_some() {
-                    return Err(PgError::new(
-                        "42702",
-                        format!("column reference \"{name}\" is ambiguous"),
-                    ));
+            for item in &level.items {
+                for column in item.columns.iter().filter(|column| column.name == name) {
+                    if found.replace(column.expr.clone()).is_some() {
+                        return Err(PgError::new(
+                            "42702",
+                            format!("column reference \"{name}\" is ambiguous"),
+                        ));
+                    }
+                    if let Some(closed) = item.closed {
+                        return Err(closed.error(item.table_of(name)));
+                    }
                 }
             }
             if found.is_none() {
@@ -129,7 +176,9 @@ impl<'p> Scope<'p> {
         let mut scope = Some(self);
         while let Some(level) = scope {
             let mut found: Option<&ScopeTable> = None;
-            for table in level.items.iter().flat_map(|item| &item.tables) {
+            for (item, table) in
+                level.items.iter().flat_map(|item| item.tables.iter().map(move |table| (item, table)))
+            {
                 if table.name != name || (schema.is_some() && table.schema.as_deref() != schema) {
                     continue;
                 }
@@ -138,6 +187,9 @@ impl<'p> Scope<'p> {
                         "42P09",
                         format!("table reference \"{name}\" is ambiguous"),
                     ));
+                }
+                if let Some(closed) = item.closed {
+                    return Err(closed.error(name));
                 }
             }
             if let Some(table) = found {

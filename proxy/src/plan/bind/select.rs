@@ -28,6 +28,8 @@ impl Binder<'_> {
     ) -> Result<query::Select> {
         self.subqueries.push(Vec::new());
         let mut common = Vec::new();
+        let levels = self.range.len();
+        self.range.push(Vec::new());
         let bound = match self.enter_with(select.with.as_ref(), &mut common, parent) {
             Ok(before) => {
                 let bound = self.select_body(select, parent);
@@ -36,6 +38,7 @@ impl Binder<'_> {
             }
             Err(error) => Err(error),
         };
+        self.range.truncate(levels);
         let subqueries = self.subqueries.pop().unwrap_or_default();
         let mut bound = bound?;
         bound.subqueries = subqueries;
@@ -91,12 +94,8 @@ impl Binder<'_> {
                 bound
             }
         };
-        let empty = match parent {
-            Some(parent) => Scope::child(parent),
-            None => Scope::root(),
-        };
-        bound.limit = self.limit(select.limit.as_ref(), &empty, "LIMIT")?;
-        bound.offset = self.limit(select.offset.as_ref(), &empty, "OFFSET")?;
+        bound.limit = self.limit(select.limit.as_ref(), &scope, "LIMIT")?;
+        bound.offset = self.limit(select.offset.as_ref(), &scope, "OFFSET")?;
         bound.with_ties = select.with_ties;
         if select.with_ties
             && select.limit.as_ref().is_some_and(|limit| matches!(limit.kind, ExprKind::Null))
@@ -178,13 +177,6 @@ impl Binder<'_> {
             return Ok(None);
         };
         let bound = self.expr(expr, scope, Clause::Limit(word))?;
-        let mut has_field = false;
-        crate::plan::form::walk(&bound, &mut |node| has_field |= matches!(node, Expr::Field(_)));
-        if has_field {
-            let error =
-                PgError::new("42P10", format!("argument of {word} must not contain variables"));
-            return Err(self.at(error, expr.span));
-        }
         let ty = bound.type_id();
         let cast = self
             .resolver()
@@ -352,8 +344,13 @@ impl Binder<'_> {
                                 .at(PgError::new("42601", "improper qualified name"), name.span));
                         }
                     };
-                    let found =
-                        scope.table(schema, table).map_err(|error| self.at(error, name.span))?;
+                    let found = scope.table(schema, table).map_err(|error| {
+                        let error = match error.sqlstate() {
+                            "42P01" => self.missing_table(table, scope),
+                            _ => error,
+                        };
+                        self.at(error, name.span)
+                    })?;
                     star(&mut found.columns.iter(), &mut fields);
                 }
                 SelectItem::Expr { expr, alias } => {

@@ -11,7 +11,8 @@ use dataman_pg::{Expr, PgError, TypeId};
 use super::expr::Clause;
 use super::from::{collection_item, target_of};
 use super::name::Relation;
-use super::scope::Scope;
+use super::missing::{RangeEntry, RangeKind};
+use super::scope::{Closed, FromItem, Scope};
 use super::{Binder, BoundInsert, NamePlace, Result, Table};
 use crate::parse::syntax::{self, Assignment, ExprKind, InsertSource, ObjectName, Statement};
 use crate::plan::form;
@@ -628,15 +629,7 @@ impl Binder<'_> {
         self.subqueries.push(Vec::new());
         let (table, alias) = self.target(&update.table, update.alias.as_deref(), "update")?;
         let visible = update.alias.as_deref().unwrap_or(&table.name);
-        let mut scope = Scope::root();
-        let source = self.from(&update.from, &mut scope)?;
-        // The target's columns come first in RETURNING *.
-        let mut whole = Scope::root();
-        whole.push(collection_item(&table, &alias, visible));
-        for item in scope.items() {
-            whole.push(item.clone());
-        }
-        whole.check_unique()?;
+        let (source, whole) = self.target_and(&update.from, &table, &alias, visible)?;
         let mut record_op = self.assignments(&update.set, &table, &whole)?;
         self.regenerated(&table, &alias, &mut record_op)?;
         let filter = self.filter(update.filter.as_ref(), &whole)?;
@@ -663,14 +656,7 @@ impl Binder<'_> {
         self.subqueries.push(Vec::new());
         let (table, alias) = self.target(&delete.table, delete.alias.as_deref(), "delete from")?;
         let visible = delete.alias.as_deref().unwrap_or(&table.name);
-        let mut scope = Scope::root();
-        let source = self.from(&delete.using, &mut scope)?;
-        let mut whole = Scope::root();
-        whole.push(collection_item(&table, &alias, visible));
-        for item in scope.items() {
-            whole.push(item.clone());
-        }
-        whole.check_unique()?;
+        let (source, whole) = self.target_and(&delete.using, &table, &alias, visible)?;
         let filter = self.filter(delete.filter.as_ref(), &whole)?;
         let mut returning = self.select_items(&delete.returning, &whole, Clause::Returning)?;
         self.decide_unknown(&mut returning)?;
@@ -678,6 +664,33 @@ impl Binder<'_> {
         self.leave_with(before);
         self.write_with = common;
         Ok(Delete { target: target_of(&table), alias, source, filter, returning, subqueries })
+    }
+
+    /// Binds FROM or USING: the sources, and what the statement's expressions see. The target comes first there, as in
+    /// `RETURNING *`; what stands in FROM may not look at it, LATERAL or not.
+    fn target_and(
+        &mut self,
+        from: &[syntax::TableRef],
+        table: &Table,
+        alias: &str,
+        visible: &str,
+    ) -> Result<(Vec<query::Source>, Scope<'static>)> {
+        let target = collection_item(table, alias, visible);
+        self.enter_range(RangeEntry {
+            name: visible.to_owned(),
+            alias: visible != table.name,
+            kind: RangeKind::Relation(table.name.clone()),
+            columns: target.columns.iter().map(|column| column.name.clone()).collect(),
+        });
+        let mut scope = Scope::root();
+        scope.push(FromItem { closed: Some(Closed::Target), ..target.clone() });
+        let source = self.from(from, &mut scope)?;
+        let mut whole = Scope::root();
+        whole.push(target);
+        for item in scope.items().iter().skip(1) {
+            whole.push(item.clone());
+        }
+        Ok((source, whole))
     }
 
     fn filter(

@@ -7,7 +7,7 @@ use dataman_pg::{PgError, TypeId, catalog};
 
 use super::draft::{Draft, Result};
 use super::name::quote;
-use super::walk::{Visitor, walk_expr};
+use crate::parse::walk::{Visitor, walk_expr};
 use crate::parse::parse_expression;
 use crate::parse::syntax::{Expr, ExprKind, Select};
 use crate::plan::bind::{self, Table};

@@ -36,7 +36,6 @@ mod table;
 mod tests;
 mod truncate;
 mod view;
-mod walk;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use dataman_pg::{PgError, TypeId};
 use super::column::check_column_name;
 use super::draft::{Draft, Result};
 use super::name::quote;
-use super::walk::{Visitor, walk_select};
+use crate::parse::walk::{Visitor, walk_select};
 use crate::parse::syntax::{
     Expr, ExprKind, ObjectName, ParsedStatement, Query, Select, SelectBody, SelectItem, Span,
     Statement,

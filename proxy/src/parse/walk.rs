@@ -1,13 +1,13 @@
 //! Walks over syntax trees: which columns, tables and calls stand in them.
 
-use crate::parse::syntax::{
+use super::syntax::{
     Distinct, Expr, ExprKind, FunctionCall, GroupItem, JoinCondition, ObjectName, OrderBy, Over,
     Quantified, Query, Select, SelectBody, SelectItem, Statement, Subscript, TableRef, WindowSpec,
     With,
 };
 
 /// What is told of the parts of a tree.
-pub(super) trait Visitor {
+pub(crate) trait Visitor {
     /// An expression, before its parts.
     fn expr(&mut self, _expr: &Expr) {}
     /// A table that is no common table of the query.
@@ -17,12 +17,12 @@ pub(super) trait Visitor {
 }
 
 /// Walks over an expression.
-pub(super) fn walk_expr(expr: &Expr, visitor: &mut dyn Visitor) {
+pub(crate) fn walk_expr(expr: &Expr, visitor: &mut dyn Visitor) {
     Walk { visitor, common: vec![] }.expr(expr);
 }
 
 /// Walks over a query.
-pub(super) fn walk_select(select: &Select, visitor: &mut dyn Visitor) {
+pub(crate) fn walk_select(select: &Select, visitor: &mut dyn Visitor) {
     Walk { visitor, common: vec![] }.select(select);
 }
 
