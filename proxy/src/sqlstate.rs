@@ -114,7 +114,7 @@ impl From<&PgError> for Report {
             detail: error.detail().map(str::to_owned),
             hint: error.hint().map(str::to_owned),
             position: error.position(),
-            context: None,
+            context: error.context().map(str::to_owned),
             object: ErrorObject::default(),
         }
     }

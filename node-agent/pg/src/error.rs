@@ -19,6 +19,7 @@ struct Fields {
     message: Cow<'static, str>,
     detail: Option<Cow<'static, str>>,
     hint: Option<Cow<'static, str>>,
+    context: Option<Cow<'static, str>>,
     position: Option<usize>,
 }
 
@@ -30,6 +31,7 @@ impl PgError {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
         }))
     }
@@ -45,6 +47,13 @@ impl PgError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the CONTEXT field: where within what was read or called it happened.
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<Cow<'static, str>>) -> Self {
+        self.0.context = Some(context.into());
         self
     }
 
@@ -73,6 +82,11 @@ impl PgError {
     /// The HINT field, if any.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The CONTEXT field, if any.
+    pub fn context(&self) -> Option<&str> {
+        self.0.context.as_deref()
     }
 
     /// The cursor position, 1-based in characters, if known.

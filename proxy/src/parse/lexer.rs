@@ -241,7 +241,10 @@ impl Lexer<'_> {
     }
 
     fn invalid_plain(&self, start: usize, sqlstate: &'static str, message: String) -> Token {
-        let error = PgError::new(sqlstate, message).at(position(self.sql, start));
+        let mut error = PgError::new(sqlstate, message).at(position(self.sql, start));
+        if sqlstate == "22025" {
+            error = error.with_hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.");
+        }
         Token { kind: TokenKind::Invalid(error), start, end: self.at }
     }
 

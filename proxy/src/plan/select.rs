@@ -77,6 +77,9 @@ impl Planner<'_> {
         }
         let saved = (self.subplans.len(), self.parameters.clone(), self.applies.len());
         let tables = self.common_tables.len();
+        if keeps_order_of_source(&select) {
+            return self.above(select);
+        }
         let by_shard = match self.one_datastore(&aliases) {
             Some(datastore) => self.by_shard(&select, &datastore),
             None => {
@@ -737,4 +740,25 @@ pub(super) fn output_exprs(select: &Select) -> Vec<Expr> {
             OutputField::Named(_) => None,
         })
         .collect()
+}
+
+/// Whether the order of a subquery in FROM shows: rows pass through one after the other, or windows see them in it. PostgreSQL
+/// keeps it then, and statements rely on that, though nothing promises it.
+fn keeps_order_of_source(select: &Select) -> bool {
+    let [Source::Query { query, .. }, sets @ ..] = select.source.as_slice() else { return false };
+    let is_plain = select.union.is_empty()
+        && select.group.is_none()
+        && select.having.is_none()
+        && sets.iter().all(|set| matches!(set, Source::Function { .. } | Source::Query { .. }));
+    let shows = select.sort.is_empty() && select.distinct.is_all();
+    let mut aggregates = false;
+    for field in &select.fields {
+        if let OutputField::Bound { expr, .. } = field {
+            super::form::walk(expr, &mut |node| aggregates |= matches!(node, Expr::Aggregate(_)));
+        }
+    }
+    is_plain
+        && !query.sort.is_empty()
+        && !aggregates
+        && (shows || super::split::has_window(select))
 }

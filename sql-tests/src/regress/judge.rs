@@ -39,13 +39,13 @@ pub struct Output {
 pub struct Outputs {
     /// The pieces' own outputs.
     pub first: Vec<Option<Output>>,
-    /// What the plain server printed for those that it ran once more with the rows of their tables in another order.
-    pub reordered: Vec<Option<Output>>,
+    /// What the plain server printed for those that it ran again with the rows of their tables in other orders.
+    pub reordered: Vec<Vec<Output>>,
 }
 
 /// Takes psql's output apart at the marks.
 pub fn outputs(text: &str, count: usize) -> Outputs {
-    let mut outputs = Outputs { first: vec![None; count], reordered: vec![None; count] };
+    let mut outputs = Outputs { first: vec![None; count], reordered: vec![Vec::new(); count] };
     let mut current = String::new();
     for line in text.lines() {
         let Some((before, mark)) = line.split_once(MARK) else {
@@ -59,10 +59,13 @@ pub fn outputs(text: &str, count: usize) -> Outputs {
             current.clear();
             continue;
         }
-        let (list, number) = match number.strip_prefix("reordered") {
-            Some(number) => (&mut outputs.reordered, number),
-            None => (&mut outputs.first, number),
-        };
+        if let Some(number) = number.strip_prefix("reordered") {
+            let list = number.parse::<usize>().ok().and_then(|n| outputs.reordered.get_mut(n));
+            let output = Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() };
+            list.into_iter().for_each(|list| list.push(output.clone()));
+            continue;
+        }
+        let list = &mut outputs.first;
         if let Some(place) = number.parse::<usize>().ok().and_then(|n| list.get_mut(n)) {
             *place =
                 Some(Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() });
@@ -140,18 +143,18 @@ impl Judge {
         self.is_setting_lost = false;
     }
 
-    /// The verdict on one statement; `reordered` is what the plain server printed with the rows of its tables in another order.
+    /// The verdict on one statement; `reordered` is what the plain server printed with the rows of its tables in other orders.
     pub fn judge(
         &mut self,
         statement: &str,
         ours: Option<&Output>,
         theirs: Option<&Output>,
-        reordered: Option<&Output>,
+        reordered: &[Output],
     ) -> Verdict {
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Verdict::Wrong };
         let mut verdict = self.compare(statement, ours, theirs);
         if verdict == Verdict::Wrong
-            && reordered.is_some_and(|reordered| is_left_open(ours, theirs, reordered))
+            && reordered.iter().any(|reordered| is_left_open(ours, theirs, reordered))
         {
             verdict = Verdict::Open;
         }
@@ -303,7 +306,7 @@ mod tests {
             sqlstate: sqlstate.to_owned(),
         };
         let (ours, theirs) = (output(ours), output(theirs));
-        assert_eq!(Judge::default().judge(statement, Some(&ours), Some(&theirs), None), expected);
+        assert_eq!(Judge::default().judge(statement, Some(&ours), Some(&theirs), &[]), expected);
     }
 
     #[test]
@@ -332,10 +335,10 @@ mod tests {
         let missing = Output { text: "ERROR:  none\n".to_owned(), sqlstate: "42P01".to_owned() };
         let mut judge = Judge::default();
         assert_eq!(
-            judge.judge("create table tt (a point);", Some(&refused), Some(&made), None),
+            judge.judge("create table tt (a point);", Some(&refused), Some(&made), &[]),
             Verdict::Refused
         );
-        let mut later = |text| judge.judge(text, Some(&missing), Some(&made), None);
+        let mut later = |text| judge.judge(text, Some(&missing), Some(&made), &[]);
         assert_eq!(later("select a from tt;"), Verdict::Follows);
         assert_eq!(later("select a from uu;"), Verdict::Wrong);
     }
@@ -348,8 +351,8 @@ mod tests {
         };
         let (one, other) = (printed(" 1 | 1\n 2 | 2\n"), printed(" 1 | 2\n 2 | 1\n"));
         let judged = |ours: &Option<Output>, reordered: &Option<Output>| {
-            let (theirs, reordered) = (one.as_ref(), reordered.as_ref());
-            Judge::default().judge("select a, n order by a;", ours.as_ref(), theirs, reordered)
+            let reordered: Vec<Output> = reordered.iter().cloned().collect();
+            Judge::default().judge("select a, n order by a;", ours.as_ref(), one.as_ref(), &reordered)
         };
         assert_eq!(judged(&other, &other), Verdict::Open);
         assert_eq!(judged(&other, &one), Verdict::Wrong);

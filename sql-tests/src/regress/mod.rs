@@ -61,7 +61,7 @@ pub fn run(
     let mut judged = Vec::new();
     for (number, piece) in pieces.into_iter().enumerate() {
         let Piece::Statement(statement) = piece else { continue };
-        let (ours, other) = (ours.first[number].clone(), theirs.reordered[number].as_ref());
+        let (ours, other) = (ours.first[number].clone(), theirs.reordered[number].as_slice());
         let theirs = theirs.first[number].clone();
         let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref(), other);
         judged.push(Judged { file: file.to_owned(), statement, verdict, ours, theirs });

@@ -1,5 +1,7 @@
 //! What psql is given: the pieces of a file with a mark after each, and definitions that shard where that is possible.
 
+use std::collections::HashSet;
+
 use super::split::{Piece, words};
 
 /// What stands before the number of a piece in psql's output.
@@ -20,6 +22,7 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
     let mut out = String::new();
     let mut temporary = Vec::new();
     let mut is_block_open = false;
+    let in_blocks = written_in_blocks(pieces);
     let statements: Vec<&str> = pieces
         .iter()
         .filter_map(|piece| match piece {
@@ -32,7 +35,8 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
             Piece::Command(text) => out.push_str(text),
             Piece::Statement(text) => {
                 let text = client_copy(&ordinary(text, &mut temporary));
-                match sharded(&text, &statements).filter(|_| side == Side::Dataman) {
+                let whole = words(&text).nth(2).is_some_and(|table| in_blocks.contains(&table));
+                match sharded(&text, &statements).filter(|_| side == Side::Dataman && !whole) {
                     Some(sharded) => {
                         // What the first attempt printed is not looked at.
                         out.push_str(&format!("{sharded}\n\\if :ERROR\n\\echo {MARK}again\n"));
@@ -42,7 +46,7 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
                 }
             }
         }
-        let again = match piece {
+        let again: Vec<String> = match piece {
             Piece::Statement(text) => {
                 let mut found = words(text);
                 match found.next().as_deref() {
@@ -51,15 +55,17 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
                     Some("rollback") if found.next().as_deref() != Some("to") => is_block_open = false,
                     _ => {}
                 }
-                (side == Side::Plain && !is_block_open).then(|| reordered(text)).flatten()
+                let orders: &[&str] =
+                    if side == Side::Plain && !is_block_open { &["ASC", "DESC"] } else { &[] };
+                orders.iter().filter_map(|order| reordered(text, order)).collect()
             }
-            Piece::Command(_) => None,
+            Piece::Command(_) => Vec::new(),
         };
         if !out.ends_with('\n') {
             out.push('\n');
         }
         out.push_str(&format!("\\echo {MARK}{number} :SQLSTATE\n"));
-        if let Some(again) = again {
+        for again in again {
             out.push_str(&format!("{again}\\echo {MARK}reordered{number} :SQLSTATE\n"));
             out.push_str("ROLLBACK;\n");
         }
@@ -71,9 +77,31 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
     out
 }
 
+/// The tables that are written to within transaction blocks. They are not sharded: such a block may write to one shard.
+fn written_in_blocks(pieces: &[Piece]) -> HashSet<String> {
+    let mut is_open = false;
+    let mut written = HashSet::new();
+    for piece in pieces {
+        let Piece::Statement(text) = piece else { continue };
+        let found: Vec<String> = words(text).take(3).collect();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        match found.as_slice() {
+            ["begin" | "start", ..] => is_open = true,
+            ["commit" | "end" | "abort" | "rollback", ..] => is_open = false,
+            ["insert", "into", table] | ["delete", "from", table] | ["update", table, ..]
+                if is_open =>
+            {
+                written.insert((*table).to_owned());
+            }
+            _ => {}
+        }
+    }
+    written
+}
+
 /// A query once more, with a copy of each of its tables in front of it whose rows lie in another order; what this prints
 /// ahead of the query's own output is forgotten. A query within a block is left alone: it would end with the copies.
-fn reordered(text: &str) -> Option<String> {
+fn reordered(text: &str, order: &str) -> Option<String> {
     let first = words(text).next()?;
     let is_query = matches!(first.as_str(), "select" | "with" | "table");
     let writes = ["into", "insert", "update", "delete", "setval", "nextval"];
@@ -88,7 +116,7 @@ fn reordered(text: &str) -> Option<String> {
         named.iter().map(|word| format!("'{}'", word.replace('\'', "''"))).collect();
     Some(format!(
         "BEGIN;\nSET LOCAL client_min_messages = error;\n\
-         SELECT format('CREATE TEMP TABLE %I AS SELECT * FROM %s AS r ORDER BY md5(r::text)', c.relname, c.oid::regclass) \
+         SELECT format('CREATE TEMP TABLE %I AS SELECT * FROM %s AS r ORDER BY md5(r::text) {order}', c.relname, c.oid::regclass) \
          FROM pg_class c WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relnamespace <> \
          'pg_catalog'::regnamespace AND c.relname IN ({list}) \\gexec\n\\echo {MARK}again\n{text}\n",
         list = list.join(", "),

@@ -142,17 +142,60 @@ pub fn jsonb(text: &str) -> Result<Jsonb> {
 /// # Errors
 /// `22P02` and `22P05` with PostgreSQL's detail; `54001` for nesting beyond [`NESTING_MAX`]; what the sink raises.
 pub fn parse(text: &str, strings: Strings, sink: &mut impl Sink) -> Result<()> {
+    let mut lexer = Lexer::new(text, strings);
+    match read(&mut lexer, sink) {
+        Err(Failure::Syntax(error)) => Err(error.with_context(excerpt(text, lexer.reached))),
+        Err(Failure::Sink(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What ends the reading of a text.
+enum Failure {
+    /// It is no JSON.
+    Syntax(PgError),
+    /// The sink, or a bound, refuses it.
+    Sink(PgError),
+}
+
+impl From<PgError> for Failure {
+    fn from(error: PgError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+/// The line in which reading ended, up to there, as PostgreSQL shows it: of a long one the last part.
+fn excerpt(text: &str, reached: usize) -> String {
+    const SHOWN_MAX: usize = 50;
+    const LEFT_OUT_MIN: usize = 3;
+    let reached = reached.min(text.len());
+    let before = text.get(..reached).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let mut start = line_start;
+    while before.len() - start >= SHOWN_MAX {
+        start += before[start..].chars().next().map_or(1, char::len_utf8);
+    }
+    if start - line_start <= LEFT_OUT_MIN {
+        start = line_start;
+    }
+    let prefix = if start > line_start { "..." } else { "" };
+    let rest = text.as_bytes().get(reached);
+    let suffix = if rest.is_some_and(|byte| !matches!(byte, b'\n' | b'\r')) { "..." } else { "" };
+    format!("JSON data, line {line}: {prefix}{}{suffix}", &before[start..])
+}
+
+fn read(lexer: &mut Lexer<'_>, sink: &mut impl Sink) -> std::result::Result<(), Failure> {
     #[derive(Clone, Copy)]
     enum Container {
         Object,
         Array,
     }
-    let mut lexer = Lexer::new(text, strings);
     let mut open = Vec::new();
     lexer.advance()?;
     'value: loop {
         if open.len() >= NESTING_MAX {
-            return Err(too_deep());
+            return Err(Failure::Sink(too_deep()));
         }
         match lexer.token {
             Token::ObjectStart => {
@@ -165,7 +208,7 @@ pub fn parse(text: &str, strings: Strings, sink: &mut impl Sink) -> Result<()> {
                         continue 'value;
                     }
                     Token::ObjectEnd => {}
-                    _ => return Err(lexer.expected("string or \"}\"")),
+                    _ => return Err(lexer.expected("string or \"}\"").into()),
                 }
             }
             Token::ArrayStart => {
@@ -180,15 +223,15 @@ pub fn parse(text: &str, strings: Strings, sink: &mut impl Sink) -> Result<()> {
                 let (start, end) = (lexer.start, lexer.end);
                 let string = std::mem::take(&mut lexer.string);
                 lexer.advance()?;
-                sink.scalar(kind, start, end, &string)?;
+                sink.scalar(kind, start, end, &string).map_err(Failure::Sink)?;
             }
-            _ => return Err(lexer.expected("JSON value")),
+            _ => return Err(lexer.expected("JSON value").into()),
         }
         // A value has ended, or an empty container is about to.
         loop {
             match (open.last(), lexer.token) {
                 (None, Token::End) => return Ok(()),
-                (None, _) => return Err(lexer.expected("end of input")),
+                (None, _) => return Err(lexer.expected("end of input").into()),
                 (Some(Container::Object), Token::Comma) => {
                     lexer.advance()?;
                     lexer.key(sink)?;
@@ -199,7 +242,7 @@ pub fn parse(text: &str, strings: Strings, sink: &mut impl Sink) -> Result<()> {
                     open.pop();
                     lexer.advance()?;
                 }
-                (Some(Container::Object), _) => return Err(lexer.expected("\",\" or \"}\"")),
+                (Some(Container::Object), _) => return Err(lexer.expected("\",\" or \"}\"").into()),
                 (Some(Container::Array), Token::Comma) => {
                     lexer.advance()?;
                     continue 'value;
@@ -209,7 +252,7 @@ pub fn parse(text: &str, strings: Strings, sink: &mut impl Sink) -> Result<()> {
                     open.pop();
                     lexer.advance()?;
                 }
-                (Some(Container::Array), _) => return Err(lexer.expected("\",\" or \"]\"")),
+                (Some(Container::Array), _) => return Err(lexer.expected("\",\" or \"]\"").into()),
             }
         }
     }
@@ -234,11 +277,14 @@ struct Lexer<'a> {
     start: usize,
     end: usize,
     string: String,
+    /// How far reading got: behind what an error is about.
+    reached: usize,
 }
 
 impl<'a> Lexer<'a> {
     fn new(text: &'a str, strings: Strings) -> Self {
-        Self { text, strings, token: Token::End, start: 0, end: 0, string: String::new() }
+        let string = String::new();
+        Self { text, strings, token: Token::End, start: 0, end: 0, string, reached: 0 }
     }
 
     /// Reads the key at the current token and the colon after it.
@@ -291,6 +337,7 @@ impl<'a> Lexer<'a> {
         };
         self.token = token;
         self.end = end;
+        self.reached = end;
         Ok(())
     }
 
@@ -300,7 +347,7 @@ impl<'a> Lexer<'a> {
         bytes[start..].iter().position(|byte| !is_word(byte)).map_or(bytes.len(), |n| start + n)
     }
 
-    fn read_number(&self, start: usize) -> Result<usize> {
+    fn read_number(&mut self, start: usize) -> Result<usize> {
         let bytes = self.text.as_bytes();
         let digits = |mut at: usize| {
             while bytes.get(at).is_some_and(u8::is_ascii_digit) {
@@ -340,11 +387,13 @@ impl<'a> Lexer<'a> {
         let lone_surrogate = || syntax_error("Unicode low surrogate must follow a high surrogate.");
         let mut at = start + 1;
         loop {
+            self.reached = at;
             let run = bytes[at..]
                 .iter()
                 .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)
                 .map_or(bytes.len(), |n| at + n);
             if run > at {
+                self.reached = at + self.text[at..].chars().next().map_or(0, char::len_utf8);
                 if high_surrogate.is_some() {
                     return Err(lone_surrogate());
                 }
@@ -353,11 +402,13 @@ impl<'a> Lexer<'a> {
                 }
                 at = run;
             }
+            self.reached = (at + 1).min(bytes.len());
             match bytes.get(at) {
                 None => return Err(self.invalid_token(start, at)),
                 Some(b'"') => break,
                 Some(b'\\') => {}
                 Some(control) => {
+                    self.reached = at;
                     return Err(syntax_error(format!(
                         "Character with value 0x{control:02x} must be escaped."
                     )));
@@ -369,6 +420,7 @@ impl<'a> Lexer<'a> {
                 Some(b'u') => {
                     let code = self.read_hex(start, at)?;
                     at += 5;
+                    self.reached = at;
                     if !decoded {
                         continue;
                     }
@@ -406,6 +458,8 @@ impl<'a> Lexer<'a> {
                 Some(b'r') => '\r',
                 Some(b't') => '\t',
                 Some(_) => {
+                    self.reached =
+                        at + self.text[at..].chars().next().map_or(0, char::len_utf8);
                     if decoded && high_surrogate.is_some() {
                         return Err(lone_surrogate());
                     }
@@ -415,6 +469,7 @@ impl<'a> Lexer<'a> {
                     )));
                 }
             };
+            self.reached = at + 1;
             if decoded {
                 if high_surrogate.is_some() {
                     return Err(lone_surrogate());
@@ -431,13 +486,16 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the four digits after the `u` at `at`.
-    fn read_hex(&self, start: usize, at: usize) -> Result<u32> {
+    fn read_hex(&mut self, start: usize, at: usize) -> Result<u32> {
         let mut code = 0;
         for offset in 1..=4 {
             let Some(byte) = self.text.as_bytes().get(at + offset) else {
                 return Err(self.invalid_token(start, self.text.len()));
             };
             let Some(digit) = char::from(*byte).to_digit(16) else {
+                let place = at + offset;
+                self.reached =
+                    place + self.text[place..].chars().next().map_or(0, char::len_utf8);
                 return Err(syntax_error("\"\\u\" must be followed by four hexadecimal digits."));
             };
             code = code * 16 + digit;
@@ -445,7 +503,8 @@ impl<'a> Lexer<'a> {
         Ok(code)
     }
 
-    fn invalid_token(&self, start: usize, end: usize) -> PgError {
+    fn invalid_token(&mut self, start: usize, end: usize) -> PgError {
+        self.reached = end;
         syntax_error(format!("Token \"{}\" is invalid.", &self.text[start..end]))
     }
 

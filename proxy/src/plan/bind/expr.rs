@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataman_pg::expr::{Call, Constant, SubqueryKind};
+use dataman_pg::expr::{Call, CastMethod, Constant, SubqueryKind};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
@@ -148,7 +148,8 @@ impl Binder<'_> {
             ExprKind::TypedString(ty, text) => {
                 let target = self.type_ref(ty)?;
                 let literal = Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN);
-                self.resolver().cast(literal, target, CastContext::Explicit)
+                let cast = self.resolver().cast(literal, target, CastContext::Explicit)?;
+                self.read_now(cast)
             }
             ExprKind::Param(index) => {
                 self.parameters.mention(*index)?;
@@ -168,6 +169,8 @@ impl Binder<'_> {
                         .with_hint("Use IN, or compare each field with a subquery of its own."));
                     }
                 }
+                super::function::check_collations([&**left, &**right])
+                    .map_err(|(error, span)| self.at(error, span))?;
                 let left = self.expr(left, scope, clause)?;
                 let right = self.expr(right, scope, clause)?;
                 self.resolver().binary(operator, left, right)
@@ -290,9 +293,18 @@ impl Binder<'_> {
                     let array = self.array(elements, scope, clause, Some(element))?;
                     return self.resolver().cast(array, target, CastContext::Explicit);
                 }
+                let is_literal = matches!(arg.kind, ExprKind::String(_));
+                let span = arg.span;
                 let arg = self.expr(arg, scope, clause)?;
-                let cast = self.resolver().cast(arg, target, CastContext::Explicit)?;
-                self.named_object(cast)
+                let cast = self.resolver().cast(arg, target, CastContext::Explicit);
+                if is_literal {
+                    // What is wrong is the literal, not the cast.
+                    let read = cast
+                        .and_then(|cast| self.read_now(cast))
+                        .and_then(|cast| self.named_object(cast));
+                    return self.place(read, span);
+                }
+                self.named_object(cast?)
             }
             ExprKind::Function(call) => self.call(call, scope, clause, expr.span),
             ExprKind::Case { operand: Some(_), .. } if self.context.shows => {
@@ -475,6 +487,24 @@ impl Binder<'_> {
             }
         };
         Ok(bound)
+    }
+
+    /// Reads a literal whose meaning depends on the session's settings, so that its errors are found where it stands; the cast
+    /// stays, since a plan outlives the moment.
+    pub(crate) fn read_now(&self, cast: Expr) -> Result<Expr> {
+        if self.view_depth == 0
+            && let Expr::Cast(inner) = &cast
+            && inner.method == CastMethod::InputOutput
+            && let Expr::Const(literal) = &inner.arg
+            && literal.ty.id == TypeId::UNKNOWN
+            && let Value::Text(text) = &literal.value
+        {
+            match dataman_pg::io::text::input(text, inner.ty, self.context.context) {
+                Err(error) if error.sqlstate() != "0A000" => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(cast)
     }
 
     /// Casts to a column's type as INSERT and UPDATE do.

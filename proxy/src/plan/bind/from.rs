@@ -346,7 +346,7 @@ impl Binder<'_> {
     }
 
     /// A bound query as a source.
-    fn derived(
+    pub(super) fn derived(
         &mut self,
         select: query::Select,
         alias: Option<&Alias>,
@@ -399,38 +399,30 @@ impl Binder<'_> {
         alias: Option<&Alias>,
         scope: &Scope<'_>,
     ) -> Result<FromItem> {
-        let [call] = calls else {
-            return Err(PgError::unsupported("ROWS FROM with several functions is not supported"));
-        };
-        let name = call.name.parts.last().cloned().unwrap_or_default();
-        if name == "unnest" && call.args.len() > 1 {
-            return Err(PgError::unsupported("unnest of several arrays is not supported")
-                .with_hint("Join unnest(…) WITH ORDINALITY of each array."));
+        let mut bound = Vec::new();
+        for call in calls {
+            let name = call.name.parts.last().cloned().unwrap_or_default();
+            let several = name == "unnest" && call.args.len() > 1 && !call.variadic;
+            if several {
+                for arg in &call.args {
+                    let one = syntax::FunctionCall { args: vec![arg.clone()], ..call.clone() };
+                    bound.push((
+                        self.call(&one, scope, Clause::FromFunction, call.name.span)?,
+                        name.clone(),
+                    ));
+                }
+            } else {
+                bound.push((self.call(call, scope, Clause::FromFunction, call.name.span)?, name));
+            }
         }
-        let expr = self.call(call, scope, Clause::FromFunction, call.name.span)?;
-        let ty = expr.type_ref();
+        let (expr, name) = match <[_; 1]>::try_from(bound) {
+            Ok([only]) => only,
+            Err(several) => return self.rows_from(several, ordinality, alias),
+        };
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
-        let out = match &expr {
-            Expr::Call(found) => {
-                dataman_pg::catalog::function(found.function).map_or(&[][..], |found| found.out)
-            }
-            _ => &[],
-        };
-        let mut columns: Vec<NamedType> = match out {
-            [] if ty.id == TypeId::RECORD => {
-                return Err(PgError::unsupported(format!(
-                    "the function {name} in FROM needs a list of its columns: not supported"
-                )));
-            }
-            [] => vec![NamedType { name: if alias.is_some() { given.clone() } else { name }, ty }],
-            // A single output column has its own name and the call's type.
-            [(own, _)] => vec![NamedType { name: (*own).to_owned(), ty }],
-            several => several
-                .iter()
-                .map(|(own, ty)| NamedType { name: (*own).to_owned(), ty: TypeRef::plain(*ty) })
-                .collect(),
-        };
+        let single = if alias.is_some() { given.as_str() } else { name.as_str() };
+        let mut columns = function_columns(&expr, &name, single)?;
         let own = columns.len();
         for (column, label) in columns.iter_mut().zip(alias.iter().flat_map(|alias| &alias.columns))
         {
@@ -918,6 +910,31 @@ fn reads_itself(select: &syntax::Select, name: &str) -> bool {
     let mut seek = Seek { name, found: false };
     walk_select(select, &mut seek);
     seek.found
+}
+
+/// The columns of a function in FROM; one that has no name of its own is called `single`.
+pub(super) fn function_columns(expr: &Expr, name: &str, single: &str) -> Result<Vec<NamedType>> {
+    let out = match expr {
+        Expr::Call(found) => {
+            dataman_pg::catalog::function(found.function).map_or(&[][..], |found| found.out)
+        }
+        _ => &[],
+    };
+    let ty = expr.type_ref();
+    Ok(match out {
+        [] if ty.id == TypeId::RECORD => {
+            return Err(PgError::unsupported(format!(
+                "the function {name} in FROM needs a list of its columns: not supported"
+            )));
+        }
+        [] => vec![NamedType { name: single.to_owned(), ty }],
+        // A single output column has its own name and the call's type.
+        [(own, _)] => vec![NamedType { name: (*own).to_owned(), ty }],
+        several => several
+            .iter()
+            .map(|(own, ty)| NamedType { name: (*own).to_owned(), ty: TypeRef::plain(*ty) })
+            .collect(),
+    })
 }
 
 fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {

@@ -9,7 +9,8 @@ use dataman_pg::{Expr, PgError, TypeId, Value};
 use super::expr::Clause;
 use super::scope::{FromItem, Scope};
 use super::{Binder, Result};
-use crate::parse::syntax::{FunctionCall, OrderBy, Span};
+use crate::parse::syntax::{self, FunctionCall, OrderBy, Span};
+use crate::parse::walk::Visitor;
 use crate::plan::form::{for_each_expr, for_each_select, walk};
 use crate::plan::safety;
 
@@ -65,6 +66,9 @@ impl Binder<'_> {
             args.push(self.expr(&arg.value, scope, argument_clause)?);
             names.push(arg.name.clone());
         }
+        let keys = call.within_group.iter().map(|key| &key.expr);
+        check_collations(call.args.iter().map(|arg| &arg.value).chain(keys))
+            .map_err(|(error, span)| self.at(error, span))?;
         let ordered_set = !call.within_group.is_empty();
         let mut within = Vec::new();
         if ordered_set {
@@ -237,8 +241,20 @@ impl Binder<'_> {
         for (key, expr) in within.iter_mut().zip(sorted) {
             key.expr = expr;
         }
-        if clause == Clause::AggregateArgument {
+        let probe = Aggregate {
+            function: found.function.id,
+            args: found.args.clone(),
+            distinct: false,
+            order_by: within.clone(),
+            filter: None,
+            ty: found.ty,
+        };
+        let is_outer = self.is_of_query_around(&probe, scope)?;
+        if clause == Clause::AggregateArgument && !is_outer || clause == Clause::Filter && is_outer {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
+        }
+        if is_outer {
+            return Err(outer_aggregate());
         }
         if let Some(word) = clause.refuses_aggregates() {
             return Err(PgError::new(
@@ -297,7 +313,9 @@ impl Binder<'_> {
             filter,
             ty: found.ty,
         };
-        self.check_level(&aggregate, scope)?;
+        if self.is_of_query_around(&aggregate, scope)? {
+            return Err(outer_aggregate());
+        }
         Ok(Expr::Aggregate(Box::new(aggregate)))
     }
 
@@ -325,26 +343,26 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// An aggregate whose arguments, subqueries in them included, read queries around and not this one belongs to one of
-    /// those; that is not supported.
-    fn check_level(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<()> {
+    /// Whether an aggregate belongs to a query around this one: its arguments, subqueries in them included, read queries
+    /// around and not this one.
+    fn is_of_query_around(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<bool> {
         let mut levels = scope.levels();
         let own = levels.pop().unwrap_or_default();
         if levels.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let (mut reads_own, mut reads_around) = (false, false);
-        let mut see = |node: &Expr| {
-            if matches!(node, Expr::Field(_)) {
-                let is_own = has_column(&own, node);
-                reads_own |= is_own;
-                reads_around |= !is_own && levels.iter().any(|level| has_column(level, node));
-            }
-        };
         let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
-        let sorted = aggregate.order_by.iter().map(|key| &key.expr);
-        for arg in aggregate.args.iter().chain(sorted).chain(aggregate.filter.as_ref()) {
-            walk(arg, &mut |node| {
+        // Whether an expression reads this query, and one around.
+        let reads = |expr: &Expr| {
+            let (mut reads_own, mut reads_around) = (false, false);
+            let mut see = |node: &Expr| {
+                if matches!(node, Expr::Field(_)) {
+                    let is_own = has_column(&own, node);
+                    reads_own |= is_own;
+                    reads_around |= !is_own && levels.iter().any(|level| has_column(level, node));
+                }
+            };
+            walk(expr, &mut |node| {
                 see(node);
                 if let Expr::Subquery { index, .. } = node
                     && let Some(subquery) = subqueries.get(*index)
@@ -354,14 +372,30 @@ impl Binder<'_> {
                     });
                 }
             });
+            (reads_own, reads_around)
+        };
+        // The direct arguments of an ordered-set aggregate do not count.
+        let is_ordered_set = dataman_pg::aggregate::is_ordered_set(aggregate.function);
+        let (direct, args) = if is_ordered_set {
+            (aggregate.args.as_slice(), &[][..])
+        } else {
+            (&[][..], aggregate.args.as_slice())
+        };
+        let sorted = aggregate.order_by.iter().map(|key| &key.expr);
+        let (mut reads_own, mut reads_around) = (false, false);
+        for arg in args.iter().chain(sorted).chain(aggregate.filter.as_ref()) {
+            let (own, around) = reads(arg);
+            reads_own |= own;
+            reads_around |= around;
         }
-        if reads_around && !reads_own {
-            return Err(PgError::unsupported(
-                "an aggregate over an outer query's columns is not supported",
-            )
-            .with_hint("Compute the aggregate in the outer query."));
+        let is_around = reads_around && !reads_own;
+        if is_around && direct.iter().any(|arg| reads(arg).0) {
+            return Err(PgError::new(
+                "42803",
+                "outer-level aggregate cannot contain a lower-level variable in its direct arguments",
+            ));
         }
-        Ok(())
+        Ok(is_around)
     }
 
     pub(super) fn sort_keys(
@@ -440,6 +474,50 @@ impl Binder<'_> {
             _ => Ok(None),
         }
     }
+}
+
+fn outer_aggregate() -> PgError {
+    PgError::unsupported("an aggregate over an outer query's columns is not supported")
+        .with_hint("Compute the aggregate in the outer query.")
+}
+
+/// The explicit collations of expressions that are compared or called together must agree.
+pub(super) fn check_collations<'e>(
+    exprs: impl IntoIterator<Item = &'e syntax::Expr>,
+) -> std::result::Result<(), (PgError, Span)> {
+    struct Seek(Option<String>, Option<(PgError, Span)>);
+    impl Visitor for Seek {
+        fn expr(&mut self, expr: &syntax::Expr) {
+            let syntax::ExprKind::Collate(_, name) = &expr.kind else { return };
+            let name = name.parts.last().cloned().unwrap_or_default();
+            match &self.0 {
+                Some(first) if *first != name && self.1.is_none() => {
+                    let message = format!(
+                        "collation mismatch between explicit collations \"{first}\" and \"{name}\""
+                    );
+                    self.1 = Some((PgError::new("42P21", message), expr.span));
+                }
+                Some(_) => {}
+                None => self.0 = Some(name),
+            }
+        }
+    }
+    let mut seek = Seek(None, None);
+    for expr in exprs {
+        // A collation counts through the operators and calls around it.
+        let mut inner = expr;
+        loop {
+            match &inner.kind {
+                syntax::ExprKind::Collate(..) => {
+                    seek.expr(inner);
+                    break;
+                }
+                syntax::ExprKind::Binary { left, .. } => inner = left,
+                _ => break,
+            }
+        }
+    }
+    seek.1.map_or(Ok(()), Err)
 }
 
 /// Whether a column of FROM is this expression, or reads it.

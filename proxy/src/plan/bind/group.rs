@@ -38,7 +38,6 @@ impl Binder<'_> {
         &mut self,
         select: &mut query::Select,
         query: &syntax::Query,
-        _scope: &Scope<'_>,
     ) -> Result<()> {
         let mut aggregates = false;
         for_each_own_output(select, &mut |expr| {
@@ -51,17 +50,11 @@ impl Binder<'_> {
         }
         self.check_recursive_term(select, query, aggregates)?;
         let mut keys = select.group.take().unwrap_or_default();
-        let has_subqueries = self.subqueries.last().is_some_and(|list| !list.is_empty());
-        if keys.is_empty() && !aggregates && select.grouping_sets.is_none() && !has_subqueries {
-            // One group, of whatever rows there are: none is read, and no condition on them computed.
-            let sources = std::mem::take(&mut select.source);
-            let unread = query::Select { source: sources, ..query::Select::default() };
-            self.forget(&unread);
-            select.filter = None;
-            self.facts.internal = true;
-        }
         let own = own_aliases(select);
         self.check_grouping_calls(select, &keys)?;
+        if select.grouping_sets.is_some() {
+            check_direct_arguments(select)?;
+        }
         // What the keys decide, they must decide in every set.
         let common: Vec<Expr> = match &select.grouping_sets {
             None => keys.clone(),
@@ -141,6 +134,15 @@ impl Binder<'_> {
             set.extend(keys.len()..keys.len() + added.len());
         }
         keys.extend(added);
+        let has_subqueries = self.subqueries.last().is_some_and(|list| !list.is_empty());
+        if keys.is_empty() && !aggregates && select.grouping_sets.is_none() && !has_subqueries {
+            // One group, of whatever rows there are: none is read, and no condition on them computed.
+            let sources = std::mem::take(&mut select.source);
+            let unread = query::Select { source: sources, ..query::Select::default() };
+            self.forget(&unread);
+            select.filter = None;
+            self.facts.internal = true;
+        }
         select.group = Some(keys);
         Ok(())
     }
@@ -222,6 +224,28 @@ impl Binder<'_> {
         }
         determined
     }
+}
+
+/// Refuses keys as direct arguments of ordered-set aggregates, which would be NULL in the sets without them.
+fn check_direct_arguments(select: &query::Select) -> Result<()> {
+    let mut reads = false;
+    for_each_own_output(select, &mut |expr| {
+        walk(expr, &mut |node| {
+            if let Expr::Aggregate(call) = node
+                && dataman_pg::aggregate::is_ordered_set(call.function)
+            {
+                for arg in &call.args {
+                    walk(arg, &mut |node| reads |= matches!(node, Expr::Field(_)));
+                }
+            }
+        });
+    });
+    if !reads {
+        return Ok(());
+    }
+    Err(PgError::unsupported(
+        "a key as direct argument of an ordered-set aggregate is not supported with grouping sets",
+    ))
 }
 
 /// The expressions of a select that see groups.

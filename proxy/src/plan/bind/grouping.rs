@@ -36,9 +36,17 @@ impl Binder<'_> {
         let mut keys: Vec<Expr> = Vec::new();
         let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
         let mut has_sets = false;
+        // Keys that are output columns, by place: of two that are the same expression each would be a key by itself.
+        let mut outputs: Vec<(Expr, usize)> = Vec::new();
+        let mut is_twofold = false;
         for item in items {
             let mut key = |binder: &mut Self, expr: &syntax::Expr| -> Result<usize> {
-                let bound = binder.group_key(expr, fields, scope)?;
+                let (bound, place) = binder.group_key(expr, fields, scope)?;
+                if let Some(place) = place {
+                    is_twofold |=
+                        outputs.iter().any(|(known, at)| *known == bound && *at != place);
+                    outputs.push((bound.clone(), place));
+                }
                 if let Some(place) = keys.iter().position(|known| *known == bound) {
                     return Ok(place);
                 }
@@ -90,6 +98,12 @@ impl Binder<'_> {
                 .flat_map(|set| own.iter().map(|more| [set.as_slice(), more].concat()))
                 .collect();
         }
+        if has_sets && is_twofold {
+            return Err(PgError::unsupported(
+                "grouping sets over several output columns that are the same expression are not supported",
+            )
+            .with_hint("Name one of the columns."));
+        }
         for set in &mut sets {
             set.sort_unstable();
             set.dedup();
@@ -128,6 +142,7 @@ impl Binder<'_> {
         keys: &[Expr],
     ) -> Result<()> {
         let has_sets = select.grouping_sets.is_some();
+        let own = super::group::own_aliases(select);
         let mut result = Ok(());
         own_exprs_mut(select, &mut |expr| {
             each_node_mut(expr, &mut |node| {
@@ -139,6 +154,22 @@ impl Binder<'_> {
                 if subquery {
                     result = Err(PgError::unsupported("GROUPING of a subquery is not supported"));
                 } else if !args.iter().all(|arg| keys.contains(arg)) {
+                    let (mut reads, mut reads_own) = (false, false);
+                    for arg in args.iter() {
+                        walk(arg, &mut |node| {
+                            if let Expr::Field(field) = node {
+                                reads = true;
+                                reads_own |= own.contains(&field.source);
+                            }
+                        });
+                    }
+                    if reads && !reads_own {
+                        result = Err(PgError::unsupported(
+                            "GROUPING over the keys of a query around is not supported",
+                        )
+                        .with_hint("Compute it in the outer query."));
+                        return;
+                    }
                     result = Err(PgError::new(
                         "42803",
                         "arguments to GROUPING must be grouping expressions of the associated query level",

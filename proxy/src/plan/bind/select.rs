@@ -205,7 +205,7 @@ impl Binder<'_> {
         scope: &mut Scope<'_>,
     ) -> Result<query::Select> {
         let keep_unknown = std::mem::take(&mut self.keep_unknown);
-        let mut source = self.from(&query.from, scope)?;
+        let source = self.from(&query.from, scope)?;
         let filter = match &query.filter {
             None => None,
             Some(filter) => {
@@ -218,8 +218,7 @@ impl Binder<'_> {
         let around_list = std::mem::take(&mut self.listed_sets);
         let mut fields = self.select_items(&query.items, scope, Clause::SelectList)?;
         let listed = std::mem::replace(&mut self.listed_sets, around_list);
-        super::set::check_list(&listed, query, &fields)?;
-        source.extend(listed);
+        let sets = self.listed_sources(listed, &mut fields)?;
         let group = self.group_by(query, &fields, scope)?;
         let having = match &query.having {
             None => None,
@@ -305,7 +304,38 @@ impl Binder<'_> {
             sort,
             ..query::Select::default()
         };
-        self.check_grouping(&mut select, query, scope)?;
+        if sets.is_empty() {
+            self.check_grouping(&mut select, query)?;
+            return Ok(select);
+        }
+        let mut is_computed_first = select.group.is_some() || select.having.is_some();
+        for field in &select.fields {
+            if let OutputField::Bound { expr, .. } = field {
+                crate::plan::form::walk(expr, &mut |node| {
+                    is_computed_first |=
+                        matches!(node, Expr::Aggregate(_) | Expr::Window(_) | Expr::Grouping(_));
+                });
+            }
+        }
+        let set_aliases: Vec<&str> =
+            sets.iter().filter_map(crate::plan::form::alias_of).collect();
+        is_computed_first |= select.distinct.is_all()
+            && !select.sort.is_empty()
+            && !select.sort.iter().any(|key| {
+                let mut reads = false;
+                crate::plan::form::walk(&key.expr, &mut |node| {
+                    reads |= matches!(
+                        node,
+                        Expr::Field(field) if set_aliases.contains(&field.source.as_str())
+                    );
+                });
+                reads
+            });
+        if is_computed_first {
+            return self.sets_behind(select, sets, query, around.with_ties);
+        }
+        select.source.extend(sets);
+        self.check_grouping(&mut select, query)?;
         Ok(select)
     }
 
@@ -704,7 +734,7 @@ impl Binder<'_> {
         expr: &syntax::Expr,
         fields: &[OutputField],
         scope: &Scope<'_>,
-    ) -> Result<Expr> {
+    ) -> Result<(Expr, Option<usize>)> {
         let mut output = None;
         if let ExprKind::Column(parts) = &expr.kind
             && let [name] = parts.as_slice()
@@ -714,8 +744,10 @@ impl Binder<'_> {
                 .flat_map(|item| &item.columns)
                 .all(|column| column.name != *name)
         {
-            output = fields.iter().find_map(|field| match field {
-                OutputField::Bound { expr, name: found } if found == name => Some(expr.clone()),
+            output = fields.iter().enumerate().find_map(|(place, field)| match field {
+                OutputField::Bound { expr, name: found } if found == name => {
+                    Some((expr.clone(), Some(place)))
+                }
                 _ => None,
             });
         }
@@ -723,10 +755,10 @@ impl Binder<'_> {
             && let Some(place) = self.output_number(expr, fields.len(), "GROUP BY")?
             && let Some(OutputField::Bound { expr, .. }) = fields.get(place)
         {
-            output = Some(expr.clone());
+            output = Some((expr.clone(), Some(place)));
         }
-        let bound = match output {
-            Some(found) => {
+        let (bound, place) = match output {
+            Some((found, place)) => {
                 let mut aggregate = false;
                 crate::plan::form::walk(&found, &mut |node| {
                     aggregate |= matches!(node, Expr::Aggregate(_))
@@ -736,18 +768,22 @@ impl Binder<'_> {
                         PgError::new("42803", "aggregate functions are not allowed in GROUP BY");
                     return Err(self.at(error, expr.span));
                 }
-                found
+                (found, place)
             }
-            None => self.expr(expr, scope, Clause::GroupBy)?,
+            None => {
+                let bound = self.expr(expr, scope, Clause::GroupBy)?;
+                let same = |field: &OutputField| {
+                    matches!(field, OutputField::Bound { expr, .. } if *expr == bound)
+                };
+                let place = fields.iter().position(same);
+                (bound, place)
+            }
         };
         if bound.type_id() == TypeId::UNKNOWN {
-            return self.resolver().cast(
-                bound,
-                TypeRef::plain(TypeId::TEXT),
-                CastContext::Implicit,
-            );
+            let text = TypeRef::plain(TypeId::TEXT);
+            return Ok((self.resolver().cast(bound, text, CastContext::Implicit)?, place));
         }
-        Ok(bound)
+        Ok((bound, place))
     }
 }
 

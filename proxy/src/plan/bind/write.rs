@@ -218,7 +218,7 @@ impl Binder<'_> {
             return self.default_of(column);
         }
         let bound = self.expr(expr, scope, Clause::Values)?;
-        let assigned = self.assign(bound, column);
+        let assigned = self.assign(bound, column).and_then(|assigned| self.read_now(assigned));
         self.place(assigned, expr.span)
     }
 
@@ -590,7 +590,7 @@ impl Binder<'_> {
         }
         self.check_identity(column, None, true)?;
         let bound = self.expr(value, scope, Clause::Set)?;
-        let assigned = self.assign(bound, column);
+        let assigned = self.assign(bound, column).and_then(|assigned| self.read_now(assigned));
         self.place(assigned, value.span)
     }
 
