@@ -148,8 +148,12 @@ impl Binder<'_> {
             ExprKind::TypedString(ty, text) => {
                 let target = self.type_ref(ty)?;
                 let literal = Expr::constant(Value::text(text.as_str()), TypeId::UNKNOWN);
-                let cast = self.resolver().cast(literal, target, CastContext::Explicit)?;
-                self.read_now(cast)
+                let cast = self.resolver().cast(literal, target, CastContext::Explicit);
+                let read = cast.and_then(|cast| self.read_now(cast));
+                // What is wrong is the literal behind the type's name.
+                let quote = self.text.get(expr.span.start..).and_then(|text| text.find('\''));
+                let start = expr.span.start + quote.unwrap_or_default();
+                self.place(read, syntax::Span { start, end: expr.span.end.max(start) })
             }
             ExprKind::Param(index) => {
                 self.parameters.mention(*index)?;

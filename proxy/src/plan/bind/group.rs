@@ -355,21 +355,26 @@ fn first_aggregate(query: &syntax::Query) -> syntax::Span {
     seek.0.unwrap_or_default()
 }
 
-/// Where a column is first named in the select list or ORDER BY.
+/// Where a column is first named in the select list or HAVING.
 fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
-    query
-        .items
-        .iter()
-        .find_map(|item| match item {
-            syntax::SelectItem::Expr { expr, .. } => match &expr.kind {
-                syntax::ExprKind::Column(parts)
-                    if parts.last().is_some_and(|last| last == name) =>
-                {
-                    Some(expr.span)
-                }
-                _ => None,
-            },
-            _ => None,
-        })
-        .unwrap_or_default()
+    struct Seek<'n>(&'n str, Option<syntax::Span>);
+    impl Visitor for Seek<'_> {
+        fn expr(&mut self, expr: &syntax::Expr) {
+            if let (None, syntax::ExprKind::Column(parts)) = (self.1, &expr.kind)
+                && parts.last().is_some_and(|last| last == self.0)
+            {
+                self.1 = Some(expr.span);
+            }
+        }
+    }
+    let mut seek = Seek(name, None);
+    for item in &query.items {
+        if let syntax::SelectItem::Expr { expr, .. } = item {
+            walk_expr(expr, &mut seek);
+        }
+    }
+    if let Some(having) = &query.having {
+        walk_expr(having, &mut seek);
+    }
+    seek.1.unwrap_or_default()
 }

@@ -94,8 +94,8 @@ impl Binder<'_> {
                 bound
             }
         };
-        bound.limit = self.limit(select.limit.as_ref(), &scope, "LIMIT")?;
         bound.offset = self.limit(select.offset.as_ref(), &scope, "OFFSET")?;
+        bound.limit = self.limit(select.limit.as_ref(), &scope, "LIMIT")?;
         bound.with_ties = select.with_ties;
         if select.with_ties
             && select.limit.as_ref().is_some_and(|limit| matches!(limit.kind, ExprKind::Null))
