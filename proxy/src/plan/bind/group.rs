@@ -135,7 +135,13 @@ impl Binder<'_> {
         }
         keys.extend(added);
         let has_subqueries = self.subqueries.last().is_some_and(|list| !list.is_empty());
-        if keys.is_empty() && !aggregates && select.grouping_sets.is_none() && !has_subqueries {
+        let is_shown = self.context.shows;
+        if keys.is_empty()
+            && !aggregates
+            && select.grouping_sets.is_none()
+            && !has_subqueries
+            && !is_shown
+        {
             // One group, of whatever rows there are: none is read, and no condition on them computed.
             let sources = std::mem::take(&mut select.source);
             let unread = query::Select { source: sources, ..query::Select::default() };

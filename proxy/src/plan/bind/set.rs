@@ -43,6 +43,11 @@ impl Binder<'_> {
         listed: Vec<Source>,
         fields: &mut [OutputField],
     ) -> Result<Vec<Source>> {
+        if self.context.shows && !listed.is_empty() {
+            return Err(PgError::unsupported(
+                "a definition with a set-returning function in its SELECT list is not written back",
+            ));
+        }
         check_list(&listed, fields)?;
         let mut levels: Vec<Vec<Source>> = Vec::new();
         let mut depths: Vec<(String, usize)> = Vec::new();
