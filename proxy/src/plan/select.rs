@@ -757,8 +757,5 @@ fn keeps_order_of_source(select: &Select) -> bool {
             super::form::walk(expr, &mut |node| aggregates |= matches!(node, Expr::Aggregate(_)));
         }
     }
-    is_plain
-        && !query.sort.is_empty()
-        && !aggregates
-        && (shows || super::split::has_window(select))
+    is_plain && !query.sort.is_empty() && !aggregates && (shows || super::split::has_window(select))
 }

@@ -61,7 +61,8 @@ pub fn outputs(text: &str, count: usize) -> Outputs {
         }
         if let Some(number) = number.strip_prefix("reordered") {
             let list = number.parse::<usize>().ok().and_then(|n| outputs.reordered.get_mut(n));
-            let output = Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() };
+            let output =
+                Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() };
             list.into_iter().for_each(|list| list.push(output.clone()));
             continue;
         }
@@ -79,6 +80,8 @@ pub fn outputs(text: &str, count: usize) -> Outputs {
 pub struct Judge {
     /// Names that a refused statement would have made, filled or changed.
     tainted: HashSet<String>,
+    /// The tables that refused views would have read: writing to such a view writes to them.
+    views: Vec<(String, Vec<String>)>,
     /// Whether the open transaction failed at dataman by a refusal.
     is_block_lost: bool,
     /// Whether string literals mean something else at the server, since dataman refused to change that.
@@ -193,6 +196,12 @@ impl Judge {
             self.tainted.extend(named.take(1));
             // Tables that are written to, inherited from or partitioned.
             let all: Vec<String> = words(statement).collect();
+            if first == "create" && all.iter().take(4).any(|word| word == "view") {
+                let view = all.iter().find(|word| !NOISE.contains(&word.as_str()));
+                let read = all.windows(2).filter(|pair| pair[0] == "from");
+                let read = read.map(|pair| pair[1].clone()).collect();
+                self.views.extend(view.map(|view| (view.clone(), read)));
+            }
             for (place, word) in all.iter().enumerate() {
                 let reached = match word.as_str() {
                     "inherits" => 4,
@@ -201,6 +210,11 @@ impl Judge {
                     _ => 0,
                 };
                 let named = all[place + 1..].iter().take(reached);
+                for (view, tables) in &self.views {
+                    if all[place + 1..].iter().take(reached).any(|word| word == view) {
+                        self.tainted.extend(tables.iter().cloned());
+                    }
+                }
                 self.tainted.extend(named.filter(|word| !NOISE.contains(&word.as_str())).cloned());
             }
         }
@@ -352,7 +366,12 @@ mod tests {
         let (one, other) = (printed(" 1 | 1\n 2 | 2\n"), printed(" 1 | 2\n 2 | 1\n"));
         let judged = |ours: &Option<Output>, reordered: &Option<Output>| {
             let reordered: Vec<Output> = reordered.iter().cloned().collect();
-            Judge::default().judge("select a, n order by a;", ours.as_ref(), one.as_ref(), &reordered)
+            Judge::default().judge(
+                "select a, n order by a;",
+                ours.as_ref(),
+                one.as_ref(),
+                &reordered,
+            )
         };
         assert_eq!(judged(&other, &other), Verdict::Open);
         assert_eq!(judged(&other, &one), Verdict::Wrong);

@@ -125,7 +125,7 @@ impl Scanner<'_> {
                         });
                         depth = 0;
                     }
-                    ';' if depth <= 0 => {
+                    ';' if depth <= 0 && !is_within_body(&self.buffer) => {
                         self.take(1);
                         self.finish_line();
                         if copies_data(&self.buffer) {
@@ -153,6 +153,23 @@ impl Scanner<'_> {
             self.take(end);
         }
     }
+}
+
+/// Whether a function's body between BEGIN ATOMIC and END has not ended.
+fn is_within_body(statement: &str) -> bool {
+    let found: Vec<String> = words(statement).collect();
+    let is_routine = found.first().is_some_and(|word| word == "create")
+        && found.iter().take(4).any(|word| word == "function" || word == "procedure");
+    let Some(body) = found.windows(2).position(|pair| pair[0] == "begin" && pair[1] == "atomic")
+    else {
+        return false;
+    };
+    let depth = found[body..].iter().fold(0, |depth: i32, word| match word.as_str() {
+        "begin" | "case" => depth + 1,
+        "end" => depth - 1,
+        _ => depth,
+    });
+    is_routine && depth > 0
 }
 
 /// Whether nothing but comments and blanks stands there.

@@ -55,7 +55,8 @@ pub(super) fn split(aggregate: &'static Function, args: &[TypeId]) -> Option<Spl
             }
             made(partials, float_moments(statistic))
         }
-        (name, [ty @ (TypeId::INT2 | TypeId::INT4 | TypeId::INT8 | TypeId::NUMERIC)])
+        // Squares of numeric could be rounded or too large where they are computed as values.
+        (name, [ty @ (TypeId::INT2 | TypeId::INT4 | TypeId::INT8)])
             if moments::Statistic::named(name).is_some() =>
         {
             let statistic = moments::Statistic::named(name)?;

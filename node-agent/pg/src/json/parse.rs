@@ -242,7 +242,9 @@ fn read(lexer: &mut Lexer<'_>, sink: &mut impl Sink) -> std::result::Result<(), 
                     open.pop();
                     lexer.advance()?;
                 }
-                (Some(Container::Object), _) => return Err(lexer.expected("\",\" or \"}\"").into()),
+                (Some(Container::Object), _) => {
+                    return Err(lexer.expected("\",\" or \"}\"").into());
+                }
                 (Some(Container::Array), Token::Comma) => {
                     lexer.advance()?;
                     continue 'value;
@@ -458,8 +460,7 @@ impl<'a> Lexer<'a> {
                 Some(b'r') => '\r',
                 Some(b't') => '\t',
                 Some(_) => {
-                    self.reached =
-                        at + self.text[at..].chars().next().map_or(0, char::len_utf8);
+                    self.reached = at + self.text[at..].chars().next().map_or(0, char::len_utf8);
                     if decoded && high_surrogate.is_some() {
                         return Err(lone_surrogate());
                     }
@@ -494,8 +495,7 @@ impl<'a> Lexer<'a> {
             };
             let Some(digit) = char::from(*byte).to_digit(16) else {
                 let place = at + offset;
-                self.reached =
-                    place + self.text[place..].chars().next().map_or(0, char::len_utf8);
+                self.reached = place + self.text[place..].chars().next().map_or(0, char::len_utf8);
                 return Err(syntax_error("\"\\u\" must be followed by four hexadecimal digits."));
             };
             code = code * 16 + digit;

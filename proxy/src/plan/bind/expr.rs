@@ -365,10 +365,9 @@ impl Binder<'_> {
     fn column(&mut self, parts: &[String], scope: &Scope<'_>, clause: Clause) -> Result<Expr> {
         let found = self.column_in_sight(parts, scope, clause)?;
         match clause {
-            Clause::Limit(word) if scope.owns(&found) => Err(PgError::new(
-                "42P10",
-                format!("argument of {word} must not contain variables"),
-            )),
+            Clause::Limit(word) if scope.owns(&found) => {
+                Err(PgError::new("42P10", format!("argument of {word} must not contain variables")))
+            }
             _ => Ok(found),
         }
     }

@@ -8,8 +8,8 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
 use super::expr::Clause;
-use super::name::{Found, Relation, physical_name};
 use super::missing::{RangeEntry, RangeKind};
+use super::name::{Found, Relation, physical_name};
 use super::scope::{Closed, FromItem, Scope, ScopeColumn, ScopeTable};
 use super::{Binder, NamePlace, Result, Table, VIEW_DEPTH_MAX};
 use super::{BoundKind, Modifying};
@@ -140,9 +140,10 @@ impl Binder<'_> {
         let found = self.table_ref_inner(item, scope)?;
         // A join that has no name of its own offers nothing beyond its sides.
         let (kind, alias) = match item {
-            TableRef::Table { name, alias, .. } => {
-                (RangeKind::Relation(name.parts.last().cloned().unwrap_or_default()), alias.is_some())
-            }
+            TableRef::Table { name, alias, .. } => (
+                RangeKind::Relation(name.parts.last().cloned().unwrap_or_default()),
+                alias.is_some(),
+            ),
             TableRef::Subquery { .. } | TableRef::Function { .. } => (RangeKind::Derived, true),
             TableRef::Join { alias, .. } if alias.is_some() => (RangeKind::Join, true),
             TableRef::Join { .. } => return Ok(found),
@@ -283,6 +284,7 @@ impl Binder<'_> {
                 hidden,
             }],
             columns: shown,
+            closed: None,
             source: Some(Source::Virtual { schema, name, alias: unique, columns }),
         })
     }
@@ -419,6 +421,21 @@ impl Binder<'_> {
             Ok([only]) => only,
             Err(several) => return self.rows_from(several, ordinality, alias),
         };
+        let is_set = match &expr {
+            Expr::Call(found) => dataman_pg::catalog::function(found.function)
+                .is_none_or(|function| function.returns_set || !function.out.is_empty()),
+            _ => false,
+        };
+        if !is_set && !ordinality && expr.type_id() != TypeId::RECORD {
+            // One row of one value: a query without FROM.
+            let single = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
+            let select = query::Select {
+                fields: vec![query::OutputField::Bound { expr, name: single.clone() }],
+                ..query::Select::default()
+            };
+            let given = alias.cloned().unwrap_or(Alias { name: single, columns: Vec::new() });
+            return self.derived(select, Some(&given), true);
+        }
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
         let single = if alias.is_some() { given.as_str() } else { name.as_str() };
@@ -639,11 +656,8 @@ impl Binder<'_> {
                 return Err(self.at(error, table.span));
             }
         }
-        let ordered = if with.recursive {
-            self.recursive_order(with)?
-        } else {
-            with.tables.iter().collect()
-        };
+        let ordered =
+            if with.recursive { self.recursive_order(with)? } else { with.tables.iter().collect() };
         let future = self.future.len();
         for (place, table) in ordered.iter().enumerate() {
             self.future.truncate(future);

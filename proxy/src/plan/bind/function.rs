@@ -250,7 +250,8 @@ impl Binder<'_> {
             ty: found.ty,
         };
         let is_outer = self.is_of_query_around(&probe, scope)?;
-        if clause == Clause::AggregateArgument && !is_outer || clause == Clause::Filter && is_outer {
+        if clause == Clause::AggregateArgument && !is_outer || clause == Clause::Filter && is_outer
+        {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
         }
         if is_outer {

@@ -43,8 +43,7 @@ impl Binder<'_> {
             let mut key = |binder: &mut Self, expr: &syntax::Expr| -> Result<usize> {
                 let (bound, place) = binder.group_key(expr, fields, scope)?;
                 if let Some(place) = place {
-                    is_twofold |=
-                        outputs.iter().any(|(known, at)| *known == bound && *at != place);
+                    is_twofold |= outputs.iter().any(|(known, at)| *known == bound && *at != place);
                     outputs.push((bound.clone(), place));
                 }
                 if let Some(place) = keys.iter().position(|known| *known == bound) {

@@ -58,9 +58,8 @@ impl Binder<'_> {
         );
         if found.alias && found.name != name && scope.table(None, &found.name).is_ok() {
             let alias = &found.name;
-            return error.with_hint(format!(
-                "Perhaps you meant to reference the table alias \"{alias}\"."
-            ));
+            return error
+                .with_hint(format!("Perhaps you meant to reference the table alias \"{alias}\"."));
         }
         let name = &found.name;
         error.with_hint(format!(

@@ -4,8 +4,8 @@ use dataman_pg::PgError;
 
 use super::{Binder, Result};
 use crate::parse::syntax::{
-    CommonTable, Expr, JoinCondition, JoinKind, ObjectName, Query, Select, SelectBody,
-    SelectItem, SetOperationKind, Span, Statement, TableRef, With,
+    CommonTable, Expr, JoinCondition, JoinKind, ObjectName, Query, Select, SelectBody, SelectItem,
+    SetOperationKind, Span, Statement, TableRef, With,
 };
 use crate::parse::walk::{Visitor, walk_expr, walk_select};
 
@@ -58,10 +58,8 @@ impl Binder<'_> {
         let mut ordered = Vec::new();
         while !waiting.is_empty() {
             let Some(ready) = waiting.iter().position(|(_, read)| read.is_empty()) else {
-                let error = PgError::new(
-                    "0A000",
-                    "mutual recursion between WITH items is not implemented",
-                );
+                let error =
+                    PgError::new("0A000", "mutual recursion between WITH items is not implemented");
                 return Err(self.at(error, waiting[0].0.span));
             };
             let (table, _) = waiting.remove(ready);

@@ -126,7 +126,9 @@ impl<'p> Scope<'p> {
     pub(crate) fn owns(&self, expr: &Expr) -> bool {
         self.items
             .iter()
-            .flat_map(|item| item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns))
+            .flat_map(|item| {
+                item.tables.iter().flat_map(|table| &table.columns).chain(&item.columns)
+            })
             .any(|column| column.expr == *expr)
     }
 
@@ -176,8 +178,10 @@ impl<'p> Scope<'p> {
         let mut scope = Some(self);
         while let Some(level) = scope {
             let mut found: Option<&ScopeTable> = None;
-            for (item, table) in
-                level.items.iter().flat_map(|item| item.tables.iter().map(move |table| (item, table)))
+            for (item, table) in level
+                .items
+                .iter()
+                .flat_map(|item| item.tables.iter().map(move |table| (item, table)))
             {
                 if table.name != name || (schema.is_some() && table.schema.as_deref() != schema) {
                     continue;

@@ -317,8 +317,7 @@ impl Binder<'_> {
                 });
             }
         }
-        let set_aliases: Vec<&str> =
-            sets.iter().filter_map(crate::plan::form::alias_of).collect();
+        let set_aliases: Vec<&str> = sets.iter().filter_map(crate::plan::form::alias_of).collect();
         is_computed_first |= select.distinct.is_all()
             && !select.sort.is_empty()
             && !select.sort.iter().any(|key| {
@@ -772,9 +771,7 @@ impl Binder<'_> {
             }
             None => {
                 let bound = self.expr(expr, scope, Clause::GroupBy)?;
-                let same = |field: &OutputField| {
-                    matches!(field, OutputField::Bound { expr, .. } if *expr == bound)
-                };
+                let same = |field: &OutputField| matches!(field, OutputField::Bound { expr, .. } if *expr == bound);
                 let place = fields.iter().position(same);
                 (bound, place)
             }

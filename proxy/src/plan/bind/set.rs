@@ -56,7 +56,8 @@ impl Binder<'_> {
             let mut depth = 0;
             walk(call, &mut |node| {
                 if let Expr::Field(field) = node
-                    && let Some((_, below)) = depths.iter().find(|(alias, _)| *alias == field.source)
+                    && let Some((_, below)) =
+                        depths.iter().find(|(alias, _)| *alias == field.source)
                 {
                     depth = depth.max(below + 1);
                 }
@@ -94,15 +95,20 @@ impl Binder<'_> {
             for source in level {
                 if let Source::Function { call, alias, columns: own, .. } = source {
                     for column in own {
-                        let field =
-                            Field { source: alias.clone(), name: column.name.clone(), ty: column.ty };
+                        let field = Field {
+                            source: alias.clone(),
+                            name: column.name.clone(),
+                            ty: column.ty,
+                        };
                         columns.push(Expr::Field(field));
                         calls.push((call.clone(), column.name));
                     }
                 }
             }
             let item = self.rows_from(calls, false, None)?;
-            moved.extend(columns.into_iter().zip(item.columns.into_iter().map(|column| column.expr)));
+            moved.extend(
+                columns.into_iter().zip(item.columns.into_iter().map(|column| column.expr)),
+            );
             sources.extend(item.source);
         }
         for field in fields {
@@ -125,7 +131,8 @@ impl Binder<'_> {
         let aliases: Vec<String> =
             sets.iter().filter_map(|set| alias_of(set).map(str::to_owned)).collect();
         let alias = self.unique_alias("rows");
-        let mut exports = Exports { aliases, alias: alias.clone(), exprs: Vec::new(), refused: false };
+        let mut exports =
+            Exports { aliases, alias: alias.clone(), exprs: Vec::new(), refused: false };
         let query::Select { fields, distinct, sort, .. } = select;
         let fields = fields
             .into_iter()
@@ -231,7 +238,8 @@ impl Binder<'_> {
             let row = NamedType { name: "row number".to_owned(), ty: number };
             let own = field(&row);
             columns.push(row);
-            let source = Source::Function { call, alias: unique.clone(), columns, ordinality: true };
+            let source =
+                Source::Function { call, alias: unique.clone(), columns, ordinality: true };
             joined = Some(match joined {
                 None => source,
                 Some(left) => {
@@ -317,7 +325,10 @@ fn each_call_mut(source: &mut Source, visit: &mut dyn FnMut(&mut Expr)) {
         Source::Query { query, .. } => {
             query.source.iter_mut().for_each(|source| each_call_mut(source, visit));
         }
-        Source::Collection { .. } | Source::CommonTable { .. } | Source::Values { .. } => {}
+        Source::Collection { .. }
+        | Source::CommonTable { .. }
+        | Source::Values { .. }
+        | Source::Virtual { .. } => {}
     }
 }
 
@@ -325,9 +336,7 @@ fn each_call_mut(source: &mut Source, visit: &mut dyn FnMut(&mut Expr)) {
 fn first_of(numbers: &[Expr]) -> Expr {
     match numbers {
         [only] => only.clone(),
-        several => {
-            Expr::Coalesce { args: several.to_vec(), ty: TypeRef::plain(TypeId::INT8) }
-        }
+        several => Expr::Coalesce { args: several.to_vec(), ty: TypeRef::plain(TypeId::INT8) },
     }
 }
 

@@ -10,8 +10,8 @@ use dataman_pg::{Expr, PgError, TypeId};
 
 use super::expr::Clause;
 use super::from::{collection_item, target_of};
-use super::name::Relation;
 use super::missing::{RangeEntry, RangeKind};
+use super::name::Relation;
 use super::scope::{Closed, FromItem, Scope};
 use super::{Binder, BoundInsert, NamePlace, Result, Table};
 use crate::parse::syntax::{self, Assignment, ExprKind, InsertSource, ObjectName, Statement};
