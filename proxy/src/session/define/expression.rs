@@ -7,9 +7,9 @@ use dataman_pg::{PgError, TypeId, catalog};
 
 use super::draft::{Draft, Result};
 use super::name::quote;
-use crate::parse::walk::{Visitor, walk_expr};
 use crate::parse::parse_expression;
 use crate::parse::syntax::{Expr, ExprKind, Select};
+use crate::parse::walk::{Visitor, walk_expr};
 use crate::plan::bind::{self, Table};
 
 /// The source that a shape's expressions name the record by.

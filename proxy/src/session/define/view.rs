@@ -11,11 +11,11 @@ use dataman_pg::{PgError, TypeId};
 use super::column::check_column_name;
 use super::draft::{Draft, Result};
 use super::name::quote;
-use crate::parse::walk::{Visitor, walk_select};
 use crate::parse::syntax::{
     Expr, ExprKind, ObjectName, ParsedStatement, Query, Select, SelectBody, SelectItem, Span,
     Statement,
 };
+use crate::parse::walk::{Visitor, walk_select};
 use crate::plan::bind::{self, BoundKind};
 use crate::plan::form::output_columns;
 
