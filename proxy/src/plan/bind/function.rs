@@ -9,7 +9,7 @@ use dataman_pg::{Expr, PgError, TypeId, Value};
 use super::expr::Clause;
 use super::scope::{FromItem, Scope};
 use super::{Binder, Result};
-use crate::parse::syntax::{self, FunctionCall, OrderBy, Span};
+use crate::parse::syntax::{self, ExprKind, FunctionArg, FunctionCall, OrderBy, Span};
 use crate::parse::walk::Visitor;
 use crate::plan::form::{for_each_expr, for_each_select, walk};
 use crate::plan::safety;
@@ -425,6 +425,12 @@ impl Binder<'_> {
         Ok(bound)
     }
 
+    /// Whether a call's arguments are literals, or nobody else can answer it.
+    fn is_answered_at_once(&self, call: &FunctionCall) -> bool {
+        let is_text = |arg: &FunctionArg| matches!(arg.value.kind, ExprKind::String(_));
+        call.args.iter().all(is_text) || self.context.context.objects.is_none()
+    }
+
     /// Functions that the proxy itself answers: sequences, and what it knows of the session.
     fn answered_here(
         &mut self,
@@ -442,7 +448,9 @@ impl Binder<'_> {
             "nextval" | "currval" | "lastval" | "setval" if plain => {
                 self.sequence_function(name, call, scope, clause).map(Some)
             }
-            "pg_get_serial_sequence" if plain && call.args.len() == 2 => {
+            "pg_get_serial_sequence"
+                if plain && call.args.len() == 2 && self.is_answered_at_once(call) =>
+            {
                 self.facts.internal = true;
                 Ok(Some(match self.serial_sequence(call, scope, clause)? {
                     Some(sequence) => Expr::constant(Value::text(sequence), TypeId::TEXT),
