@@ -143,3 +143,6 @@ copy t from stdout
 copy t to stdin
 rollback to savepoint
 release savepoint
+unlisten *
+unlisten x
+close all

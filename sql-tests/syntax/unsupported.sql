@@ -29,14 +29,11 @@ with a as (select 1) merge into t using a on true when matched then do nothing
 listen x
 notify x
 notify x, 'payload'
-unlisten *
-unlisten x
 declare c cursor for select 1
 fetch c
 fetch next from c
 move 1 in c
 close c
-close all
 grant select on t to x
 revoke all on t from x
 lock table t

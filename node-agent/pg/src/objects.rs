@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use crate::arguments::arg;
+use crate::arguments::{arg, text};
 use crate::catalog::{self, system::SystemRow};
 use crate::context::{CallContext, Context};
 use crate::error::{PgError, Result};
@@ -91,6 +91,11 @@ pub(crate) const FUNCTIONS: &[Entry] = asked! {
 };
 
 pub(crate) const FURTHER: &[Entry] = &[
+    entry("text_regclass", |call, args| {
+        find(TypeId::REGCLASS, text(args, 0)?, call.context).map(Value::Oid)
+    }),
+    // Advisory locks are refused: there are none to give up.
+    entry("pg_advisory_unlock_all", |_, _| Ok(Value::Text("".into()))),
     entry("pg_my_temp_schema", |_, _| Ok(Value::Oid(0))),
     entry("pg_is_other_temp_schema", |_, _| Ok(Value::Bool(false))),
     entry("pg_is_in_recovery", |_, _| Ok(Value::Bool(false))),

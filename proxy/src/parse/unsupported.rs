@@ -5,6 +5,7 @@
 use dataman_pg::PgError;
 
 use super::cursor::{Parser, Result};
+use super::lexer::TokenKind;
 use super::syntax::Statement;
 
 /// Statements by their first words; the longest match wins, so longer ones stand first.
@@ -77,6 +78,16 @@ fn upper(words: &[&str]) -> String {
 impl Parser<'_> {
     /// Refuses a statement that PostgreSQL has, and rejects one that it has not.
     pub(super) fn unsupported_statement(&mut self) -> Result<Statement> {
+        // There are no cursors of SQL's to close, and nobody listens: drivers ask for both to begin anew.
+        if self.are(&["close", "all"]) {
+            self.at += 2;
+            return Ok(Statement::Nothing("CLOSE CURSOR ALL"));
+        }
+        let is_all = matches!(self.peek_at(1), TokenKind::Symbol('*'));
+        if self.are(&["unlisten"]) && (is_all || self.is_name_at(1)) {
+            self.at += 2;
+            return Ok(Statement::Nothing("UNLISTEN"));
+        }
         for (words, hint) in STATEMENTS {
             if self.are(words) {
                 self.at += words.len();

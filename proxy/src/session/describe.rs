@@ -67,7 +67,8 @@ impl Session {
             | Statement::Prepare { .. }
             | Statement::Deallocate(_)
             | Statement::Copy(_)
-            | Statement::Unsupported(_) => {}
+            | Statement::Unsupported(_)
+            | Statement::Nothing(_) => {}
         }
         Ok(prepared)
     }

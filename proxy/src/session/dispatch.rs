@@ -296,6 +296,7 @@ impl Session {
                 Err(PgError::internal("a COPY is run by itself, since it talks to the client")
                     .into())
             }
+            Statement::Nothing(tag) => Ok(Started::Done((*tag).to_owned())),
             Statement::Unsupported(refusal) => Err(PgError::unsupported(refusal.message.clone())
                 .with_hint(refusal.hint.clone())
                 .into()),

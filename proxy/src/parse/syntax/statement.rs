@@ -82,6 +82,8 @@ pub enum Statement {
     /// `DECLARE`, `FETCH`, `CLOSE` and everything else that PostgreSQL has and dataman does not do: refused with the
     /// reason and hint.
     Unsupported(Unsupported),
+    /// A statement that has nothing to do here, by its command tag.
+    Nothing(&'static str),
 }
 
 /// A refusal decided by the syntax alone: `0A000`.
