@@ -15,7 +15,6 @@ select xmlelement(name a)
 select xmlparse(document '<a/>')
 select treat(1 as int)
 select 'x' is document
-select * from a join b using (c) as d
 with recursive a as (select 1) search depth first by x set y select * from a
 insert into t (a[1]) values (1)
 insert into t (a.b) values (1)

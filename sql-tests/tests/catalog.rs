@@ -25,12 +25,16 @@ fn psql(port: u16, command: &str) -> Vec<String> {
         .expect("psql runs");
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
-    // The plain server's own superuser and databases are not dataman's.
+    // The plain server's own superuser and databases are not dataman's; its superuser owns what the server made for itself.
     let is_ours = |line: &&str| {
         let first = line.split('|').next().unwrap_or_default().trim();
-        !matches!(first, "postgres" | "template0" | "template1" | "dataman")
+        let is_list = command == "\\l" && (first.ends_with(" rows)") || first == "(1 row)");
+        let is_right_on_list = command == "\\l" && first.is_empty() && line.contains('=');
+        !is_list
+            && !is_right_on_list
+            && !matches!(first, "postgres" | "template0" | "template1" | "dataman")
     };
-    text.lines().filter(is_ours).map(plain).collect()
+    text.lines().filter(is_ours).map(|line| plain(&line.replace("postgres", "dataman"))).collect()
 }
 
 /// A line with its runs of spaces and dashes made one.

@@ -91,8 +91,11 @@ pub(crate) const FUNCTIONS: &[Entry] = asked! {
 };
 
 pub(crate) const FURTHER: &[Entry] = &[
+    // Unlike a literal's, this text is always a name.
     entry("text_regclass", |call, args| {
-        find(TypeId::REGCLASS, text(args, 0)?, call.context).map(Value::Oid)
+        let (written, context) = (text(args, 0)?, call.context);
+        let found = objects(context)?.find(TypeId::REGCLASS, written, context)?;
+        found.map(Value::Oid).ok_or_else(|| missing(TypeId::REGCLASS, written))
     }),
     // Advisory locks are refused: there are none to give up.
     entry("pg_advisory_unlock_all", |_, _| Ok(Value::Text("".into()))),

@@ -19,6 +19,10 @@ use crate::pool::set_home;
 /// in the operating system's queue.
 const ARRIVALS_MAX: usize = 256;
 
+/// The stack of a worker: a statement is planned and its operators are opened as deep as it is nested, and how deep that may be is
+/// bounded where it is parsed. Memory is taken only for what is used.
+const STACK_BYTES: usize = 64 << 20;
+
 /// How many workers there are unless configured: one for each core.
 pub fn workers_default() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
@@ -67,7 +71,8 @@ impl<A: Send + 'static> Workers<A> {
             let clients = Arc::new(AtomicUsize::new(0));
             let work = work(Arc::clone(service), receiver, Arc::clone(&clients), shutdown.clone());
             let home = NEXT_HOME.fetch_add(1, Ordering::Relaxed);
-            std::thread::Builder::new().name(format!("clients-{number}")).spawn(move || {
+            let thread = std::thread::Builder::new().name(format!("clients-{number}"));
+            thread.stack_size(STACK_BYTES).spawn(move || {
                 set_home(home);
                 runtime.block_on(work);
                 runtime.shutdown_background();

@@ -168,6 +168,11 @@ impl<'a> Run<'a> {
             .iter()
             .map(|expr| self.compiled(expr))
             .collect::<Result<Vec<_>, _>>()?;
+        // Shards give nothing back for a list that reads nothing of the changed records.
+        let returned = match change.given.is_empty() {
+            true => (0..rows.len()).map(|place| (place, Row::new())).collect(),
+            false => returned,
+        };
         let mut outputs = Vec::with_capacity(returned.len());
         for (place, mut row) in returned {
             row.extend(rows.get(place).into_iter().flatten().cloned());

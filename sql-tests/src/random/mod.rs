@@ -1,7 +1,7 @@
 //! Random statements over random data: dataman and PostgreSQL must agree on each.
 //!
 //! [`compare`] makes tables of every placement and type ([`schema`]), fills them, and runs statements: queries with joins,
-//! subqueries, WITH, windows, groups, set operations ([`query`], [`window`]) and writes ([`write`]), of expressions of all
+//! subqueries, WITH, windows, groups, set operations ([`query`], [`window`]) and writes ([`mod@write`]), of expressions of all
 //! types ([`generator`], [`template`]), by the simple and the extended protocol, with parameters or without. Everything that
 //! comes back is compared: rows, their order where the statement decides it, names, types, the tag, the SQLSTATE; after a
 //! write the whole table. A statement is a tree ([`tree`]), so that one that fails is made smaller as long as it still fails. What

@@ -23,7 +23,8 @@ pub async fn compare(
 ) -> Report {
     // A server's own objects are not ours.
     let is_asked = |source: &&str| set::objects::asked().any(|asked| asked == *source);
-    let mut sources: Vec<&str> = set::sources().filter(|source| !is_asked(source)).collect();
+    let is_compared = |source: &&str| !is_asked(source) && exceptions::skipped(source).is_none();
+    let mut sources: Vec<&str> = set::sources().filter(is_compared).collect();
     sources.sort_unstable();
     let mut cases = Vec::new();
     for source in sources.into_iter().filter(|source| only.is_none_or(|only| source.contains(only)))

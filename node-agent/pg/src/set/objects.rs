@@ -3,7 +3,7 @@
 use super::{Entry, RowSource, Rows, entry};
 use crate::arguments::array;
 use crate::catalog::system::system_table;
-use crate::error::Result;
+use crate::error::{PgError, Result};
 use crate::objects::objects;
 use crate::value::Value;
 
@@ -32,13 +32,14 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     }),
     entry("pg_options_to_table", |_, args| {
         let option = |option: &Value| match option {
-            Value::Text(text) => match text.split_once('=') {
+            Value::Text(text) => Ok(match text.split_once('=') {
                 Some((name, value)) => vec![Value::text(name), Value::text(value)],
                 None => vec![Value::Text(text.clone()), Value::Null],
-            },
-            _ => vec![Value::Null, Value::Null],
+            }),
+            _ => Err(PgError::new("22004", "null array element not allowed in this context")),
         };
-        Ok(Rows::boxed(array(args, 0)?.elements.iter().map(option).collect()))
+        let rows = array(args, 0)?.elements.iter().map(option).collect::<Result<_>>()?;
+        Ok(Rows::boxed(rows))
     }),
     entry("_pg_expandarray", |_, args| expanded(args)),
     // LISTEN is refused: nobody listens.

@@ -97,7 +97,7 @@ const SYSTEM: [(i16, &str, TypeId); 6] = [
     (-1, "ctid", TypeId(27)),
 ];
 
-type Attributes = Maker<14>;
+type Attributes = Maker<15>;
 
 fn maker() -> Attributes {
     Maker::new(
@@ -117,9 +117,9 @@ fn maker() -> Attributes {
             "atthasdef",
             "attcollation",
             "attidentity",
+            "attstattarget",
         ],
         &[
-            ("attstattarget", Value::Int4(-1)),
             ("attcacheoff", Value::Int4(-1)),
             ("attcompression", letter(0)),
             ("atthasmissing", Value::Bool(false)),
@@ -200,6 +200,8 @@ fn attribute(
         Value::Bool(column.has_default()),
         Value::Oid(shape.collation),
         letter(identity),
+        // Nobody gathers statistics of the server's own columns.
+        Value::Int4(if column.number < 0 { 0 } else { -1 }),
     ]);
     if matches!(column.default, FieldDefault::Generated(_)) {
         let mut row = row.to_vec();

@@ -1,0 +1,1 @@
+select * from a join b using (c) as d;
