@@ -125,3 +125,4 @@ select 1 is null null
 select row
 insert into t select
 select count(*) from t group by distinct rollup (a)
+select * from a join b using (c) as d

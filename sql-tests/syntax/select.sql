@@ -1,1 +1,0 @@
-select * from a join b using (c) as d;
