@@ -65,6 +65,14 @@ impl Binder<'_> {
                 .map(|(_, key)| key.clone())
                 .collect(),
         };
+        let is_computed = |key: &Expr| !matches!(key, Expr::Const(_)) && reads_nothing(key);
+        if keys.iter().any(|key| !common.contains(key) && is_computed(key)) {
+            // PostgreSQL 15 computes it before it groups, and then shows it in the rows of other sets too.
+            return Err(PgError::unsupported(
+                "grouping sets with a computed key that reads no column are not supported",
+            )
+            .with_hint("Leave the key out, or make it a column of a query in FROM."));
+        }
         let determined = self.determined_aliases(select, &common);
 
         let mut offending: Option<Field> = None;
@@ -383,4 +391,13 @@ fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
         walk_expr(having, &mut seek);
     }
     seek.1.unwrap_or_default()
+}
+
+/// Whether an expression has no part that differs from row to row.
+fn reads_nothing(key: &Expr) -> bool {
+    let mut reads = false;
+    walk(key, &mut |node| {
+        reads |= matches!(node, Expr::Field(_) | Expr::Column { .. } | Expr::Subquery { .. });
+    });
+    !reads
 }
