@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dataman_metadata::schema::Placement;
+use dataman_metadata::schema::{Constraint, ConstraintKind, Placement};
 use dataman_node_protocol::capability::{Feature, is_exact_tree};
 use dataman_node_protocol::node::ResultFormats;
 use dataman_node_protocol::query::{
@@ -62,6 +62,15 @@ impl Planner<'_> {
             if self.tables.values().filter(|table| table.collection.id == id).count() > 1 {
                 return Err(PgError::unsupported(
                     "a table that a statement in WITH changes cannot be used again in the same statement",
+                )
+                .with_hint("All parts of the statement would have to see it as it was before: run them one after the other."));
+            }
+            let follows = |table: &Table| {
+                table.collection.id != id && table.collection.constraints.iter().any(follows_others)
+            };
+            if self.tables.values().any(follows) {
+                return Err(PgError::unsupported(
+                    "a statement in WITH that writes, beside a table whose foreign key changes it with others, is not supported",
                 )
                 .with_hint("All parts of the statement would have to see it as it was before: run them one after the other."));
             }
@@ -584,4 +593,15 @@ pub(crate) fn missing_key(name: &str, table: &Table) -> PgError {
             table.name
         ),
     )
+}
+
+/// Whether a foreign key changes its table's rows when those that they refer to are changed.
+fn follows_others(constraint: &Constraint) -> bool {
+    let changes = |action: &str| !matches!(action, "no action" | "restrict");
+    match &constraint.kind {
+        ConstraintKind::ForeignKey { on_delete, on_update, .. } => {
+            changes(on_delete) || changes(on_update)
+        }
+        _ => false,
+    }
 }
