@@ -490,8 +490,10 @@ fn judge(ours: &Said, theirs: &Said, case: &Case) -> Verdict {
                 rows.rows.len()
             ),
         ),
-        // What PostgreSQL only cannot plan, dataman may.
-        (Said::Rows(_), Said::Failed { sqlstate, .. }) if sqlstate == "0A000" => {
+        // What PostgreSQL only cannot plan, or compare in a row, dataman may.
+        (Said::Rows(_), Said::Failed { sqlstate, message })
+            if sqlstate == "0A000" || message.ends_with("comparison function for type unknown") =>
+        {
             Verdict::Failed(sqlstate.clone())
         }
         (Said::Rows(rows), Said::Failed { sqlstate, message }) => Verdict::Wrong(

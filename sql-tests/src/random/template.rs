@@ -414,7 +414,7 @@ pub(super) const RAISING: &[&str] = &[
     "({f8} / {f4})",
     "power({num}, 0.5)",
     "substr({text}, 1, {int4})",
-    "chr({int4})",
+    "chr(least({int4}, -1))",
     "repeat('a', {int4})::varchar(3)",
     "split_part({text}, 'a', {int4})",
     "make_date(2020, {int4}, 1)",
@@ -434,7 +434,7 @@ pub(super) const RAISING: &[&str] = &[
     "('2020-01-01'::timestamp AT TIME ZONE {text})",
     "set_byte({bytea}, 0, 1)",
     "sum({int8} * 4000000000) OVER ()",
-    "ntile({int4}) OVER (ORDER BY {int4})",
+    "ntile(least({int4}, 0)) OVER (ORDER BY {int4})",
 ];
 
 /// Aggregates, each the same in whatever order the rows come.

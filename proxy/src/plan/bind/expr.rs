@@ -165,13 +165,8 @@ impl Binder<'_> {
                 if let (Some(left), Some(right)) = (row_fields(left), row_fields(right)) {
                     return self.row_compare(operator, left, right, scope, clause);
                 }
-                for (one, other) in [(left, right), (right, left)] {
-                    if let (Some(_), ExprKind::Subquery(_)) = (row_fields(one), &other.kind) {
-                        return Err(PgError::unsupported(
-                            "comparing a row with the row of a subquery is not supported",
-                        )
-                        .with_hint("Use IN, or compare each field with a subquery of its own."));
-                    }
+                if let (Some(left), ExprKind::Subquery(query)) = (row_fields(left), &right.kind) {
+                    return self.row_compare_subquery(operator, left, query, scope, clause);
                 }
                 super::function::check_collations([&**left, &**right])
                     .map_err(|(error, span)| self.at(error, span))?;

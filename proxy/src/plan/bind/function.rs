@@ -3,11 +3,11 @@
 use dataman_pg::catalog;
 use dataman_pg::expr::{Aggregate, Call, SortKey};
 use dataman_pg::resolve::{CastContext, ResolvedFunction};
-use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value};
 
 use super::expr::Clause;
 use super::scope::{FromItem, Scope};
+use super::select::sort_key;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, ExprKind, FunctionArg, FunctionCall, OrderBy, Span};
 use crate::parse::walk::Visitor;
@@ -72,8 +72,11 @@ impl Binder<'_> {
         let ordered_set = !call.within_group.is_empty();
         let mut within = Vec::new();
         if ordered_set {
-            within = self.sort_keys(&call.within_group, scope, Clause::AggregateArgument)?;
-            args.extend(within.iter().map(|key| key.expr.clone()));
+            for key in &call.within_group {
+                let expr = self.expr(&key.expr, scope, Clause::AggregateArgument)?;
+                args.push(expr.clone());
+                within.push(sort_key(expr, key));
+            }
             names.extend(within.iter().map(|_| None));
         }
         if call.star && !call.args.is_empty() {
@@ -239,7 +242,8 @@ impl Binder<'_> {
         // What is sorted has the type that the aggregate takes.
         let sorted = found.args.split_off(found.args.len().saturating_sub(within.len()));
         for (key, expr) in within.iter_mut().zip(sorted) {
-            key.expr = expr;
+            key.expr = self.decided(expr)?;
+            self.check_sortable(key.expr.type_id(), "an ordering operator")?;
         }
         let probe = Aggregate {
             function: found.function.id,
@@ -286,7 +290,9 @@ impl Binder<'_> {
                     "DISTINCT specified, but the aggregate has no arguments",
                 ));
             }
-            for arg in &found.args {
+            for arg in &mut found.args {
+                let taken = std::mem::replace(arg, Expr::null(TypeId::TEXT));
+                *arg = self.decided(taken)?;
                 self.check_sortable(arg.type_id(), "an equality operator")?;
             }
             for key in &mut order_by {
@@ -407,20 +413,10 @@ impl Binder<'_> {
     ) -> Result<Vec<SortKey>> {
         let mut bound = Vec::new();
         for key in keys {
-            let mut expr = self.expr(&key.expr, scope, clause)?;
-            if expr.type_id() == TypeId::UNKNOWN {
-                expr = self.resolver().cast(
-                    expr,
-                    TypeRef::plain(TypeId::TEXT),
-                    CastContext::Implicit,
-                )?;
-            }
+            let expr = self.expr(&key.expr, scope, clause)?;
+            let expr = self.decided(expr)?;
             self.check_sortable(expr.type_id(), "an ordering operator")?;
-            bound.push(SortKey {
-                expr,
-                descending: key.descending,
-                nulls_first: key.nulls_first.unwrap_or(key.descending),
-            });
+            bound.push(sort_key(expr, key));
         }
         Ok(bound)
     }

@@ -32,6 +32,20 @@ impl Binder<'_> {
         Ok(())
     }
 
+    /// What a key's subquery computes may stand elsewhere too; that two subqueries are the same is not looked into.
+    fn check_keys_without_subqueries(&self, keys: &[Expr]) -> Result<()> {
+        let mut by_subquery = false;
+        for key in keys {
+            walk(key, &mut |node| by_subquery |= matches!(node, Expr::Subquery { .. }));
+        }
+        if !by_subquery {
+            return Ok(());
+        }
+        Err(PgError::unsupported(
+            "GROUP BY a subquery beside expressions that read ungrouped columns is not supported",
+        ))
+    }
+
     /// Finds out whether the query groups, and refuses fields outside of aggregates that are not group keys (`42803`).
     /// Fields that the primary key among the keys decides become keys themselves.
     pub(crate) fn check_grouping(
@@ -90,6 +104,7 @@ impl Binder<'_> {
             });
         });
         if let Some(field) = offending {
+            self.check_keys_without_subqueries(&keys)?;
             let visible = visible_name(&field, query);
             let error = PgError::new(
                 "42803",
@@ -120,16 +135,7 @@ impl Binder<'_> {
         if let Some(field) = inner_offending
             && !self.only_in_filter(select, &keys, &field)
         {
-            let mut by_subquery = false;
-            for key in &keys {
-                walk(key, &mut |node| by_subquery |= matches!(node, Expr::Subquery { .. }));
-            }
-            if by_subquery {
-                // The same subquery may be what a key is made of.
-                return Err(PgError::unsupported(
-                    "GROUP BY a subquery beside subqueries that read ungrouped columns is not supported",
-                ));
-            }
+            self.check_keys_without_subqueries(&keys)?;
             return Err(PgError::new(
                 "42803",
                 format!(

@@ -27,7 +27,7 @@ impl Binder<'_> {
     pub(super) fn group_by(
         &mut self,
         query: &syntax::Query,
-        fields: &[OutputField],
+        fields: &mut [OutputField],
         scope: &Scope<'_>,
     ) -> Result<GroupBy> {
         let Some(items) = &query.group_by else {

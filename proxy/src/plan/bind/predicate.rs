@@ -1,11 +1,11 @@
 //! IS, BETWEEN, IN and LIKE.
 
 use dataman_pg::expr::IsTest;
-use dataman_pg::resolve::CastContext;
+use dataman_pg::resolve::{CastContext, ParameterTypes};
 use dataman_pg::types::TypeRef;
-use dataman_pg::{Expr, PgError, TypeId};
+use dataman_pg::{Expr, PgError, TypeId, Value};
 
-use super::expr::{Clause, row_fields};
+use super::expr::{Clause, conjunction, row_fields};
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, ExprKind};
@@ -26,13 +26,21 @@ impl Binder<'_> {
             _ => IsTest::Null,
         };
         let bound = self.expr(arg, scope, clause)?;
-        let bound = match test {
-            IsTest::Null if matches!(bound, Expr::Row(_)) => {
+        let bound = match (test, bound) {
+            // A row is null when all of its fields are, and not null when none of them is.
+            (IsTest::Null, Expr::Row(fields)) if !self.context.shows => {
+                let test = |field| match field {
+                    Expr::Row(_) => present(field, negated),
+                    field => Expr::Is { arg: Box::new(field), test: IsTest::Null, negated },
+                };
+                return Ok(conjunction(fields.into_iter().map(test).collect()));
+            }
+            (IsTest::Null, Expr::Row(_)) => {
                 return Err(PgError::unsupported("IS NULL of a row is not supported")
                     .with_hint("Test each field."));
             }
-            IsTest::Null => bound,
-            _ => {
+            (IsTest::Null, bound) => bound,
+            (test, bound) => {
                 let word = match test {
                     IsTest::True => "IS TRUE",
                     IsTest::False => "IS FALSE",
@@ -54,9 +62,33 @@ impl Binder<'_> {
     ) -> Result<Expr> {
         for (one, other) in [(left, right), (right, left)] {
             if matches!(other.kind, ExprKind::Null) {
-                let arg = Box::new(self.expr(one, scope, clause)?);
-                return Ok(Expr::Is { arg, test: IsTest::Null, negated: !negated });
+                let arg = self.expr(one, scope, clause)?;
+                return match arg {
+                    Expr::Row(_) => Ok(present(arg, !negated)),
+                    arg if arg.type_id() == TypeId::RECORD => Err(PgError::unsupported(
+                        "IS DISTINCT FROM NULL of a record is not supported",
+                    )),
+                    arg => {
+                        let arg = Box::new(arg);
+                        Ok(Expr::Is { arg, test: IsTest::Null, negated: !negated })
+                    }
+                };
             }
+        }
+        if let (Some(left), Some(right)) = (row_fields(left), row_fields(right)) {
+            if left.len() != right.len() {
+                return Err(PgError::new("42601", "unequal number of entries in row expressions"));
+            }
+            let fields = left.iter().zip(right);
+            let fields = fields
+                .map(|(left, right)| self.distinct(left, right, negated, scope, clause))
+                .collect::<Result<Vec<_>>>()?;
+            return Ok(match fields.len() {
+                0 => Expr::constant(Value::Bool(negated), TypeId::BOOL),
+                _ if negated => conjunction(fields),
+                1 => conjunction(fields),
+                _ => Expr::Or(fields),
+            });
         }
         let left = self.expr(left, scope, clause)?;
         let right = self.expr(right, scope, clause)?;
@@ -79,8 +111,13 @@ impl Binder<'_> {
         let low = self.expr(low, scope, clause)?;
         let high = self.expr(high, scope, clause)?;
         let mut within = |low: Expr, high: Expr| -> Result<Expr> {
-            let above = self.resolver().binary(">=", arg.clone(), low)?;
-            let below = self.resolver().binary("<=", arg.clone(), high)?;
+            let side = self.known(arg.clone());
+            let low = self.known(low);
+            let above = self.resolver().binary(">=", side, low)?;
+            // The first comparison may have decided what the second is about.
+            let side = self.known(arg.clone());
+            let high = self.known(high);
+            let below = self.resolver().binary("<=", side, high)?;
             Ok(Expr::And(vec![above, below]))
         };
         if !symmetric {
@@ -89,6 +126,16 @@ impl Binder<'_> {
         let one = within(low.clone(), high.clone())?;
         let other = within(high, low)?;
         Ok(Expr::Or(vec![one, other]))
+    }
+
+    /// A parameter with the type that was found for it since it was bound.
+    fn known(&self, expr: Expr) -> Expr {
+        match expr {
+            Expr::Param { index, .. } => {
+                Expr::Param { index, ty: ParameterTypes::get(&self.parameters, index) }
+            }
+            other => other,
+        }
     }
 
     pub(super) fn in_list(
@@ -175,4 +222,10 @@ impl Binder<'_> {
         }
         self.resolver().binary(operator, arg, pattern)
     }
+}
+
+/// Whether a row is there, as `IS NOT NULL` of one that is a field of another asks: always, once its fields are computed.
+fn present(row: Expr, asked: bool) -> Expr {
+    let computed = Expr::Is { arg: Box::new(row), test: IsTest::Null, negated: false };
+    Expr::Is { arg: Box::new(computed), test: IsTest::Unknown, negated: asked }
 }

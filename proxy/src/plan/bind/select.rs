@@ -206,6 +206,10 @@ impl Binder<'_> {
     ) -> Result<query::Select> {
         let keep_unknown = std::mem::take(&mut self.keep_unknown);
         let source = self.from(&query.from, scope)?;
+        self.windows(query, scope)?;
+        let around_list = std::mem::take(&mut self.listed_sets);
+        let mut fields = self.select_items(&query.items, scope, Clause::SelectList)?;
+        let listed = std::mem::replace(&mut self.listed_sets, around_list);
         let filter = match &query.filter {
             None => None,
             Some(filter) => {
@@ -214,12 +218,6 @@ impl Binder<'_> {
                 Some(Condition::Expr(self.place(bound, filter.span)?))
             }
         };
-        self.windows(query, scope)?;
-        let around_list = std::mem::take(&mut self.listed_sets);
-        let mut fields = self.select_items(&query.items, scope, Clause::SelectList)?;
-        let listed = std::mem::replace(&mut self.listed_sets, around_list);
-        let sets = self.listed_sources(listed, &mut fields)?;
-        let group = self.group_by(query, &fields, scope)?;
         let having = match &query.having {
             None => None,
             Some(having) => {
@@ -228,7 +226,9 @@ impl Binder<'_> {
                 Some(self.place(bound, having.span)?)
             }
         };
+        let sets = self.listed_sources(listed, &mut fields)?;
         let mut sort = self.order_by(&around.order_by, &mut fields, scope)?;
+        let group = self.group_by(query, &mut fields, scope)?;
         let distinct = match &query.distinct {
             None => query::Distinct::All,
             Some(syntax::Distinct::Rows) => {
@@ -263,8 +263,7 @@ impl Binder<'_> {
                         Clause::DistinctOn,
                     )?;
                     if key.type_id() == TypeId::UNKNOWN {
-                        let text = TypeRef::plain(TypeId::TEXT);
-                        key = self.resolver().cast(key, text, CastContext::Implicit)?;
+                        key = self.decided_with_outputs(key, &mut fields)?;
                     }
                     on.push(key);
                 }
@@ -400,6 +399,7 @@ impl Binder<'_> {
         match bound {
             Expr::Cast(cast) => self.subquery_column_name(&cast.arg),
             Expr::Case { otherwise, .. } => self.subquery_column_name(otherwise),
+            Expr::Subscript { array, .. } => self.subquery_column_name(array),
             Expr::Subquery { index, kind: SubqueryKind::Scalar, .. } => {
                 let select = self.subqueries.last()?.get(*index)?;
                 output_columns(select).into_iter().next().map(|column| column.name)
@@ -425,6 +425,24 @@ impl Binder<'_> {
         Ok(())
     }
 
+    /// A key of which nothing decides the type is text, and so is the output column that it is.
+    pub(super) fn decided_with_outputs(
+        &mut self,
+        key: Expr,
+        fields: &mut [OutputField],
+    ) -> Result<Expr> {
+        let text = TypeRef::plain(TypeId::TEXT);
+        let decided = self.resolver().cast(key.clone(), text, CastContext::Implicit)?;
+        for field in fields {
+            if let OutputField::Bound { expr, .. } = field
+                && *expr == key
+            {
+                *expr = decided.clone();
+            }
+        }
+        Ok(decided)
+    }
+
     /// ORDER BY of a plain query: output names first, then numbers, then expressions over the sources.
     fn order_by(
         &mut self,
@@ -437,11 +455,7 @@ impl Binder<'_> {
             let mut expr =
                 self.output_reference(&key.expr, fields, scope, "ORDER BY", Clause::OrderBy)?;
             if expr.type_id() == TypeId::UNKNOWN {
-                expr = self.resolver().cast(
-                    expr,
-                    TypeRef::plain(TypeId::TEXT),
-                    CastContext::Implicit,
-                )?;
+                expr = self.decided_with_outputs(expr, fields)?;
             }
             let sortable = self.check_sortable(expr.type_id(), "an ordering operator");
             self.place(sortable, key.expr.span)?;
@@ -679,6 +693,17 @@ impl Binder<'_> {
 
     /// Casts a select's outputs to the given types.
     fn retyped(&mut self, mut select: query::Select, types: &[TypeRef]) -> Result<query::Select> {
+        if select.union.is_empty() {
+            // What nothing gave a type yet takes it where it stands.
+            for (field, ty) in select.fields.iter_mut().zip(types) {
+                if let OutputField::Bound { expr, .. } = field
+                    && expr.type_id() == TypeId::UNKNOWN
+                {
+                    let taken = std::mem::replace(expr, Expr::null(TypeId::UNKNOWN));
+                    *expr = self.resolver().cast(taken, *ty, CastContext::Implicit)?;
+                }
+            }
+        }
         let same = output_columns(&select).iter().zip(types).all(|(column, ty)| column.ty == *ty);
         if same {
             return Ok(select);
@@ -731,7 +756,7 @@ impl Binder<'_> {
     pub(super) fn group_key(
         &mut self,
         expr: &syntax::Expr,
-        fields: &[OutputField],
+        fields: &mut [OutputField],
         scope: &Scope<'_>,
     ) -> Result<(Expr, Option<usize>)> {
         let mut output = None;
@@ -777,8 +802,7 @@ impl Binder<'_> {
             }
         };
         if bound.type_id() == TypeId::UNKNOWN {
-            let text = TypeRef::plain(TypeId::TEXT);
-            return Ok((self.resolver().cast(bound, text, CastContext::Implicit)?, place));
+            return Ok((self.decided_with_outputs(bound, fields)?, place));
         }
         Ok((bound, place))
     }
@@ -801,7 +825,7 @@ fn output_type_probe(select: &query::Select, place: usize, column: &NamedType) -
     }
 }
 
-fn sort_key(expr: Expr, key: &OrderBy) -> SortKey {
+pub(super) fn sort_key(expr: Expr, key: &OrderBy) -> SortKey {
     SortKey {
         expr,
         descending: key.descending,

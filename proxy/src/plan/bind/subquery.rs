@@ -1,5 +1,8 @@
 //! Subqueries in expressions, ANY and ALL over them, and rows compared.
 
+use std::cmp::Ordering;
+
+use dataman_node_protocol::query::{NamedType, OutputField, Select, Source};
 use dataman_pg::expr::{Field, RowField, SubqueryKind};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
@@ -17,7 +20,7 @@ impl Binder<'_> {
         &mut self,
         query: &syntax::Select,
         scope: &Scope<'_>,
-    ) -> Result<(usize, dataman_node_protocol::query::Select)> {
+    ) -> Result<(usize, Select)> {
         let windows = std::mem::take(&mut self.named_windows);
         let bound = self.select(query, Some(scope));
         self.named_windows = windows;
@@ -26,11 +29,7 @@ impl Binder<'_> {
         Ok((index, bound))
     }
 
-    pub(super) fn keep_subquery(
-        &mut self,
-        index: usize,
-        select: dataman_node_protocol::query::Select,
-    ) {
+    pub(super) fn keep_subquery(&mut self, index: usize, select: Select) {
         if let Some(list) = self.subqueries.last_mut() {
             debug_assert_eq!(index, list.len(), "subqueries are kept in the order they are bound");
             list.push(select);
@@ -53,13 +52,13 @@ impl Binder<'_> {
         let (index, mut select) = self.subquery(query, scope)?;
         let columns = output_columns(&select);
         match columns.len().cmp(&left.len()) {
-            std::cmp::Ordering::Less => {
+            Ordering::Less => {
                 return Err(PgError::new("42601", "subquery has too few columns"));
             }
-            std::cmp::Ordering::Greater => {
+            Ordering::Greater => {
                 return Err(PgError::new("42601", "subquery has too many columns"));
             }
-            std::cmp::Ordering::Equal => {}
+            Ordering::Equal => {}
         }
         let mut operators = Vec::new();
         for (place, column) in columns.iter().enumerate() {
@@ -100,11 +99,10 @@ impl Binder<'_> {
 
     pub(super) fn retype_output(
         &mut self,
-        select: &mut dataman_node_protocol::query::Select,
+        select: &mut Select,
         place: usize,
         target: TypeRef,
     ) -> Result<()> {
-        use dataman_node_protocol::query::OutputField;
         if !select.union.is_empty() || !select.distinct.is_all() {
             self.put_inside(select);
         }
@@ -116,8 +114,7 @@ impl Binder<'_> {
     }
 
     /// Makes a query one that reads all columns of it.
-    fn put_inside(&mut self, select: &mut dataman_node_protocol::query::Select) {
-        use dataman_node_protocol::query::{NamedType, OutputField, Select, Source};
+    fn put_inside(&mut self, select: &mut Select) {
         let alias = self.unique_alias("unnamed_subquery");
         let mut outer = Select::default();
         let mut columns = Vec::new();
@@ -147,19 +144,63 @@ impl Binder<'_> {
         if left.is_empty() {
             return Err(PgError::new("0A000", "cannot compare rows of zero length"));
         }
-        if !matches!(operator, "=" | "<>" | "<" | "<=" | ">" | ">=") {
-            return Err(PgError::new(
-                "0A000",
-                format!("could not determine interpretation of row comparison operator {operator}"),
+        let left = self.exprs(left, scope, clause)?;
+        let right = self.exprs(right, scope, clause)?;
+        self.compare_bound(operator, left, right)
+    }
+
+    /// `ROW(…) op (SELECT …)`: whether the one row of the subquery compares so; NULL where it has none. The comparison is made
+    /// inside the subquery, over its row.
+    pub(super) fn row_compare_subquery(
+        &mut self,
+        operator: &str,
+        left: &[syntax::Expr],
+        query: &syntax::Select,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
+        let before = self.subqueries.last().map_or(0, Vec::len);
+        let left = self.exprs(left, scope, clause)?;
+        if self.context.shows || self.subqueries.last().map_or(0, Vec::len) != before {
+            return Err(PgError::unsupported(
+                "comparing a row that has a subquery with the row of a subquery is not supported",
             )
-            .with_hint(
-                "Row comparison operators must be associated with btree operator families.",
-            ));
+            .with_hint("Compare each field with a subquery of its own."));
+        }
+        let (index, select) = self.subquery(query, scope)?;
+        let alias = self.unique_alias("row");
+        let columns = numbered(output_columns(&select));
+        match columns.len().cmp(&left.len()) {
+            Ordering::Less => return Err(PgError::new("42601", "subquery has too few columns")),
+            Ordering::Greater => {
+                return Err(PgError::new("42601", "subquery has too many columns"));
+            }
+            Ordering::Equal => {}
+        }
+        let right = columns.iter().map(|column| {
+            let (source, name) = (alias.clone(), column.name.clone());
+            Expr::Field(Field { source, name, ty: column.ty })
+        });
+        let compared = self.compare_bound(operator, left, right.collect())?;
+        let whole = Select {
+            source: vec![Source::Query { query: Box::new(select), alias, columns, lateral: false }],
+            fields: vec![OutputField::Bound { expr: compared, name: "?column?".to_owned() }],
+            ..Select::default()
+        };
+        self.keep_subquery(index, whole);
+        let ty = TypeRef::plain(TypeId::BOOL);
+        Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
+    }
+
+    fn compare_bound(&mut self, operator: &str, left: Vec<Expr>, right: Vec<Expr>) -> Result<Expr> {
+        if !matches!(operator, "=" | "<>" | "<" | "<=" | ">" | ">=") {
+            for (one, other) in left.into_iter().zip(right) {
+                self.resolver().binary(operator, one, other)?;
+            }
+            return Err(not_a_row_operator(operator));
         }
         let mut fields = Vec::new();
-        for (one, other) in left.iter().zip(right) {
-            let one = self.expr(one, scope, clause)?;
-            let other = self.expr(other, scope, clause)?;
+        for (one, other) in left.into_iter().zip(right) {
             let call = |bound: Expr| match bound {
                 Expr::Call(call) => Ok(call),
                 _ => Err(PgError::internal("an operator is a call")),
@@ -183,4 +224,21 @@ impl Binder<'_> {
             _ => Ok(Expr::RowCompare { operator: operator.to_owned(), fields }),
         }
     }
+}
+
+fn not_a_row_operator(operator: &str) -> PgError {
+    PgError::new(
+        "0A000",
+        format!("could not determine interpretation of row comparison operator {operator}"),
+    )
+    .with_hint("Row comparison operators must be associated with btree operator families.")
+}
+
+/// Names may repeat in a subquery; as columns of a source they are told apart by number.
+pub(super) fn numbered(columns: Vec<NamedType>) -> Vec<NamedType> {
+    let number = |(number, column): (usize, NamedType)| NamedType {
+        name: format!("{}_{number}", column.name),
+        ..column
+    };
+    columns.into_iter().enumerate().map(number).collect()
 }

@@ -89,7 +89,7 @@ impl Binder<'_> {
     }
 
     /// A key of which nothing decides the type is text.
-    fn decided(&mut self, expr: Expr) -> Result<Expr> {
+    pub(super) fn decided(&mut self, expr: Expr) -> Result<Expr> {
         if expr.type_id() != TypeId::UNKNOWN {
             return Ok(expr);
         }

@@ -545,15 +545,7 @@ impl Binder<'_> {
             return Err(PgError::new("42601", "number of columns does not match number of values"));
         }
         let alias = self.unique_alias("row");
-        // Names may repeat in a subquery; as columns of a source they are told apart by number.
-        let columns: Vec<NamedType> = columns
-            .into_iter()
-            .enumerate()
-            .map(|(number, column)| NamedType {
-                name: format!("{}_{number}", column.name),
-                ..column
-            })
-            .collect();
+        let columns = super::subquery::numbered(columns);
         let ty = columns[place].ty;
         let field = Field { source: alias.clone(), name: columns[place].name.clone(), ty };
         let whole = query::Select {
