@@ -40,6 +40,9 @@ pub struct Lease {
     pub token: u64,
     /// Until when; not at this moment any more.
     pub expires: LeaseTime,
+    /// What its holder wants others to know: see [`LeaseState::annotate`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// Why a lease was refused.
@@ -95,7 +98,8 @@ impl LeaseState {
         }
         self.token += 1;
         let (name, holder) = (name.to_owned(), holder.to_owned());
-        let lease = Lease { name, holder, token: self.token, expires: now.after(span) };
+        let (token, expires, note) = (self.token, now.after(span), String::new());
+        let lease = Lease { name, holder, token, expires, note };
         self.lease = Some(lease.clone());
         Ok(lease)
     }
@@ -118,6 +122,25 @@ impl LeaseState {
         };
         held.expires = held.expires.max(now.after(span));
         Ok(held.clone())
+    }
+
+    /// Sets what the lease's holder wants others to know.
+    ///
+    /// # Errors
+    /// It is over: expired, given back, or granted anew.
+    pub fn annotate(
+        &mut self,
+        lease: &Lease,
+        now: LeaseTime,
+        note: &str,
+    ) -> Result<(), LeaseError> {
+        match &mut self.lease {
+            Some(held) if held.token == lease.token && now < held.expires => {
+                note.clone_into(&mut held.note);
+                Ok(())
+            }
+            _ => Err(LeaseError::Over { name: lease.name.clone(), token: lease.token }),
+        }
     }
 
     /// Gives the lease back. One that is over already stays so.
@@ -164,6 +187,19 @@ mod tests {
             LeaseTime(150)
         );
         assert!(state.renew(&lease, LeaseTime(150), SPAN).is_err());
+    }
+
+    #[test]
+    fn notes() {
+        let mut state = LeaseState::default();
+        let first = state.grant("n", "one", LeaseTime(0), SPAN).unwrap();
+        state.annotate(&first, LeaseTime(50), "here").unwrap();
+        let renewed = state.renew(&first, LeaseTime(60), SPAN).unwrap();
+        assert_eq!(renewed.note, "here");
+        assert!(state.annotate(&first, LeaseTime(160), "late").is_err());
+        let second = state.grant("n", "two", LeaseTime(160), SPAN).unwrap();
+        assert_eq!(second.note, "");
+        assert!(state.annotate(&first, LeaseTime(161), "late").is_err());
     }
 
     #[test]

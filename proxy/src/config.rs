@@ -52,7 +52,16 @@ Examples:
   dataman ctl --metadata file:/var/lib/dataman apply cluster.toml
   dataman ctl --metadata file:/var/lib/dataman status
   dataman ctl check cluster.toml
-  dataman ctl --metadata file:/var/lib/dataman inspect shop.public.orders";
+  dataman ctl --metadata file:/var/lib/dataman inspect shop.public.orders
+  dataman ctl --metadata file:/var/lib/dataman backup metadata.json
+  dataman ctl --metadata etcd://10.0.0.1,10.0.0.2,10.0.0.3 restore metadata.json
+
+A metadata URL for etcd: etcd://USER:PASSWORD@HOST:PORT,HOST:PORT?cluster=NAME&ca=FILE
+  cluster=NAME              which cluster in this etcd [default: main]
+  ca=FILE                   the certificates to trust, in PEM: turns TLS on
+  cert=FILE&key=FILE        a certificate of our own, in PEM, where etcd asks for one
+  password_file=FILE        the password, instead of in the URL
+  ${NAME} is replaced by the environment's variable";
 
 /// One PostgreSQL endpoint in front of many databases.
 ///
@@ -167,7 +176,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// `dataman proxy`.
 #[derive(Debug, Args)]
 pub struct Proxy {
-    /// Where the cluster's metadata is: file:PATH
+    /// Where the cluster's metadata is: file:PATH or etcd://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     pub metadata: String,
     /// Where to listen for clients
@@ -184,7 +193,7 @@ pub struct Proxy {
 /// `dataman agent`.
 #[derive(Debug, Args)]
 pub struct Agent {
-    /// Where the cluster's metadata is: file:PATH
+    /// Where the cluster's metadata is: file:PATH or etcd://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     pub metadata: String,
     /// The node whose databases to front, by its name in the cluster file
@@ -204,7 +213,7 @@ pub struct Agent {
 /// `dataman ctl`.
 #[derive(Debug, Args)]
 pub struct Ctl {
-    /// Where the cluster's metadata is: file:PATH
+    /// Where the cluster's metadata is: file:PATH or etcd://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL", default_value = "file:dataman-data")]
     pub metadata: String,
     /// What to do.
@@ -226,6 +235,22 @@ pub enum CtlAction {
     Check {
         /// The cluster file
         file: Option<PathBuf>,
+    },
+    /// Writes all metadata to a file: a way back, and the way from one store to another
+    ///
+    /// The file holds what the store holds but for leases: passwords' verifiers and databases' URLs too, so that only its
+    /// owner may read it. Rows are not in it: back up the databases for these.
+    Backup {
+        /// The file to write; it must not exist yet
+        file: PathBuf,
+    },
+    /// Replaces all metadata by what a backup holds
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// Replace metadata that is there
+        #[arg(long)]
+        replace: bool,
     },
     /// Prints metadata as JSON: all of it, or what a name means: a database, DATABASE.SCHEMA.TABLE
     Inspect {
@@ -273,6 +298,8 @@ mod tests {
         check(&["agent", "--metadata", "file:m", "--node", "a"], Ok("node: \"a\""));
         check(&["ctl", "apply", "c.toml"], Ok("Apply { file: \"c.toml\" }"));
         check(&["ctl", "inspect"], Ok("Inspect { name: None }"));
+        check(&["ctl", "backup", "f"], Ok("Backup { file: \"f\" }"));
+        check(&["ctl", "restore", "f"], Ok("Restore { file: \"f\", replace: false }"));
         check(&["up", "--tls-cert", "c"], Err("--tls-key <FILE>"));
     }
 }

@@ -50,14 +50,17 @@ impl From<dataman_metadata::store::StoreError> for Error {
                 hint: Some("Somebody else changed the schema at the same time: try again.".into()),
             },
             StoreError::Unavailable { .. } => {
-                tracing::error!(%error, cause = ?std::error::Error::source(&error), "the metadata store does not answer");
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause = cause.as_deref(), "the metadata store does not answer");
                 Self::Metadata {
-                    message: "the metadata store does not answer".into(),
+                    message,
                     hint: Some(
-                        "Rows can still be read and written; schema changes wait for it.".into(),
+                        "Rows can still be read and written. Schema changes, changes of the cluster and new numbers of sequences need the store: start it, or most of its members, again, and repeat the statement. The log says what each answered."
+                            .into(),
                     ),
                 }
             }
+            StoreError::StoreRefused { .. } => Self::Metadata { message, hint: None },
             StoreError::Refused(_)
             | StoreError::Lease(_)
             | StoreError::Damaged { .. }

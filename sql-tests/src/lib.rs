@@ -4,6 +4,7 @@ pub mod client;
 pub mod corpus;
 pub mod dialogue;
 pub mod engine;
+pub mod etcd;
 pub mod failing;
 pub mod fuzz;
 pub mod oracle;

@@ -13,6 +13,7 @@ use crate::sample;
 use crate::schema::Sequence;
 use crate::sequence::SequenceState;
 use crate::snapshot::Snapshot;
+use crate::store::backup::Backup;
 use crate::store::contract::{Store, StoreError};
 
 /// Runs the whole suite; `make` gives an empty store each time.
@@ -28,6 +29,8 @@ pub async fn run<F: Future<Output = Arc<dyn Store>>>(make: impl Fn() -> F) {
     sequences_follow_their_rules(&*make().await).await;
     sequences_never_repeat(make().await).await;
     leases_have_one_holder(&*make().await).await;
+    backups_come_back(&*make().await, &*make().await).await;
+    large_changes_are_made_whole(make().await).await;
 }
 
 /// A store that nobody has written holds the empty snapshot.
@@ -238,15 +241,87 @@ pub async fn leases_have_one_holder(store: &dyn Store) {
     store.grant_lease("proxy/a", "two", LONG).await.expect("it is free");
     assert_eq!(store.leases("node/").await.expect("readable"), [first.clone(), other]);
 
+    store.annotate_lease(&first, "here").await.expect("it holds");
+    let noted = store.leases("node/a").await.expect("readable");
+    assert_eq!(noted.iter().map(|lease| lease.note.as_str()).collect::<Vec<_>>(), ["here"]);
+
     let renewed = store.renew_lease(&first, LONG * 2).await.expect("it holds");
     assert!(renewed.expires > first.expires && renewed.token == first.token);
     store.release_lease(&first).await.expect("it can be given back");
     store.release_lease(&first).await.expect("twice is no error");
     let over = store.renew_lease(&first, LONG).await;
     assert!(matches!(over, Err(StoreError::Lease(LeaseError::Over { .. }))), "{over:?}");
+    let over = store.annotate_lease(&first, "late").await;
+    assert!(matches!(over, Err(StoreError::Lease(LeaseError::Over { .. }))), "{over:?}");
 
     let second = store.grant_lease("node/a", "two", Duration::ZERO).await.expect("it is free");
     assert!(second.token > first.token);
     let third = store.grant_lease("node/a", "three", LONG).await.expect("the second has expired");
     assert!(third.token > second.token);
+}
+
+/// What was backed up is what is there after restoring, in the same store or another one, under a newer epoch.
+///
+/// # Panics
+/// When that is not so.
+pub async fn backups_come_back(store: &dyn Store, other: &dyn Store) {
+    with_sequence(store, "s", |_| ()).await;
+    let name = sample::named("s");
+    store.take_sequence_block(&name, 5).await.expect("numbers are left");
+    let backup = store.backup().await.expect("readable");
+    let before = store.read().await.expect("readable");
+    assert_eq!(backup.snapshot, before);
+
+    let drop = Change::Drop { at: name.clone(), kind: ObjectKind::Sequence };
+    store.commit(before.epoch, &[drop]).await.expect("it can be dropped");
+    with_sequence(store, "later", |_| ()).await;
+    let later = sample::named("later");
+    store.take_sequence_block(&later, 2).await.expect("numbers are left");
+    let changed = store.read().await.expect("readable");
+    let stale = store.restore(before.epoch, &backup).await;
+    assert!(matches!(stale, Err(StoreError::Conflict { .. })), "{stale:?}");
+    let restored = store.restore(changed.epoch, &backup).await.expect("it is the newest epoch");
+    assert_eq!(store.read().await.expect("readable"), restored);
+    assert!(restored.epoch > changed.epoch && restored.next_oid == changed.next_oid);
+    assert_eq!(restored.databases, before.databases);
+    assert!(store.read_sequence(&later).await.is_err());
+
+    let text = backup.to_text();
+    let read = Backup::from_text("here", &text).expect("it was written so");
+    assert_eq!(read, backup);
+    let moved = other.restore(Epoch(0), &read).await.expect("an empty store takes it");
+    assert!(moved.epoch > before.epoch);
+    for store in [store, other] {
+        let block = store.take_sequence_block(&name, 1).await.expect("numbers are left");
+        assert_eq!(block.first, 6, "numbers go on after the last one backed up");
+    }
+}
+
+/// A change of hundreds of objects and some megabytes is made as a whole, and so is its undoing.
+///
+/// # Panics
+/// When it is not.
+pub async fn large_changes_are_made_whole(store: Arc<dyn Store>) {
+    const TABLES: usize = 300;
+    let first = store.commit(Epoch(0), &sample::cluster(2)).await.expect("the sample is valid");
+    let mut oids = first.oids();
+    let create = |number: usize, oids: &mut crate::snapshot::OidAllocator| {
+        let mut table = sample::sharded_table(oids, &format!("t{number}"));
+        table.comment = Some("\"long\" ".repeat(1000));
+        let (at, object) = (sample::named(&format!("t{number}")), Object::Collection(table));
+        Change::Create { at, object }
+    };
+    let changes = (0..TABLES).map(|number| create(number, &mut oids)).collect::<Vec<_>>();
+    let second = store.commit(Epoch(1), &changes).await.expect("any size can be made");
+    assert_eq!(store.read().await.expect("readable"), second);
+    let stale = store.commit(Epoch(1), &changes).await;
+    assert!(matches!(stale, Err(StoreError::Conflict { .. })), "{stale:?}");
+    let drops = (0..TABLES).map(|number| Change::Drop {
+        at: sample::named(&format!("t{number}")),
+        kind: ObjectKind::Collection,
+    });
+    let drops = drops.collect::<Vec<_>>();
+    let third = store.commit(Epoch(2), &drops).await.expect("they can be dropped");
+    assert_eq!(third.databases, first.databases);
+    assert_eq!(store.read().await.expect("readable"), third);
 }

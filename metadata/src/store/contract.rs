@@ -12,6 +12,7 @@ use crate::id::Epoch;
 use crate::lease::{Lease, LeaseError};
 use crate::sequence::{SequenceBlock, SequenceState};
 use crate::snapshot::Snapshot;
+use crate::store::backup::Backup;
 
 /// A place that keeps a cluster's metadata.
 ///
@@ -88,6 +89,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`StoreError::Lease`] when it is over.
     async fn renew_lease(&self, lease: &Lease, span: Duration) -> Result<Lease, StoreError>;
 
+    /// Sets what the holder of a lease wants others to know, as [`Store::leases`] then tells. It lasts until the lease is
+    /// granted anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Lease`] when it is over.
+    async fn annotate_lease(&self, lease: &Lease, note: &str) -> Result<(), StoreError>;
+
     /// Gives a lease back; one that is over already is no error.
     ///
     /// # Errors
@@ -99,6 +107,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The store cannot be reached.
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>, StoreError>;
+
+    /// Reads everything but leases, as of one moment.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    async fn backup(&self) -> Result<Backup, StoreError>;
+
+    /// Replaces everything but leases by what a backup holds, if `expected` is the newest epoch; gives what comes out, whose
+    /// epoch is newer than both.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    async fn restore(&self, expected: Epoch, backup: &Backup) -> Result<Arc<Snapshot>, StoreError>;
 }
 
 /// Why a store did not do what it was asked.
@@ -168,6 +189,16 @@ pub enum StoreError {
         url: String,
         /// What is wrong, and what to write.
         problem: String,
+    },
+    /// The store answers, and refuses; nothing has happened.
+    #[error("the metadata store {place} refuses {operation}: {reason}")]
+    StoreRefused {
+        /// Which store.
+        place: String,
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        reason: String,
     },
     /// The store cannot be reached or does not work. Whether a commit happened is open.
     #[error("the metadata store {place} does not answer: {operation}")]

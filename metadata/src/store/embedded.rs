@@ -23,6 +23,7 @@ use crate::id::Epoch;
 use crate::lease::{Lease, LeaseState, LeaseTime};
 use crate::sequence::{SequenceBlock, SequenceState};
 use crate::snapshot::Snapshot;
+use crate::store::backup::Backup;
 use crate::store::contract::{Store, StoreError};
 use crate::store::documents::{self, Documents, META_KEY};
 use crate::store::{WATCH_INTERVAL, sequences};
@@ -234,6 +235,16 @@ impl Store for EmbeddedStore {
         .await
     }
 
+    async fn annotate_lease(&self, lease: &Lease, note: &str) -> Result<(), StoreError> {
+        let (lease, note) = (lease.clone(), note.to_owned());
+        self.with_file(move |file| {
+            file.change_lease(&lease.name, |state| {
+                Ok(state.annotate(&lease, LeaseTime::now(), &note)?)
+            })
+        })
+        .await
+    }
+
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
         let lease = lease.clone();
         self.with_file(move |file| {
@@ -248,6 +259,20 @@ impl Store for EmbeddedStore {
     async fn leases(&self, prefix: &str) -> Result<Vec<Lease>, StoreError> {
         let prefix = prefix.to_owned();
         self.with_file(move |file| file.leases(&prefix)).await
+    }
+
+    async fn backup(&self) -> Result<Backup, StoreError> {
+        self.with_file(File::backup).await
+    }
+
+    async fn restore(&self, expected: Epoch, backup: &Backup) -> Result<Arc<Snapshot>, StoreError> {
+        let (backup, epoch) = (backup.clone(), self.epoch.clone());
+        self.with_file(move |file| {
+            let next = file.restore(expected, &backup)?;
+            raise(&epoch, next.epoch);
+            Ok(next)
+        })
+        .await
     }
 }
 
@@ -387,6 +412,58 @@ impl File {
         }
         let next = Arc::new(before.apply(changes)?);
         write_difference(&transaction, &before, &next).map_err(writing)?;
+        transaction.commit().map_err(writing)?;
+        self.known = Some(next.clone());
+        Ok(next)
+    }
+
+    /// Reads everything in one read transaction.
+    fn backup(&mut self) -> Result<Backup, StoreError> {
+        let place = self.place();
+        let reading = |error| failed(&place, "reading", error);
+        let transaction = self.connection.transaction().map_err(reading)?;
+        let snapshot = read_newest(&place, &transaction, self.known.as_ref())?;
+        let states = || -> rusqlite::Result<_> {
+            let mut statement =
+                transaction.prepare("SELECT oid, last_value, is_called FROM sequence")?;
+            let state = |row: &rusqlite::Row<'_>| {
+                let (last_value, is_called) = (row.get(1)?, row.get(2)?);
+                Ok((row.get(0)?, SequenceState { last_value, is_called }))
+            };
+            statement.query_map([], state)?.collect()
+        };
+        let sequences = states().map_err(reading)?;
+        Ok(Backup { snapshot, sequences })
+    }
+
+    fn restore(&mut self, expected: Epoch, backup: &Backup) -> Result<Arc<Snapshot>, StoreError> {
+        let place = self.place();
+        let writing = |error| failed(&place, "restoring", error);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(writing)?;
+        let before = read_newest(&place, &transaction, self.known.as_ref())?;
+        if before.epoch != expected {
+            let found = before.epoch;
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let next = Arc::new(backup.over(&before));
+        let write = || -> rusqlite::Result<()> {
+            transaction.execute("DELETE FROM document", [])?;
+            transaction.execute("DELETE FROM sequence", [])?;
+            for (key, value) in documents::encode(&next) {
+                let insert = "INSERT INTO document (key, value) VALUES (?1, ?2)";
+                transaction.execute(insert, [key, value])?;
+            }
+            for (oid, state) in &backup.sequences {
+                let insert =
+                    "INSERT INTO sequence (oid, last_value, is_called) VALUES (?1, ?2, ?3)";
+                transaction.execute(insert, params![oid, state.last_value, state.is_called])?;
+            }
+            Ok(())
+        };
+        write().map_err(writing)?;
         transaction.commit().map_err(writing)?;
         self.known = Some(next.clone());
         Ok(next)

@@ -12,6 +12,7 @@ use crate::id::Epoch;
 use crate::lease::{Lease, LeaseState, LeaseTime};
 use crate::sequence::{SequenceBlock, SequenceState};
 use crate::snapshot::Snapshot;
+use crate::store::backup::Backup;
 use crate::store::contract::{Store, StoreError};
 use crate::store::sequences;
 
@@ -147,6 +148,12 @@ impl Store for MemoryStore {
         )?)
     }
 
+    async fn annotate_lease(&self, lease: &Lease, note: &str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let found = state.leases.entry(lease.name.clone()).or_default();
+        Ok(found.annotate(lease, LeaseTime::now(), note)?)
+    }
+
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
         if let Some(state) = self.state().leases.get_mut(&lease.name) {
             state.release(lease);
@@ -159,6 +166,25 @@ impl Store for MemoryStore {
         let state = self.state();
         let named = state.leases.iter().filter(|(name, _)| name.starts_with(prefix));
         Ok(named.filter_map(|(_, lease)| lease.held(now).cloned()).collect())
+    }
+
+    async fn backup(&self) -> Result<Backup, StoreError> {
+        let state = self.state();
+        let sequences = state.sequences.iter().map(|(oid, state)| (*oid, *state)).collect();
+        Ok(Backup { snapshot: state.snapshot.clone(), sequences })
+    }
+
+    async fn restore(&self, expected: Epoch, backup: &Backup) -> Result<Arc<Snapshot>, StoreError> {
+        let mut state = self.state();
+        let found = state.snapshot.epoch;
+        if found != expected {
+            return Err(StoreError::Conflict { expected, found });
+        }
+        let next = Arc::new(backup.over(&state.snapshot));
+        state.sequences = backup.sequences.iter().map(|(oid, state)| (*oid, *state)).collect();
+        state.snapshot = next.clone();
+        self.epoch.send_replace(next.epoch);
+        Ok(next)
     }
 }
 

@@ -7,15 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod backup;
 pub mod conformance;
 pub mod contract;
-#[cfg(any(feature = "embedded", test))]
 mod documents;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod memory;
 mod sequences;
 
+pub use backup::Backup;
 pub use contract::{Store, StoreError};
 
 /// The longest time after which a store in a file notices another process's commit.
@@ -68,10 +71,8 @@ async fn open_or(url: &str, missing: Missing) -> Result<Arc<dyn Store>, StoreErr
             }
             open_file(&path).await
         }
-        Some(("etcd", _)) => {
-            Err(bad("this build of dataman leaves the etcd store out; write file:PATH"))
-        }
-        _ => Err(bad("it names no kind of store; write file:PATH")),
+        Some(("etcd", _)) => open_etcd(url, missing).await,
+        _ => Err(bad("it names no kind of store; write file:PATH or etcd://HOST:PORT,…")),
     }
 }
 
@@ -86,6 +87,26 @@ async fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
     Err(StoreError::BadUrl { url: format!("file:{}", path.display()), problem })
 }
 
+#[cfg(feature = "etcd")]
+async fn open_etcd(url: &str, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
+    let store = etcd::EtcdStore::open(url).await?;
+    if missing == Missing::Refuse && store.is_empty().await? {
+        let shown = etcd::url::EtcdUrl::parse(url)?;
+        let problem = format!(
+            "there is no metadata of the cluster \"{}\"; `dataman ctl --metadata URL apply FILE` makes it from a cluster file",
+            shown.cluster
+        );
+        return Err(StoreError::BadUrl { url: shown.to_string(), problem });
+    }
+    Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "etcd"))]
+async fn open_etcd(url: &str, _: Missing) -> Result<Arc<dyn Store>, StoreError> {
+    let problem = "this build of dataman leaves the etcd store out; write file:PATH".to_owned();
+    Err(StoreError::BadUrl { url: url.to_owned(), problem })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +117,8 @@ mod tests {
             let error = open_existing(url).await.unwrap_err().to_string();
             assert!(error.starts_with(&format!("metadata URL \"{url}\": {expected}")), "{error}");
         };
-        check("etcd://a:2379", "this build of dataman leaves the etcd store out").await;
+        #[cfg(feature = "etcd")]
+        check("etcd://", "the members are missing").await;
         check("file:", "the path is missing").await;
         check("/tmp/x", "it names no kind of store").await;
         check("file:/nowhere/at/all", "there is no file /nowhere/at/all").await;

@@ -11,11 +11,11 @@ use dataman_proxy::config::Agent;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, say_error};
+use super::{Failure, open_existing, say_error};
 
 /// Runs until a signal comes. A second signal ends the program at once.
 pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
-    let store = dataman_metadata::store::open_existing(&agent.metadata).await?;
+    let store = open_existing(&agent.metadata).await?;
     let metadata = Arc::new(SnapshotWatch::start(store).await?);
     let snapshot = metadata.snapshot();
     let Some(node) = snapshot.nodes.values().find(|node| node.id.to_string() == agent.node) else {

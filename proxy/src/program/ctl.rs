@@ -1,22 +1,24 @@
 //! `dataman ctl`: looking at a cluster and changing it.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use dataman_metadata::cluster::ClusterFile;
 use dataman_metadata::schema::Placement;
 use dataman_metadata::snapshot::Snapshot;
+use dataman_metadata::store::Backup;
 use dataman_proxy::cluster::Nodes;
 use dataman_proxy::config::{Ctl, CtlAction};
 
 use super::up::apply;
-use super::{Failure, HEALTH_TIME, open_nodes, say};
+use super::{Failure, HEALTH_TIME, open_existing, open_nodes, open_store as open, say};
 
 /// Carries out one command.
 pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
     match ctl.action {
         CtlAction::Apply { file } => {
             let file = ClusterFile::read(&file).map_err(|error| Failure::new(error.to_string()))?;
-            let store = dataman_metadata::store::open(&ctl.metadata).await?;
+            let store = open(&ctl.metadata).await?;
             let changes = apply(&*store, &file).await?;
             let epoch = store.read().await?.epoch;
             say(&match changes {
@@ -38,26 +40,79 @@ pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
             Ok(())
         }
         CtlAction::Check { file: None } => {
-            let store = dataman_metadata::store::open_existing(&ctl.metadata).await?;
+            let store = open_existing(&ctl.metadata).await?;
             // Reading checks every rule of the metadata.
             let snapshot = store.read().await?;
             say(&format!("the metadata at epoch {} has no mistakes", snapshot.epoch));
             Ok(())
         }
         CtlAction::Status => {
-            let store = dataman_metadata::store::open_existing(&ctl.metadata).await?;
+            let store = open_existing(&ctl.metadata).await?;
             let snapshot = store.read().await?;
             let nodes = open_nodes(&snapshot, &Nodes::new(), true, 1).await?;
             say(status(&snapshot, &nodes).await.trim_end());
             Ok(())
         }
+        CtlAction::Backup { file } => {
+            let store = open_existing(&ctl.metadata).await?;
+            let backup = store.backup().await?;
+            write_new(&file, &backup.to_text()).map_err(|error| {
+                Failure::new(format!("cannot write {}: {error}", file.display())).with_remedy(
+                    "Name a file that does not exist, in a folder that this user may write.",
+                )
+            })?;
+            let (epoch, sequences) = (backup.snapshot.epoch, backup.sequences.len());
+            say(&format!("{}: epoch {epoch}, {sequences} sequences in use", file.display()));
+            Ok(())
+        }
+        CtlAction::Restore { file, replace } => restore(&ctl.metadata, &file, replace).await,
         CtlAction::Inspect { name } => {
-            let store = dataman_metadata::store::open_existing(&ctl.metadata).await?;
+            let store = open_existing(&ctl.metadata).await?;
             let snapshot = store.read().await?;
             say(&inspect(&snapshot, name.as_deref().unwrap_or(""))?);
             Ok(())
         }
     }
+}
+
+/// Writes a file that only its owner reads, and that is there whole or not at all.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let written = (|| {
+        let mut file =
+            std::fs::File::options().write(true).create_new(true).mode(0o600).open(&part)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        file.sync_all()?;
+        // Unlike a renaming, a link refuses to replace what is there.
+        std::fs::hard_link(&part, path)
+    })();
+    let _ = std::fs::remove_file(&part);
+    written
+}
+
+async fn restore(metadata: &str, path: &Path, replace: bool) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    let backup = Backup::from_text(&path.display().to_string(), &text)?;
+    let store = open(metadata).await?;
+    let before = store.read().await?;
+    if before.epoch.0 > 0 && !replace {
+        let databases: Vec<_> = before.databases.keys().map(ToString::to_string).collect();
+        return Err(Failure::new(format!(
+            "there is metadata at epoch {} already (databases: {})",
+            before.epoch,
+            databases.join(", ")
+        ))
+        .with_remedy("Stop the proxies, keep a backup of it, and add --replace."));
+    }
+    let restored = store.restore(before.epoch, &backup).await?;
+    say(&format!(
+        "restored what was epoch {}; it is epoch {} now",
+        backup.snapshot.epoch, restored.epoch
+    ));
+    Ok(())
 }
 
 async fn status(snapshot: &Snapshot, nodes: &Nodes) -> String {

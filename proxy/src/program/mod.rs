@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dataman_metadata::id::DatasourceId;
 use dataman_metadata::snapshot::Snapshot;
-use dataman_metadata::store::StoreError;
+use dataman_metadata::store::{Store, StoreError};
 use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
@@ -158,6 +158,21 @@ fn remote(
 ) -> Result<Arc<dyn Node>, dataman_node_protocol::NodeError> {
     let limits = dataman_node_protocol::pool::PoolLimits { connections_max, ..Default::default() };
     dataman_node_agent::open_remote(datasource.engine, address, &datasource.name, limits)
+}
+
+/// Opens the store of a metadata URL, or makes it.
+pub(crate) async fn open_store(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    Ok(dataman_metadata::store::open(&metadata_url(url)?).await?)
+}
+
+/// Opens the store of a metadata URL, which must hold a cluster.
+pub(crate) async fn open_existing(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    Ok(dataman_metadata::store::open_existing(&metadata_url(url)?).await?)
+}
+
+fn metadata_url(url: &str) -> Result<String, Failure> {
+    let expanded = expand_environment(url);
+    expanded.map_err(|problem| Failure::new(format!("--metadata: {problem}")))
 }
 
 /// Replaces `${NAME}` by the environment's variables.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::Proxy;
 
-use super::{Failure, bind, open_nodes, resources, say, serve, warn_of_missing};
+use super::{Failure, bind, open_existing, open_nodes, resources, say, serve, warn_of_missing};
 
 /// Runs until a signal comes.
 pub(crate) async fn run(proxy: Proxy) -> Result<(), Failure> {
     let resources = resources(&proxy.clients)?;
-    let store = dataman_metadata::store::open_existing(&proxy.metadata).await?;
+    let store = open_existing(&proxy.metadata).await?;
     let listener = bind(proxy.listen).await?;
     let address = listener.local_addr().unwrap_or(proxy.listen);
     let snapshot = store.read().await?;

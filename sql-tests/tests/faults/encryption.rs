@@ -8,7 +8,7 @@ use dataman_sql_tests::topology::{Launch, Running, cluster_file};
 use crate::setup::{DATABASE, connect};
 
 /// Makes an authority and a certificate for `localhost` that it signed: `ca.crt`, `server.crt`, `server.key`.
-const CERTIFICATES: &str = "
+pub(crate) const CERTIFICATES: &str = "
 set -e
 openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority -keyout ca.key -out ca.crt
 openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr
