@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`lexer`] cuts the text into tokens, [`keyword`] knows which words are names, [`cursor`] walks the
 //! tokens; [`statement`] decides which statement it is; [`select`], [`from`], [`expr`], [`call`], [`type_name`] read queries,
-//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`maintain`] VACUUM and ANALYZE, [`setting`] and
+//! [`change`] what changes rows, [`define`] and [`define_table`] what changes the schema, [`copy`] COPY, [`fetch`] cursors, [`maintain`] VACUUM and ANALYZE, [`setting`] and
 //! [`utility`] the rest; [`unsupported`] says what PostgreSQL has and dataman does not do.
 //! Beside all that, [`literal`] takes values out of texts that come again and again, and [`walk`] goes through trees.
 
@@ -18,6 +18,7 @@ mod cursor;
 mod define;
 mod define_table;
 mod expr;
+mod fetch;
 mod from;
 mod keyword;
 mod lexer;

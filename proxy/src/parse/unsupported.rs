@@ -12,18 +12,14 @@ use super::syntax::Statement;
 const STATEMENTS: &[(&[&str], &str)] = &[
     (&["call"], "Procedures do not exist here: send their statements."),
     (&["checkpoint"], "Run it on the databases themselves."),
-    (&["close"], "Read with LIMIT, or with a portal of the extended protocol."),
     (&["cluster"], "Run it on the databases themselves."),
-    (&["declare"], "Read with LIMIT, or with a portal of the extended protocol."),
     (&["do"], "Code cannot run on the server: send its statements."),
-    (&["fetch"], "Read with LIMIT, or with a portal of the extended protocol."),
     (&["grant"], "Privileges are not kept yet: a role may do everything or is a superuser."),
     (&["import", "foreign", "schema"], "Name the database as a datasource of the cluster."),
     (&["listen"], "Notifications do not cross shards: poll a table."),
     (&["load"], "Libraries cannot be loaded."),
     (&["lock"], "Use SELECT … FOR UPDATE on the rows."),
     (&["merge"], "Use INSERT … ON CONFLICT, or UPDATE and INSERT."),
-    (&["move"], "Read with LIMIT, or with a portal of the extended protocol."),
     (&["notify"], "Notifications do not cross shards: poll a table."),
     (&["reassign", "owned"], "Owners are names only: nothing needs to be reassigned."),
     (&["refresh", "materialized", "view"], "Use a view or a table."),
@@ -101,9 +97,8 @@ impl Parser<'_> {
     /// Statements that are nothing without what follows.
     fn must_have_more(&self, words: &[&str]) -> Result<()> {
         let alone = matches!(words, ["checkpoint" | "cluster"]);
-        let next_is_name = !matches!(words, ["listen" | "notify" | "close" | "declare"])
-            || self.is_name_at(0)
-            || self.is("all");
+        let next_is_name =
+            !matches!(words, ["listen" | "notify"]) || self.is_name_at(0) || self.is("all");
         if !alone && (self.at_end() || !next_is_name) { Err(self.error()) } else { Ok(()) }
     }
 

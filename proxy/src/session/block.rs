@@ -55,12 +55,14 @@ impl Session {
                 self.check_block("RELEASE SAVEPOINT")?;
                 self.free_connections().await?;
                 self.transaction.release(name).await?;
+                self.portals.release_to(self.transaction.savepoint_count());
                 Ok("RELEASE".to_owned())
             }
             Change::RollbackTo(name) => {
                 self.check_block("ROLLBACK TO SAVEPOINT")?;
                 self.free_connections().await?;
                 let settings = self.transaction.rollback_to(name).await?;
+                self.portals.roll_back_to(self.transaction.savepoint_count());
                 self.settings.restore(&settings);
                 Ok("ROLLBACK".to_owned())
             }
@@ -162,7 +164,7 @@ impl Session {
             let connections = self.portals.skip(shard).await?;
             self.transaction.give_back(connections);
         }
-        self.portals.clear();
+        self.portals.clear_for_commit();
         self.transaction.forget_unread();
         match self.transaction.commit().await {
             Ok(()) => {

@@ -95,6 +95,7 @@ impl Session {
                         .into());
                     }
                     self.portals.clear();
+                    self.portals.close_all();
                     self.prepared.clear();
                     self.settings.reset_all();
                 }

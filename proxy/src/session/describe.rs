@@ -8,7 +8,7 @@ use dataman_node_protocol::node::StatementContext;
 use dataman_pg::{PgError, TypeId};
 
 use crate::error::Error;
-use crate::parse::syntax::{ParsedStatement, Setting, Statement};
+use crate::parse::syntax::{CursorCommand, ParsedStatement, Setting, Statement};
 use crate::plan::{self, PlanContext};
 use crate::rows::describe::text_column;
 use crate::session::Session;
@@ -56,6 +56,11 @@ impl Session {
                     column.ty = TypeId::JSON.into();
                 }
                 prepared.columns = Some(vec![column]);
+            }
+            Statement::Cursor(command) => {
+                if let CursorCommand::Fetch { name, moves: false, .. } = &**command {
+                    prepared.columns = Some(self.portals.cursor(name)?.columns.clone());
+                }
             }
             Statement::Execute { name, .. } => {
                 prepared.columns = self.prepared.get(name)?.columns.clone();

@@ -292,6 +292,7 @@ impl Session {
                 Ok(Started::Done("DEALLOCATE".to_owned()))
             }
             Statement::Explain(explain) => Box::pin(self.explain(explain, token)).await,
+            Statement::Cursor(command) => Box::pin(self.run_cursor(command, formats, token)).await,
             Statement::Copy(_) => {
                 Err(PgError::internal("a COPY is run by itself, since it talks to the client")
                     .into())

@@ -26,6 +26,7 @@ mod block;
 mod change_setting;
 pub mod commit;
 pub mod copy;
+pub mod cursor;
 pub mod define;
 mod describe;
 pub mod dispatch;

@@ -322,7 +322,7 @@ impl Session {
         outcome: Result<(), NodeError>,
     ) -> Result<(), Error> {
         self.let_go(passing);
-        self.portals.clear();
+        self.portals.clear_for_commit();
         match outcome {
             Ok(()) => {
                 self.transaction.end();

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::rows::encode::split_rows;
 use crate::scatter::contract::{ResultStream, ShardRef};
+use crate::session::cursor::Cursor;
 use crate::session::prepared::Prepared;
 
 /// How many bytes of rows a session keeps for portals that were left in the middle while another statement of their
@@ -213,10 +214,11 @@ impl Rows {
     }
 }
 
-/// A session's portals.
+/// A session's portals, and its cursors.
 #[derive(Default)]
 pub struct Portals {
     by_name: HashMap<String, Portal>,
+    cursors: HashMap<String, Cursor>,
 }
 
 impl Portals {
@@ -258,9 +260,57 @@ impl Portals {
         self.by_name.remove(name);
     }
 
-    /// Forgets all: their transaction has ended.
+    /// Forgets all but held cursors: their transaction has ended.
     pub fn clear(&mut self) {
         self.by_name.clear();
+        self.cursors.retain(|_, cursor| cursor.is_held());
+    }
+
+    /// Forgets all but cursors WITH HOLD: their transaction commits.
+    pub(crate) fn clear_for_commit(&mut self) {
+        self.by_name.clear();
+        self.cursors.retain(|_, cursor| cursor.outlives_commit());
+    }
+
+    /// Keeps a new cursor.
+    pub(crate) fn open(&mut self, name: &str, cursor: Cursor) {
+        self.cursors.insert(name.to_owned(), cursor);
+    }
+
+    /// Finds a cursor.
+    ///
+    /// # Errors
+    /// `34000`.
+    pub fn cursor(&self, name: &str) -> Result<&Cursor, PgError> {
+        self.cursors.get(name).ok_or_else(|| no_cursor(name))
+    }
+
+    /// Finds a cursor, to move it.
+    ///
+    /// # Errors
+    /// `34000`.
+    pub(crate) fn cursor_mut(&mut self, name: &str) -> Result<&mut Cursor, PgError> {
+        self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))
+    }
+
+    /// Closes a cursor.
+    pub(crate) fn close(&mut self, name: &str) {
+        self.cursors.remove(name);
+    }
+
+    /// Closes all cursors.
+    pub(crate) fn close_all(&mut self) {
+        self.cursors.clear();
+    }
+
+    /// Closes the cursors that were declared since a savepoint, of which and of earlier ones there are so many.
+    pub(crate) fn roll_back_to(&mut self, savepoints: usize) {
+        self.cursors.retain(|_, cursor| !cursor.is_within(savepoints));
+    }
+
+    /// A savepoint was released; so many are left.
+    pub(crate) fn release_to(&mut self, savepoints: usize) {
+        self.cursors.values_mut().for_each(|cursor| cursor.rise_to(savepoints));
     }
 
     /// Whether no portal has rows still to come.
@@ -317,6 +367,10 @@ impl Portals {
         }
         Ok(connections)
     }
+}
+
+fn no_cursor(name: &str) -> PgError {
+    PgError::new("34000", format!("cursor \"{name}\" does not exist"))
 }
 
 fn missing(name: &str) -> PgError {

@@ -269,6 +269,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// How many savepoints there are.
+    pub(crate) fn savepoint_count(&self) -> usize {
+        self.savepoints.len()
+    }
+
     /// RELEASE, on every shard that takes part.
     ///
     /// # Errors

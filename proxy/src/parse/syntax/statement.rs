@@ -79,11 +79,53 @@ pub enum Statement {
     Explain(Box<Explain>),
     /// COPY.
     Copy(Box<Copy>),
-    /// `DECLARE`, `FETCH`, `CLOSE` and everything else that PostgreSQL has and dataman does not do: refused with the
+    /// DECLARE, FETCH, MOVE, CLOSE.
+    Cursor(Box<CursorCommand>),
+    /// `LISTEN`, `GRANT`, `MERGE` and everything else that PostgreSQL has and dataman does not do: refused with the
     /// reason and hint.
     Unsupported(Unsupported),
     /// A statement that has nothing to do here, by its command tag.
     Nothing(&'static str),
+}
+
+/// What is done with a cursor.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CursorCommand {
+    /// DECLARE.
+    Declare {
+        /// The cursor's name.
+        name: String,
+        /// SCROLL (true) or NO SCROLL, where written.
+        scroll: Option<bool>,
+        /// WITH HOLD.
+        hold: bool,
+        /// The query with its own text.
+        statement: Box<ParsedStatement>,
+    },
+    /// FETCH, or MOVE.
+    Fetch {
+        /// The cursor's name.
+        name: String,
+        /// Where to.
+        direction: FetchDirection,
+        /// MOVE: the rows are not wanted.
+        moves: bool,
+    },
+    /// CLOSE; none for ALL.
+    Close(Option<String>),
+}
+
+/// Where FETCH and MOVE go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchDirection {
+    /// So many rows on, back when negative; none for all that are left.
+    Forward(Option<i64>),
+    /// All rows back to the first.
+    BackwardAll,
+    /// To the row of this number, from the end when negative.
+    Absolute(i64),
+    /// To the row so many further.
+    Relative(i64),
 }
 
 /// A refusal decided by the syntax alone: `0A000`.
