@@ -146,3 +146,8 @@ release savepoint
 unlisten *
 unlisten x
 close all
+declare c cursor for select 1
+fetch c
+fetch next from c
+move 1 in c
+close c

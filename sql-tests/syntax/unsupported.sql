@@ -28,11 +28,6 @@ with a as (select 1) merge into t using a on true when matched then do nothing
 listen x
 notify x
 notify x, 'payload'
-declare c cursor for select 1
-fetch c
-fetch next from c
-move 1 in c
-close c
 grant select on t to x
 revoke all on t from x
 lock table t

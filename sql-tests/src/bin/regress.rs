@@ -57,8 +57,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let server = Postgres::shared();
     server.create_database("regression").await?;
+    server.create_database("regression_again").await?;
     let running = Running::start(topology, &["regression".to_owned()]).await?;
-    let sides = Sides { ours: running.dsn_of("regression"), theirs: server.dsn_of("regression") };
+    let sides = Sides {
+        ours: running.dsn_of("regression"),
+        theirs: server.dsn_of("regression"),
+        again: server.dsn_of("regression_again"),
+    };
     let mut judged = Vec::new();
     let mut judge = Judge::default();
     for file in &files {

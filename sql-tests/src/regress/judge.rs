@@ -1,6 +1,6 @@
 //! What the two outputs of one statement say about dataman.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::script::MARK;
 use super::split::words;
@@ -10,8 +10,8 @@ use super::split::words;
 pub enum Verdict {
     /// The same output, but for the order of rows that the statement leaves open.
     Right,
-    /// PostgreSQL itself answers otherwise when the rows of its tables lie in another order, and as many rows: which of them
-    /// are right is left open (`row_number()` over ties, `LIMIT` without an order, `array_agg` without one).
+    /// PostgreSQL itself gives these rows, as a multiset, when the rows of its tables lie in another order: which of its answers
+    /// is right is left open (`row_number()` over ties, `LIMIT` without an order, `array_agg` without one).
     Open,
     /// The same rows or error; the notices, or an error's position, detail or hint, are others.
     Near,
@@ -156,9 +156,7 @@ impl Judge {
     ) -> Verdict {
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Verdict::Wrong };
         let mut verdict = self.compare(statement, ours, theirs);
-        if verdict == Verdict::Wrong
-            && reordered.iter().any(|reordered| is_left_open(ours, theirs, reordered))
-        {
+        if verdict == Verdict::Wrong && is_left_open(ours, theirs, reordered) {
             verdict = Verdict::Open;
         }
         let first = words(statement).next().unwrap_or_default();
@@ -240,18 +238,78 @@ impl Judge {
     }
 }
 
-/// Whether PostgreSQL gives as many rows, and other ones, when the rows of its tables lie in another order.
-fn is_left_open(ours: &Output, theirs: &Output, reordered: &Output) -> bool {
-    let alike = |other: &Output| {
-        other.sqlstate == theirs.sqlstate
-            && other.text.lines().count() == theirs.text.lines().count()
-            && other.text.lines().last() == theirs.text.lines().last()
-    };
+/// Whether another order of the tables' rows could be the reason why the two differ.
+pub fn may_be_open(ours: &Output, theirs: &Output) -> bool {
     theirs.sqlstate == "00000"
-        && theirs.text != reordered.text
-        && alike(ours)
-        && alike(reordered)
+        && ours.sqlstate == theirs.sqlstate
+        && ours.text != theirs.text
+        && ours.text.lines().count() == theirs.text.lines().count()
         && heading(&ours.text) == heading(&theirs.text)
+}
+
+/// Whether PostgreSQL itself gives the rows that dataman gives, as a multiset, when the rows of its tables lie in another
+/// order; and, where these are the rows that it gave at first, whether it also puts each where dataman does, or among the
+/// rows that change places with it.
+fn is_left_open(ours: &Output, theirs: &Output, reordered: &[Output]) -> bool {
+    if !may_be_open(ours, theirs) {
+        return false;
+    }
+    let mut given: Vec<Vec<String>> = vec![cells(&theirs.text)];
+    let answered = reordered.iter().filter(|one| one.sqlstate == theirs.sqlstate);
+    given.extend(answered.map(|one| cells(&one.text)));
+    let ours = cells(&ours.text);
+    if sorted(&ours) != sorted(&given[0]) {
+        return given.iter().any(|rows| sorted(rows) == sorted(&ours));
+    }
+    given.retain(|rows| sorted(rows) == sorted(&ours));
+    stand_among_peers(&ours, &given)
+}
+
+/// The lines without the widths of columns.
+fn cells(text: &str) -> Vec<String> {
+    let trimmed =
+        |line: &str| line.split('|').map(str::trim).collect::<Vec<_>>().join("|").replace('-', "");
+    text.lines().map(trimmed).collect()
+}
+
+fn sorted(lines: &[String]) -> Vec<&str> {
+    let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Whether each row stands within the places that it, and the rows whose places overlap with its, have in the given orders.
+fn stand_among_peers(rows: &[String], given: &[Vec<String>]) -> bool {
+    let places = |rows: &[String]| -> HashMap<(String, usize), usize> {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let numbered = rows.iter().enumerate().map(|(place, row)| {
+            let occurrence = seen.entry(row).or_default();
+            *occurrence += 1;
+            ((row.clone(), *occurrence), place)
+        });
+        numbered.collect()
+    };
+    let mut ranges: HashMap<(String, usize), (usize, usize)> = HashMap::new();
+    for rows in given {
+        for (row, place) in places(rows) {
+            let range = ranges.entry(row).or_insert((place, place));
+            *range = (range.0.min(place), range.1.max(place));
+        }
+    }
+    // The block of places that overlapping ranges make together, by its last place.
+    let mut sorted: Vec<(usize, usize)> = ranges.values().copied().collect();
+    sorted.sort_unstable();
+    let mut blocks: Vec<(usize, usize)> = Vec::new();
+    for (first, last) in sorted {
+        match blocks.last_mut() {
+            Some(block) if first <= block.1 => block.1 = block.1.max(last),
+            _ => blocks.push((first, last)),
+        }
+    }
+    let block_of = |place: usize| blocks.partition_point(|(_, last)| *last < place);
+    places(rows).iter().all(|(row, place)| {
+        ranges.get(row).is_some_and(|(first, _)| block_of(*first) == block_of(*place))
+    })
 }
 
 /// The names of psql's columns, without their widths.
@@ -275,12 +333,8 @@ fn same_rows(statement: &str, ours: &str, theirs: &str) -> bool {
     if outer.windows(2).any(|pair| pair[0] == "order" && pair[1] == "by") {
         return false;
     }
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort_unstable();
-        lines
-    };
-    sorted(ours) == sorted(theirs)
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<String>>();
+    sorted(&lines(ours)) == sorted(&lines(theirs))
 }
 
 /// The rows, tags and error messages: no notices, positions, details, hints.
@@ -359,22 +413,25 @@ mod tests {
 
     #[test]
     fn what_the_order_of_rows_decides_is_open() {
-        let printed = |rows: &str| {
-            let text = format!(" a | n \n---+---\n{rows}(2 rows)\n");
+        let printed = |rows: &[&str]| {
+            let rows: String = rows.iter().map(|row| format!(" {row}\n")).collect();
+            let text = format!(" a | n \n---+---\n{rows}(3 rows)\n");
             Some(Output { text, sqlstate: "00000".to_owned() })
         };
-        let (one, other) = (printed(" 1 | 1\n 2 | 2\n"), printed(" 1 | 2\n 2 | 1\n"));
-        let judged = |ours: &Option<Output>, reordered: &Option<Output>| {
-            let reordered: Vec<Output> = reordered.iter().cloned().collect();
-            Judge::default().judge(
-                "select a, n order by a;",
-                ours.as_ref(),
-                one.as_ref(),
-                &reordered,
-            )
+        let judged = |ours: &[&str], reordered: &[&str]| {
+            let theirs = printed(&["1 | 1", "2 | 2", "9 | 3"]);
+            let reordered: Vec<Output> = printed(reordered).into_iter().collect();
+            let statement = "select a, n order by a;";
+            Judge::default().judge(statement, printed(ours).as_ref(), theirs.as_ref(), &reordered)
         };
+        // Other rows, which PostgreSQL gives too, or does not.
+        let other = ["1 | 2", "2 | 1", "9 | 3"];
         assert_eq!(judged(&other, &other), Verdict::Open);
-        assert_eq!(judged(&other, &one), Verdict::Wrong);
-        assert_eq!(judged(&printed(" 1 | 3\n"), &other), Verdict::Wrong);
+        assert_eq!(judged(&other, &["1 | 1", "2 | 2", "9 | 3"]), Verdict::Wrong);
+        assert_eq!(judged(&["1 | 2", "2 | 7", "9 | 3"], &other), Verdict::Wrong);
+        // The same rows elsewhere: among their peers, or not.
+        let turned = ["2 | 2", "1 | 1", "9 | 3"];
+        assert_eq!(judged(&turned, &turned), Verdict::Open);
+        assert_eq!(judged(&["2 | 2", "9 | 3", "1 | 1"], &turned), Verdict::Wrong);
     }
 }

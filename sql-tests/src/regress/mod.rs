@@ -8,7 +8,7 @@ pub mod judge;
 pub mod script;
 pub mod split;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -38,6 +38,8 @@ pub struct Sides {
     pub ours: String,
     /// The plain server's.
     pub theirs: String,
+    /// Another database of the plain server, in which statements are run again with rows in other orders.
+    pub again: String,
 }
 
 /// Runs one file on both sides. Later files find what earlier ones left, and `judge` what was refused there.
@@ -52,16 +54,24 @@ pub fn run(
 ) -> std::io::Result<Vec<Judged>> {
     let text = std::fs::read_to_string(folder.join("sql").join(format!("{file}.sql")))?;
     let pieces = split::split(&text);
-    let output = |dsn: &str, side: Side| -> std::io::Result<Outputs> {
-        let script = script::script(&pieces, side);
+    let output = |dsn: &str, side: Side, again: &HashSet<usize>| -> std::io::Result<Outputs> {
+        let script = script::script(&pieces, side, again);
         Ok(judge::outputs(&psql(folder, dsn, &script)?, pieces.len()))
     };
-    let (ours, theirs) = (output(&sides.ours, Side::Dataman)?, output(&sides.theirs, Side::Plain)?);
+    let ours = output(&sides.ours, Side::Dataman, &HashSet::new())?;
+    let theirs = output(&sides.theirs, Side::Plain, &HashSet::new())?;
+    // Where the two differ, a second plain server says what the order of rows decides.
+    let differ = ours.first.iter().zip(&theirs.first).enumerate();
+    let differ = differ.filter_map(|(number, sides)| match sides {
+        (Some(ours), Some(theirs)) if judge::may_be_open(ours, theirs) => Some(number),
+        _ => None,
+    });
+    let reordered = output(&sides.again, Side::Plain, &differ.collect())?.reordered;
     judge.begin_file();
     let mut judged = Vec::new();
     for (number, piece) in pieces.into_iter().enumerate() {
         let Piece::Statement(statement) = piece else { continue };
-        let (ours, other) = (ours.first[number].clone(), theirs.reordered[number].as_slice());
+        let (ours, other) = (ours.first[number].clone(), reordered[number].as_slice());
         let theirs = theirs.first[number].clone();
         let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref(), other);
         judged.push(Judged { file: file.to_owned(), statement, verdict, ours, theirs });

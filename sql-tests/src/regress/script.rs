@@ -7,6 +7,9 @@ use super::split::{Piece, words};
 /// What stands before the number of a piece in psql's output.
 pub const MARK: &str = "=~=~= ";
 
+/// In how many other orders a statement is run again.
+const ORDERS: usize = 32;
+
 /// Whom a script is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -18,7 +21,8 @@ pub enum Side {
 
 /// Makes the script of one file. Temporary tables are made as ordinary ones, on both sides, and dropped at the end: what is
 /// done with them is then judged too.
-pub fn script(pieces: &[Piece], side: Side) -> String {
+/// What stands in `again` is run again with the rows of its tables in other orders.
+pub fn script(pieces: &[Piece], side: Side, again: &HashSet<usize>) -> String {
     let mut out = String::new();
     let mut temporary = Vec::new();
     let mut is_block_open = false;
@@ -57,9 +61,8 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
                     }
                     _ => {}
                 }
-                let salts: &[&str] =
-                    if side == Side::Plain && !is_block_open { &["a", "b", "c", "d"] } else { &[] };
-                salts.iter().filter_map(|salt| reordered(text, salt)).collect()
+                let salts = if again.contains(&number) && !is_block_open { ORDERS } else { 0 };
+                (0..salts).filter_map(|salt| reordered(text, salt)).collect()
             }
             Piece::Command(_) => Vec::new(),
         };
@@ -74,7 +77,7 @@ pub fn script(pieces: &[Piece], side: Side) -> String {
     }
     out.push_str("ROLLBACK;\n");
     for table in temporary {
-        out.push_str(&format!("DROP TABLE IF EXISTS {table} CASCADE;\n"));
+        out.push_str(&format!("DROP {table} CASCADE;\n"));
     }
     out
 }
@@ -103,7 +106,7 @@ fn written_in_blocks(pieces: &[Piece]) -> HashSet<String> {
 
 /// A query once more, with a copy of each of its tables in front of it whose rows lie in another order; what this prints
 /// ahead of the query's own output is forgotten. A query within a block is left alone: it would end with the copies.
-fn reordered(text: &str, salt: &str) -> Option<String> {
+fn reordered(text: &str, salt: usize) -> Option<String> {
     let first = words(text).next()?;
     let is_query = matches!(first.as_str(), "select" | "with" | "table");
     let writes = ["into", "insert", "update", "delete", "setval", "nextval"];
@@ -123,20 +126,50 @@ fn reordered(text: &str, salt: &str) -> Option<String> {
          FROM pg_class c WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relnamespace <> \
          'pg_catalog'::regnamespace AND c.relname IN ({list}) \\gexec\n\\echo {MARK}again\n{text}\n",
         list = list.join(", "),
+        text = if salt % 2 == 0 { text.to_owned() } else { swapped(text) },
     ))
 }
 
-/// A definition of a temporary table as that of an ordinary one.
+/// The text with the last two arms of each UNION ALL of three or more exchanged: which of them comes first is not said.
+fn swapped(text: &str) -> String {
+    const WORD: &str = "union all";
+    let lower = text.to_ascii_lowercase();
+    let mut open: Vec<Vec<usize>> = vec![Vec::new()];
+    for (at, letter) in lower.char_indices() {
+        match letter {
+            '(' => open.push(Vec::new()),
+            ')' => {
+                let found = open.pop().unwrap_or_default();
+                let [.., first, second] = found.as_slice() else { continue };
+                let (one, other) = (&text[first + WORD.len()..*second], &text[second + WORD.len()..at]);
+                if lower[*second..at].contains("order by") {
+                    continue;
+                }
+                let (before, after) = (&text[..first + WORD.len()], &text[at..]);
+                return format!("{before}{other} {WORD} {one}{after}");
+            }
+            _ if lower[at..].starts_with(WORD) => {
+                if let Some(found) = open.last_mut() {
+                    found.push(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    text.to_owned()
+}
+
+/// A definition of a temporary table, view or sequence as that of an ordinary one.
 fn ordinary(text: &str, temporary: &mut Vec<String>) -> String {
     let found: Vec<String> = words(text).take(4).collect();
-    let is_table = found.len() == 4
+    let is_temporary = found.len() == 4
         && found[0] == "create"
         && matches!(found[1].as_str(), "temp" | "temporary")
-        && found[2] == "table";
-    if !is_table {
+        && matches!(found[2].as_str(), "table" | "view" | "sequence");
+    if !is_temporary {
         return text.to_owned();
     }
-    temporary.push(found[3].clone());
+    temporary.push(format!("{} IF EXISTS {}", found[2], found[3]));
     let mut shortened = text.to_owned();
     for word in [" TEMPORARY", " temporary", " TEMP", " temp"] {
         if let Some(at) = text.find(word) {
@@ -236,6 +269,14 @@ mod tests {
                 .map(|(_, rest)| rest.trim_end_matches("');").to_owned())
         });
         assert_eq!(key.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn arms_change_places() {
+        let text = "select * from (select 1 union all select 2 union all select 3) x";
+        let expected = "select * from (select 1 union all select 3 union all  select 2 ) x";
+        assert_eq!(swapped(text), expected);
+        assert_eq!(swapped("select 1 union all select 2"), "select 1 union all select 2");
     }
 
     #[test]
