@@ -141,7 +141,8 @@ fn swapped(text: &str) -> String {
             ')' => {
                 let found = open.pop().unwrap_or_default();
                 let [.., first, second] = found.as_slice() else { continue };
-                let (one, other) = (&text[first + WORD.len()..*second], &text[second + WORD.len()..at]);
+                let (one, other) =
+                    (&text[first + WORD.len()..*second], &text[second + WORD.len()..at]);
                 if lower[*second..at].contains("order by") {
                     continue;
                 }
