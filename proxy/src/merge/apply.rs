@@ -17,6 +17,7 @@ use dataman_pg::{Context, Expr, PgError, TypeId, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::distinct::key_bytes;
+use super::index::{Building, Index};
 use super::memory::{Memory, held_bytes};
 use super::open::{Compiled, Run};
 use super::pace::Pace;
@@ -50,9 +51,6 @@ pub(super) struct Shared {
     /// The rows that came last in each recursion.
     working: Mutex<HashMap<usize, Arc<Store>>>,
 }
-
-/// The places of kept rows by the bytes of their keys.
-type Index = HashMap<Vec<u8>, Arc<Vec<usize>>>;
 
 /// A subquery's answers by what it read.
 #[derive(Default)]
@@ -616,7 +614,7 @@ impl<'a> Run<'a> {
                     .iter()
                     .map(|(own, _)| self.compiled(own))
                     .collect::<Result<Vec<_>, _>>()?;
-                let mut index: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+                let mut index = Building::new(&shared.memory, "a subquery's rows");
                 let mut pace = self.memory.pace();
                 let mut place = 0;
                 while place < rows.len() {
@@ -627,16 +625,12 @@ impl<'a> Run<'a> {
                             .map(|expr| expr.eval(&row))
                             .collect::<Result<Vec<_>, _>>()?;
                         if values.iter().all(|value| !value.is_null()) {
-                            let key = key_bytes(values.iter());
-                            shared.memory.take(key.len() + 64, "a subquery's rows")?;
-                            index.entry(key).or_default().push(place);
+                            index.add(key_bytes(values.iter()), place).await?;
                         }
                         place += 1;
                     }
                 }
-                let index: Arc<Index> = Arc::new(
-                    index.into_iter().map(|(key, places)| (key, Arc::new(places))).collect(),
-                );
+                let index = Arc::new(index.finish().await?);
                 locked(&shared.indexes).insert(id, Arc::clone(&index));
                 index
             }
@@ -646,11 +640,11 @@ impl<'a> Run<'a> {
             values.push(self.value(outer)?);
         }
         let found = if values.iter().any(Value::is_null) {
-            None
+            Arc::default()
         } else {
-            index.get(&key_bytes(values.iter())).cloned()
+            index.places(&key_bytes(values.iter())).await?
         };
-        Ok(KeptRows { rows, places: Some(found.unwrap_or_default()), next: 0 })
+        Ok(KeptRows { rows, places: Some(found), next: 0 })
     }
 }
 

@@ -37,6 +37,8 @@ struct State {
     direct: Option<Vec<Value>>,
     /// Rows that are kept until the end, where they are taken in an order.
     sorter: Option<Sorter>,
+    /// How many of them do not begin with NULL.
+    count: usize,
     account: Account,
 }
 
@@ -160,6 +162,7 @@ impl Collector {
                     accumulator: accumulator_of(call, &self.context)?,
                     direct: None,
                     sorter: sorts.then(|| Sorter::new(memory, AGGREGATE)),
+                    count: 0,
                     account: memory.account(),
                 })
             })
@@ -185,6 +188,7 @@ impl Collector {
                 state.accumulate(call, &self.context, &args)?;
                 continue;
             };
+            state.count += usize::from(args.first().is_some_and(|value| !value.is_null()));
             // PostgreSQL sorts to find duplicates, by ORDER BY and then by the other arguments.
             if call.distinct {
                 for value in &args {
@@ -217,6 +221,7 @@ impl Collector {
                 };
                 let directions: Vec<Direction> = call.keys.iter().map(direction).collect();
                 state.accumulator.sorted_by(&directions);
+                state.accumulator.expect(state.count);
             }
             if let Some(sorter) = state.sorter.take() {
                 let mut sorted = sorter.finish().await?;

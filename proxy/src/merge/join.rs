@@ -6,10 +6,10 @@
 //!            a part that does not fit ──▶ parts of it, or, where one key has most of it, a piece of it after the other
 //! ```
 //!
-//! In memory the rows come out in the order of the left side. Beyond it they come part by part.
+//! In memory the rows come out in the order of the left side. Beyond it they come part by part. A semi or anti join
+//! gives the rows of one side alone, by whether they have a partner.
 
 use async_trait::async_trait;
-use dataman_node_protocol::query::JoinKind;
 use dataman_pg::{Expr, TypeId, Value, order};
 
 use super::build::Build;
@@ -19,9 +19,10 @@ use super::nested;
 use super::open::{Compiled, Run};
 use super::pace::Pace;
 use super::partition::{Partition, Partitions};
-use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
+use super::rows::{BATCH_ROWS, Connections, Held as HeldRows, Row, ValueStream};
 use crate::error::Error;
 use crate::plan::form;
+use crate::plan::joining::Joining;
 use crate::plan::operator::Operator;
 
 /// What the operator is called where it has no more room.
@@ -30,11 +31,11 @@ pub(super) const WHAT: &str = "a join";
 /// Opens a join: reads the right side whole, then the left one as it is asked for.
 pub(super) async fn open<'a>(
     run: &mut Run<'a>,
-    left: &'a Operator,
-    right: &'a Operator,
-    kind: JoinKind,
+    (left, right): (&'a Operator, &'a Operator),
+    kind: Joining,
     equal: &'a [(Expr, Expr)],
     on: Option<&'a Expr>,
+    keys: Option<&'a (usize, Expr)>,
 ) -> Result<Box<dyn ValueStream>, Error> {
     let widths = (left.columns().len(), right.columns().len());
     if equal.is_empty() {
@@ -49,10 +50,14 @@ pub(super) async fn open<'a>(
     let mut stream = run.values(right).await?;
     let read = held.read(stream.as_mut(), &right_keys).await;
     run.end(stream, read).await?;
-    let left = match &held.parts {
-        None => run.narrow(left, equal, &held.build.rows)?,
-        Some(_) => left,
-    };
+    if let Some(keys) = keys {
+        let rows = held.parts.is_none().then_some(held.build.rows.as_slice());
+        run.give_keys(keys, equal, rows)?;
+    }
+    if held.parts.is_none() && held.build.rows.is_empty() && !kind.keeps_left() {
+        return Ok(Box::new(HeldRows::new(Vec::new())));
+    }
+    let Some(kind) = held.decided() else { return Ok(Box::new(HeldRows::new(Vec::new()))) };
     let left_keys =
         equal.iter().map(|(left, _)| run.compiled(left)).collect::<Result<Vec<_>, _>>()?;
     let todo = match held.parts {
@@ -134,7 +139,7 @@ fn beyond_keys(on: &Expr, equal: &[(Expr, Expr)], left_width: usize) -> Option<E
 }
 
 /// Types of which two values are equal exactly when their bytes in a key are.
-fn is_decided_by_bytes(ty: TypeId) -> bool {
+pub(crate) fn is_decided_by_bytes(ty: TypeId) -> bool {
     matches!(
         ty,
         TypeId::BOOL
@@ -152,33 +157,28 @@ fn is_decided_by_bytes(ty: TypeId) -> bool {
     )
 }
 
-/// Whether left rows without a match come out.
-pub(super) fn keeps_left(kind: JoinKind) -> bool {
-    matches!(kind, JoinKind::Left | JoinKind::Full)
-}
-
-/// Whether right rows without a match come out.
-pub(super) fn keeps_right(kind: JoinKind) -> bool {
-    matches!(kind, JoinKind::Right | JoinKind::Full)
-}
-
 /// The right side while it is read.
 struct Held {
     memory: Memory,
     build: Build,
     /// Where the rows are that there was no room for; all of them then.
     parts: Option<Partitions>,
-    keeps_unmatched: bool,
+    kind: Joining,
+    /// There are rows, and some of which a part of the key is NULL.
+    has_rows: bool,
+    has_null: bool,
     pace: Pace,
 }
 
 impl Held {
-    fn new(memory: &Memory, kind: JoinKind) -> Self {
+    fn new(memory: &Memory, kind: Joining) -> Self {
         Self {
             memory: memory.clone(),
             build: Build::new(memory),
             parts: None,
-            keeps_unmatched: keeps_right(kind),
+            kind,
+            has_rows: false,
+            has_null: false,
             pace: memory.pace(),
         }
     }
@@ -189,7 +189,9 @@ impl Held {
             for row in batch {
                 self.pace.step().await?;
                 put_key(keys, &row, &mut key)?;
-                if key.is_empty() && !self.keeps_unmatched {
+                self.has_rows = true;
+                if key.is_empty() && !self.kind.keeps_right() {
+                    self.has_null = true;
                     continue;
                 }
                 let row = match &mut self.parts {
@@ -213,6 +215,16 @@ impl Held {
         }
         Ok(())
     }
+
+    /// What NOT IN comes to, now that the right rows are known; none where nothing comes out, since nothing is known to differ
+    /// from NULL.
+    fn decided(&self) -> Option<Joining> {
+        match self.kind {
+            Joining::NotIn if !self.has_rows => Some(Joining::Anti),
+            Joining::NotIn if self.has_null => None,
+            kind => Some(kind),
+        }
+    }
 }
 
 struct Join {
@@ -221,7 +233,7 @@ struct Join {
     left_keys: Vec<Compiled>,
     /// What the keys do not decide of the condition.
     rest: Option<Compiled>,
-    kind: JoinKind,
+    kind: Joining,
     widths: (usize, usize),
     memory: Memory,
     pace: Pace,
@@ -329,7 +341,7 @@ impl Join {
                 self.pace.step().await?;
                 put_key(&self.left_keys, &row, &mut self.key)?;
                 // A row with a NULL in its key matches none, wherever it is.
-                if !self.key.is_empty() || keeps_left(self.kind) {
+                if !self.key.is_empty() || self.keeps_unknown() {
                     parts.push(&self.key, &row).await?;
                 }
             }
@@ -354,6 +366,10 @@ impl Join {
             Left::Input => loop {
                 if let Some(row) = self.pending.next() {
                     put_key(&self.left_keys, &row, &mut self.key)?;
+                    if self.key.is_empty() && !self.keeps_unknown() {
+                        self.pace.step().await?;
+                        continue;
+                    }
                     break row;
                 }
                 match self.input.next().await? {
@@ -367,10 +383,21 @@ impl Join {
         Ok(true)
     }
 
+    /// Whether a left row with a NULL in its key comes out.
+    fn keeps_unknown(&self) -> bool {
+        self.kind.keeps_left() && self.kind != Joining::NotIn
+    }
+
     /// Goes on with the left row in hand until it is done or the batch is full.
     async fn match_row(&mut self, out: &mut Vec<Row>) -> Result<(), Error> {
         let Some(mut current) = self.at.take() else { return Ok(()) };
         let width = self.widths.0 + self.widths.1;
+        let was_found = self.pieces.as_ref().is_some_and(|pieces| {
+            pieces.found.get(pieces.number).is_some_and(|found| *found && self.kind.needs_one())
+        });
+        if was_found {
+            current.next = None;
+        }
         let mut joined: Row = Vec::new();
         while let Some(place) = current.next {
             if out.len() >= BATCH_ROWS {
@@ -378,21 +405,40 @@ impl Join {
                 return Ok(());
             }
             current.next = self.build.after(place);
-            if joined.is_empty() {
-                joined.reserve_exact(width);
-                joined.extend_from_slice(&current.row);
+            if !self.kind.gives_pairs() && self.build.matched[place] && !self.kind.needs_one() {
+                if self.rest.is_none() {
+                    // So are all rows of the key.
+                    break;
+                }
+                self.pace.step().await?;
+                continue;
             }
-            joined.truncate(self.widths.0);
-            joined.extend_from_slice(&self.build.rows[place]);
             let matches = match &self.rest {
-                None => true,
-                Some(rest) if rest.waits() => rest.holds(&joined).await?,
-                Some(rest) => rest.is_true(&joined)?,
+                None if !self.kind.gives_pairs() => true,
+                rest => {
+                    if joined.is_empty() {
+                        joined.reserve_exact(width);
+                        joined.extend_from_slice(&current.row);
+                    }
+                    joined.truncate(self.widths.0);
+                    joined.extend_from_slice(&self.build.rows[place]);
+                    match rest {
+                        None => true,
+                        Some(rest) if rest.waits() => rest.holds(&joined).await?,
+                        Some(rest) => rest.is_true(&joined)?,
+                    }
+                }
             };
-            if matches {
-                current.found = true;
-                self.build.matched[place] = true;
+            if !matches {
+                self.pace.step().await?;
+                continue;
+            }
+            current.found = true;
+            self.build.matched[place] = true;
+            if self.kind.gives_pairs() {
                 out.push(std::mem::take(&mut joined));
+            } else if self.kind.needs_one() {
+                break;
             } else {
                 self.pace.step().await?;
             }
@@ -407,29 +453,40 @@ impl Join {
             }
             pieces.number += 1;
         }
-        if !found && is_last && keeps_left(self.kind) {
+        if self.kind == Joining::Semi {
+            if current.found {
+                out.push(current.row);
+            }
+        } else if !found && is_last && self.kind.keeps_left() {
             let mut row = current.row;
-            row.resize(width, Value::Null);
+            if self.kind.gives_right() {
+                row.resize(width, Value::Null);
+            }
             out.push(row);
         }
         Ok(())
     }
 
-    /// The right rows that nothing matched, for RIGHT and FULL.
+    /// The right rows that nothing matched, for RIGHT and FULL, or of which alone it counts whether something did.
     fn unmatched(&mut self, mut place: usize, out: &mut Vec<Row>) {
-        if !keeps_right(self.kind) {
+        let wanted = self.kind == Joining::RightSemi;
+        if !self.kind.keeps_right() && !wanted {
             self.stage = Stage::Next;
             return;
         }
-        while let Some(row) = self.build.rows.get(place) {
+        while place < self.build.rows.len() {
             if out.len() >= BATCH_ROWS {
                 self.stage = Stage::Unmatched(place);
                 return;
             }
-            if !self.build.matched[place] {
-                let mut joined = vec![Value::Null; self.widths.0];
-                joined.extend_from_slice(row);
-                out.push(joined);
+            if self.build.matched[place] == wanted {
+                if self.kind.gives_left() {
+                    let mut joined = vec![Value::Null; self.widths.0];
+                    joined.extend_from_slice(&self.build.rows[place]);
+                    out.push(joined);
+                } else {
+                    out.push(std::mem::take(&mut self.build.rows[place]));
+                }
             }
             place += 1;
         }
@@ -454,7 +511,7 @@ impl Join {
             return Ok(());
         };
         let is_needed =
-            (left.rows > 0 || keeps_right(self.kind)) && (right.rows > 0 || keeps_left(self.kind));
+            (left.rows > 0 || self.kind.keeps_right()) && (right.rows > 0 || self.kind.keeps_left());
         if !is_needed {
             return Ok(());
         }
@@ -477,7 +534,7 @@ impl Join {
         if can_divide {
             return self.divide(depth).await;
         }
-        if keeps_left(self.kind) {
+        if self.kind.keeps_left() || self.kind == Joining::Semi {
             pieces.account.take(pieces.left.rows, WHAT)?;
             pieces.found = vec![false; pieces.left.rows];
         }
@@ -554,7 +611,6 @@ mod tests {
     use dataman_pg::types::TypeRef;
 
     use super::*;
-    use crate::merge::rows::Held as HeldRows;
     use crate::merge::testing::memory;
 
     fn column(index: usize) -> Compiled {
@@ -566,13 +622,14 @@ mod tests {
     async fn join(
         left: Vec<Row>,
         right: Vec<Row>,
-        kind: JoinKind,
+        kind: Joining,
         bytes: usize,
     ) -> (Vec<String>, u64) {
         let (memory, folder) = memory(bytes);
         let mut held = Held::new(&memory, kind);
         let keys = [column(0)];
         held.read(&mut HeldRows::new(right), &keys).await.expect("there is room in files");
+        let Some(kind) = held.decided() else { return (Vec::new(), 1) };
         let todo = match held.parts {
             Some(parts) => Todo::Divided(parts.finish().await.expect("written")),
             None => Todo::Pairs(Vec::new()),
@@ -605,14 +662,49 @@ mod tests {
         (rows, memory.temporary().written())
     }
 
+    const KINDS: [Joining; 8] = [
+        Joining::Inner,
+        Joining::Left,
+        Joining::Right,
+        Joining::Full,
+        Joining::Semi,
+        Joining::Anti,
+        Joining::RightSemi,
+        Joining::RightAnti,
+    ];
+
+    /// The rows of one side that have a partner, or have none.
+    fn by_partner(rows: &[Row], others: &[Row], has_one: bool) -> Vec<String> {
+        let keys: std::collections::HashSet<String> =
+            others.iter().map(|row| format!("{:?}", row[0])).collect();
+        let found = |row: &&Row| !row[0].is_null() && keys.contains(&format!("{:?}", row[0]));
+        let mut rows: Vec<String> = rows
+            .iter()
+            .filter(|row| found(row) == has_one)
+            .map(|row| format!("{row:?}"))
+            .collect();
+        rows.sort();
+        rows
+    }
+
     /// With little memory a join of any kind gives the rows that it gives with much.
     async fn check(left: &[Row], right: &[Row], bytes: usize) {
-        for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
+        for kind in KINDS {
             let (expected, written) = join(left.to_vec(), right.to_vec(), kind, 1 << 28).await;
             assert_eq!(written, 0);
+            let by_hand = match kind {
+                Joining::Semi | Joining::Anti => {
+                    Some(by_partner(left, right, kind == Joining::Semi))
+                }
+                Joining::RightSemi | Joining::RightAnti => {
+                    Some(by_partner(right, left, kind == Joining::RightSemi))
+                }
+                _ => None,
+            };
+            assert!(by_hand.is_none_or(|by_hand| by_hand == expected), "{kind:?}");
             let (found, written) = join(left.to_vec(), right.to_vec(), kind, bytes).await;
             // Rows whose keys are NULL are held only where they come out.
-            let holds = keeps_right(kind) || right.iter().any(|row| !row[0].is_null());
+            let holds = kind.keeps_right() || right.iter().any(|row| !row[0].is_null());
             assert_eq!(written > 0, holds, "{kind:?}");
             assert_eq!(found.len(), expected.len(), "{kind:?}");
             assert!(found == expected, "{kind:?}");
@@ -632,6 +724,19 @@ mod tests {
             .await;
         // Parts of parts.
         check(&rows(3000, some), &rows(20_000, Some), 64 * 1024).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_known_to_differ_from_null() {
+        let left = rows(100, |number| (number % 10 != 0).then_some(number));
+        for (right, bytes) in [(rows(50, Some), 1 << 28), (rows(20_000, |n| Some(n % 50)), 1 << 17)]
+        {
+            let (found, _) = join(left.clone(), right, Joining::NotIn, bytes).await;
+            assert_eq!(found.len(), 45);
+        }
+        let with_null = rows(50, |number| (number > 0).then_some(number));
+        assert_eq!(join(left.clone(), with_null, Joining::NotIn, 1 << 28).await.0.len(), 0);
+        assert_eq!(join(left, Vec::new(), Joining::NotIn, 1 << 28).await.0.len(), 100);
     }
 
     #[tokio::test]

@@ -4,16 +4,16 @@
 //! room for.
 
 use async_trait::async_trait;
-use dataman_node_protocol::query::JoinKind;
 use dataman_pg::Value;
 
-use super::join::{WHAT, keeps_left, keeps_right};
+use super::join::WHAT;
 use super::memory::{Account, row_bytes};
 use super::open::{Compiled, Run};
 use super::pace::Pace;
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use super::store::Store;
 use crate::error::Error;
+use crate::plan::joining::Joining;
 use crate::plan::operator::Operator;
 
 /// Opens a join: reads the right side whole, then the left one as it is asked for.
@@ -21,14 +21,14 @@ pub(super) async fn open<'a>(
     run: &mut Run<'a>,
     left: &'a Operator,
     right: &'a Operator,
-    kind: JoinKind,
+    kind: Joining,
     widths: (usize, usize),
     on: Option<Compiled>,
 ) -> Result<Box<dyn ValueStream>, Error> {
     let mut held = Store::new(&run.memory, WHAT);
     run.gather_into(&mut held, right).await?;
     let mut account = run.memory.account();
-    let matched = if keeps_right(kind) {
+    let matched = if kind.keeps_right() {
         account.take(held.len(), WHAT)?;
         vec![false; held.len()]
     } else {
@@ -64,7 +64,7 @@ struct Nested {
     matched: Vec<bool>,
     _account: Account,
     on: Option<Compiled>,
-    kind: JoinKind,
+    kind: Joining,
     widths: (usize, usize),
     pace: Pace,
     /// Left rows, and whether they have matched: one when the right side is in memory.
@@ -106,9 +106,11 @@ impl ValueStream for Nested {
                         continue;
                     };
                     self.stage = Stage::UnmatchedLeft(place + 1);
-                    if !*found && keeps_left(self.kind) {
+                    if !*found && self.kind.keeps_left() {
                         let mut row = std::mem::take(row);
-                        row.resize(self.widths.0 + self.widths.1, Value::Null);
+                        if self.kind.gives_right() {
+                            row.resize(self.widths.0 + self.widths.1, Value::Null);
+                        }
                         out.push(row);
                     }
                 }
@@ -199,6 +201,11 @@ impl Nested {
             }
             let place = self.at.1;
             let (row, found) = &mut self.block[self.at.0];
+            if *found && self.kind.needs_one() {
+                // It is done with: the next left row.
+                self.at.1 = count;
+                continue;
+            }
             let right = if is_in_memory { self.held.row(place) } else { &self.right[place] };
             let mut joined = Vec::with_capacity(self.widths.0 + self.widths.1);
             joined.extend_from_slice(row);
@@ -213,7 +220,12 @@ impl Nested {
                 if let Some(matched) = self.matched.get_mut(self.first + place) {
                     *matched = true;
                 }
-                out.push(joined);
+                if self.kind.gives_pairs() {
+                    out.push(joined);
+                } else if self.kind == Joining::Semi {
+                    joined.truncate(self.widths.0);
+                    out.push(joined);
+                }
             }
             self.at.1 += 1;
         }

@@ -45,7 +45,7 @@ pub(crate) struct Run<'a> {
     /// The whole plan, to be held on to.
     whole: &'a Arc<Plan>,
     /// It is a query run for the values of a row around it.
-    is_inner: bool,
+    pub(super) is_inner: bool,
     /// How many rows of the sort that is opened next are wanted.
     wanted: Option<usize>,
     /// The values of all parameters, client's and internal.
@@ -448,8 +448,9 @@ impl<'a> Run<'a> {
                     aggregate::group(self, input, keys, aggregates, sets.as_ref()).await?
                 }
                 Operator::Window { input, calls } => window::open(self, input, calls).await?,
-                Operator::Join { left, right, kind, equal, on } => {
-                    join::open(self, left, right, *kind, equal, on.as_ref()).await?
+                Operator::Join { left, right, kind, equal, on, keys } => {
+                    let (sides, on) = ((left.as_ref(), right.as_ref()), on.as_ref());
+                    join::open(self, sides, *kind, equal, on, keys.as_ref()).await?
                 }
                 Operator::Keep { id, input } => {
                     let rows = self.kept(*id, input).await?;
@@ -463,7 +464,10 @@ impl<'a> Run<'a> {
                     Box::new(apply::KeptRows::all(rows))
                 }
                 Operator::Working { id, .. } => Box::new(apply::KeptRows::all(self.working(*id)?)),
-                Operator::Narrow { wide, .. } => return self.values(wide).await,
+                Operator::Narrow { wide, narrow, param } => {
+                    let has_keys = !self.value(param)?.is_null();
+                    return self.values(if has_keys { narrow } else { wide }).await;
+                }
                 Operator::Recurse { .. } => {
                     return Err(PgError::internal("a recursion belongs to a common table").into());
                 }

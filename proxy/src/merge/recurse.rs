@@ -6,13 +6,11 @@ use async_trait::async_trait;
 use dataman_pg::{PgError, Value};
 
 use super::apply::Shared;
-use super::distinct::key_bytes;
-use super::keys::{KEY_BYTES, KeyTable};
-use super::memory::{Account, Memory};
+use super::memory::Memory;
 use super::open::Run;
-use super::pace::Pace;
 use super::rows::{Connections, Row, ValueStream};
-use super::store::Store;
+use super::seen::Seen;
+use super::store::{Reader, Store};
 use crate::error::Error;
 use crate::plan::operator::Operator;
 
@@ -39,13 +37,12 @@ pub(super) async fn open<'a>(
     let first = run.values(first).await?;
     Ok(Box::new(Recursion {
         first: Some(first),
+        fresh: None,
         connections: Vec::new(),
         shared,
         params,
         place,
-        seen: (!all).then(KeyTable::default),
-        account: memory.account(),
-        pace: memory.pace(),
+        seen: (!all).then(|| Seen::new(&memory, WHAT)),
         begun: Store::new(&memory, WHAT),
         last: Arc::new(Store::new(&memory, WHAT)),
         given: 0,
@@ -56,15 +53,15 @@ pub(super) async fn open<'a>(
 struct Recursion {
     /// The rows to begin with, while there are some.
     first: Option<Box<dyn ValueStream>>,
+    /// Those of them that are new and have not been given.
+    fresh: Option<Reader>,
     connections: Connections,
     shared: Arc<Shared>,
     params: Arc<Vec<Value>>,
     place: usize,
     /// For UNION, the rows that were there.
-    seen: Option<KeyTable>,
-    account: Account,
+    seen: Option<Seen>,
     memory: Memory,
-    pace: Pace,
     /// The rows to begin with that have been given.
     begun: Store,
     /// The rows that came last, over which the next step runs.
@@ -74,34 +71,48 @@ struct Recursion {
 }
 
 impl Recursion {
-    async fn only_new(&mut self, rows: Vec<Row>) -> Result<Vec<Row>, Error> {
-        let Some(seen) = &mut self.seen else { return Ok(rows) };
-        let mut fresh = Vec::with_capacity(rows.len());
-        for row in rows {
-            self.pace.step().await?;
-            let key = key_bytes(row.iter());
-            if seen.insert(&key).1 {
-                self.account.take(key.len() + KEY_BYTES, WHAT)?;
-                fresh.push(row);
-            }
-        }
-        Ok(fresh)
-    }
-
     /// The rows over those that came last.
     async fn step(&mut self) -> Result<Store, Error> {
         let rows = self.shared.step(self.place, &self.last, &self.params).await?;
-        if self.seen.is_none() {
-            return Ok(rows);
+        self.only_new(rows).await
+    }
+
+    async fn only_new(&mut self, rows: Store) -> Result<Store, Error> {
+        match &mut self.seen {
+            Some(seen) => seen.only_new(rows).await,
+            None => Ok(rows),
         }
-        let mut fresh = Store::new(&self.memory, WHAT);
-        let mut rows = rows.into_reader();
-        while let Some(batch) = rows.next().await? {
-            for row in self.only_new(batch).await? {
-                fresh.push(row).await?;
+    }
+
+    /// The next rows to begin with; none at the end.
+    async fn begin(&mut self) -> Result<Option<Vec<Row>>, Error> {
+        loop {
+            if let Some(batch) = match &mut self.fresh {
+                Some(fresh) => fresh.next().await?,
+                None => None,
+            } {
+                return Ok(Some(batch));
             }
+            self.fresh = None;
+            let Some(first) = &mut self.first else { return Ok(None) };
+            let Some(mut batch) = first.next().await? else { return Ok(None) };
+            let Some(seen) = &mut self.seen else { return Ok(Some(batch)) };
+            let mut rows = Store::new(&self.memory, WHAT);
+            loop {
+                for row in batch {
+                    rows.push(row).await?;
+                }
+                // What is in files is gone through once for all that is left.
+                if !seen.is_in_file() {
+                    break;
+                }
+                match first.next().await? {
+                    Some(more) => batch = more,
+                    None => break,
+                }
+            }
+            self.fresh = Some(seen.only_new(rows).await?.into_reader());
         }
-        Ok(fresh)
     }
 }
 
@@ -109,27 +120,19 @@ impl Recursion {
 impl ValueStream for Recursion {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, Error> {
         loop {
-            if let Some(first) = &mut self.first {
-                match first.next().await? {
-                    Some(batch) => {
-                        let fresh = self.only_new(batch).await?;
-                        if fresh.is_empty() {
-                            continue;
-                        }
-                        for row in &fresh {
-                            self.begun.push(row.clone()).await?;
-                        }
-                        return Ok(Some(fresh));
+            if self.first.is_some() {
+                if let Some(batch) = self.begin().await? {
+                    for row in &batch {
+                        self.begun.push(row.clone()).await?;
                     }
-                    None => {
-                        if let Some(first) = self.first.take() {
-                            self.connections = first.into_connections();
-                        }
-                        let begun = Store::new(&self.memory, WHAT);
-                        self.last = Arc::new(std::mem::replace(&mut self.begun, begun));
-                        self.given = self.last.len();
-                    }
+                    return Ok(Some(batch));
                 }
+                if let Some(first) = self.first.take() {
+                    self.connections = first.into_connections();
+                }
+                let begun = Store::new(&self.memory, WHAT);
+                self.last = Arc::new(std::mem::replace(&mut self.begun, begun));
+                self.given = self.last.len();
             }
             if self.given < self.last.len() {
                 let batch = self.last.batch(self.given).await?;
@@ -147,6 +150,7 @@ impl ValueStream for Recursion {
     async fn finish(&mut self) -> Result<(), Error> {
         self.last = Arc::new(Store::new(&self.memory, WHAT));
         self.given = 0;
+        self.fresh = None;
         match &mut self.first {
             Some(first) => first.finish().await,
             None => Ok(()),

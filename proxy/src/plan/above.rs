@@ -43,6 +43,8 @@ impl Planner<'_> {
             return self.with_common_tables(select);
         }
         super::derived::pull_up(&mut select);
+        let semis = self.take_semis(&mut select);
+        self.join_groups(&mut select);
         if !select.subqueries.is_empty() {
             self.run_subqueries_first(&mut select, First::All)?;
             self.apply_subqueries(&mut select)?;
@@ -59,10 +61,12 @@ impl Planner<'_> {
         let mut conditions = Vec::new();
         filter_conjuncts(select.filter.as_ref(), &mut conditions);
         let conditions: Vec<Expr> = conditions.into_iter().cloned().collect();
-        if let Some(operator) = self.grouped_lookup(&select, &conditions)? {
+        if semis.is_empty()
+            && let Some(operator) = self.grouped_lookup(&select, &conditions)?
+        {
             return Ok(operator);
         }
-        let (mut input, columns, mut left) = self.sources(&select, conditions)?;
+        let (mut input, columns, mut left) = self.sources(&select, conditions, semis)?;
         // What reads the rows around comes after what does not, and subqueries, which cost most, come last.
         let plain = take(&mut left, |condition| self.is_own(condition));
         let outer = take(&mut left, |condition| !has_subquery(condition));

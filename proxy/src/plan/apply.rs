@@ -43,7 +43,7 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
     found
 }
 
-fn is_volatile(select: &Select) -> bool {
+pub(super) fn is_volatile(select: &Select) -> bool {
     let mut found = false;
     form::for_each_select(select, &mut |inner| {
         form::for_each_expr(inner, &mut |expr| {
@@ -240,7 +240,9 @@ impl Planner<'_> {
         operator
     }
 
-    pub(super) fn kept(&mut self, input: Operator) -> Operator {
+    pub(super) fn kept(&mut self, mut input: Operator) -> Operator {
+        // What is kept does not depend on the keys that a join around it has in hand.
+        input.widen();
         self.keeps += 1;
         Operator::Keep { id: self.keeps, input: Box::new(input) }
     }
@@ -380,7 +382,7 @@ impl Planner<'_> {
     }
 
     /// Whether an aggregate is computed without an error whatever its rows are, and reads nothing of the rows around.
-    fn is_sure(&self, call: &Aggregate) -> bool {
+    pub(super) fn is_sure(&self, call: &Aggregate) -> bool {
         let name = catalog::function(call.function).map_or("", |function| function.name);
         let sums = matches!(name, "sum" | "avg");
         let surely = |expr: &Expr| {
@@ -436,7 +438,7 @@ fn only_existence(query: &mut Select) {
 }
 
 /// A row's comparison with a row of a subquery: the left values are the first columns, the subquery's come behind.
-fn comparison(left: &[Expr], right: &[TypeRef], operators: &[OperatorId]) -> Result<Expr> {
+pub(super) fn comparison(left: &[Expr], right: &[TypeRef], operators: &[OperatorId]) -> Result<Expr> {
     let width = left.len();
     let mut calls = Vec::new();
     for (place, operator) in operators.iter().enumerate() {

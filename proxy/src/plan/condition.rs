@@ -268,7 +268,7 @@ fn is_value(expr: &Expr) -> bool {
 }
 
 /// Types whose equality is that of a total order without surprises.
-fn compares_by_value(ty: TypeId) -> bool {
+pub(super) fn compares_by_value(ty: TypeId) -> bool {
     matches!(
         ty,
         TypeId::BOOL
@@ -328,9 +328,23 @@ pub(super) fn rejects_nulls(conditions: &[Expr], source: &Source) -> bool {
     conditions.iter().any(|condition| is_strict_in(condition, &aliases))
 }
 
+/// Whether an expression is NULL where all fields of some sources are.
+fn is_null_where(expr: &Expr, aliases: &BTreeSet<&str>) -> bool {
+    match expr {
+        Expr::Call(call) => {
+            catalog::function(call.function)
+                .is_some_and(|function| function.strict && !function.returns_set)
+                && !call.variadic
+                && call.args.iter().any(|arg| is_null_where(arg, aliases))
+        }
+        other => {
+            bare_field(other).is_some_and(|field| aliases.contains(field.source.as_str()))
+        }
+    }
+}
+
 fn is_strict_in(condition: &Expr, aliases: &BTreeSet<&str>) -> bool {
-    let is_null =
-        |expr: &Expr| bare_field(expr).is_some_and(|field| aliases.contains(field.source.as_str()));
+    let is_null = |expr: &Expr| is_null_where(expr, aliases);
     match condition {
         Expr::Call(call) => {
             call.operator.and_then(catalog::operator).is_some_and(|operator| {

@@ -83,7 +83,8 @@ impl Planner<'_> {
         }
     }
 
-    fn select_rows(&self, select: &Select) -> f64 {
+    /// The rows of a select.
+    pub(super) fn select_rows(&self, select: &Select) -> f64 {
         if let Some(Expr::Const(limit)) = &select.limit
             && let Value::Int8(limit) = limit.value
         {

@@ -18,6 +18,7 @@ mod explain;
 mod fold;
 pub(crate) mod form;
 mod fragment;
+pub(crate) mod joining;
 pub(crate) mod lift;
 mod narrow;
 mod number;
@@ -26,6 +27,7 @@ pub(crate) mod pass;
 mod recurse;
 mod safety;
 mod select;
+mod semi;
 mod sources;
 mod split;
 #[cfg(test)]
@@ -131,6 +133,7 @@ pub fn plan(
         common_tables: Vec::new(),
         in_scope: Vec::new(),
         keeps: 0,
+        derived: 0,
         modifies: false,
         sampled: RefCell::default(),
     };
@@ -213,6 +216,8 @@ pub(crate) struct Planner<'a> {
     in_scope: Vec<(String, recurse::InScope)>,
     /// How many numbers of kept rows are taken.
     keeps: usize,
+    /// How many subqueries have become sources.
+    derived: usize,
     /// Statements of WITH write.
     modifies: bool,
     /// The collections whose statistics were asked for.

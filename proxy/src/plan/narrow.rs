@@ -1,12 +1,13 @@
 //! A scan below a join that asks for the rows alone that the join's other side has keys for, when these turn out to be few.
 
-use dataman_node_protocol::query::{Condition, JoinKind, NodeQuery, OutputField};
-use dataman_pg::expr::CastMethod;
+use dataman_node_protocol::query::{Condition, Distinct, NodeQuery, OutputField, Select};
+use dataman_pg::expr::{Cast, CastMethod};
 use dataman_pg::{Expr, catalog};
 
 use super::Planner;
 use super::bind::Internal;
 use super::distribution::filter_conjuncts;
+use super::joining::Joining;
 use super::operator::{NodeScan, Operator};
 use super::sources::all_of;
 
@@ -14,34 +15,72 @@ use super::sources::all_of;
 const FACTOR: f64 = 8.0;
 
 impl Planner<'_> {
-    /// Gives a join's left side a second form, whose rows have one of the keys of the right side. The right side is held before
-    /// the left one is read, and what has no partner on the right is nothing of the result.
+    /// Gives a scan on a join's left side a second form, whose rows have one of the keys of the right side. The right side is
+    /// held before the left one is read, and what has no partner on the right is nothing of the result.
     pub(super) fn narrowed(&mut self, join: Operator, left_rows: f64, right_rows: f64) -> Operator {
-        let Operator::Join { left, right, kind, equal, on } = join else { return join };
-        let mut left = left;
-        if matches!(kind, JoinKind::Inner | JoinKind::Right)
-            && left_rows > FACTOR * right_rows
-            && let Operator::Scan(scan) = left.as_ref()
-            && let Some((narrow, key, param)) =
-                equal.iter().enumerate().find_map(|(key, (own, _))| {
-                    self.narrow_scan(scan, own).map(|(narrow, param)| (narrow, key, param))
-                })
-        {
-            let wide = std::mem::replace(left.as_mut(), Operator::Append(Vec::new()));
-            *left = Operator::Narrow {
-                wide: Box::new(wide),
-                narrow: Box::new(Operator::Scan(narrow)),
-                key,
-                param,
-            };
+        let Operator::Join { mut left, right, kind, equal, on, .. } = join else { return join };
+        let mut keys = None;
+        if !kind.keeps_left() && left_rows > FACTOR * right_rows {
+            keys = equal.iter().enumerate().find_map(|(pair, (own, _))| {
+                self.narrow_below(&mut left, own).map(|param| (pair, param))
+            });
         }
-        Operator::Join { left, right, kind, equal, on }
+        Operator::Join { left, right, kind, equal, on, keys }
+    }
+
+    /// Finds the scan that a key comes from, through operators that keep or drop a key's rows all together, and narrows it.
+    fn narrow_below(&mut self, operator: &mut Operator, own: &Expr) -> Option<Expr> {
+        let index = column_of(own)?;
+        match operator {
+            Operator::Scan(scan) => {
+                let (narrow, param) = self.narrow_scan(scan, own)?;
+                let wide = std::mem::replace(operator, Operator::Append(Vec::new()));
+                *operator = Operator::Narrow {
+                    wide: Box::new(wide),
+                    narrow: Box::new(Operator::Scan(narrow)),
+                    param: param.clone(),
+                };
+                Some(param)
+            }
+            Operator::Filter { input, .. } | Operator::Sort { input, .. } => {
+                self.narrow_below(input, own)
+            }
+            Operator::Distinct { input, keys } if keys.is_empty() || keys.contains(&index) => {
+                self.narrow_below(input, own)
+            }
+            Operator::Combine { input, keys, sets: None, .. } if index < *keys => {
+                self.narrow_below(input, own)
+            }
+            Operator::Project { input, exprs } | Operator::Group { input, keys: exprs, sets: None, .. } => {
+                let below = over(own, exprs.get(index)?)?;
+                self.narrow_below(input, &below)
+            }
+            Operator::Join { left, right, kind, .. } => {
+                let width = if kind.gives_left() { left.columns().len() } else { 0 };
+                if index < width {
+                    let drops = matches!(
+                        kind,
+                        Joining::Inner | Joining::Left | Joining::Semi | Joining::Anti | Joining::NotIn
+                    );
+                    return if drops { self.narrow_below(left, own) } else { None };
+                }
+                let drops = matches!(
+                    kind,
+                    Joining::Inner | Joining::Right | Joining::RightSemi | Joining::RightAnti
+                );
+                let below = over(own, &Expr::Column { index: index - width, ty: own.type_ref() })?;
+                if drops { self.narrow_below(right, &below) } else { None }
+            }
+            _ => None,
+        }
     }
 
     /// The scan with a condition that a column is one of the elements of a parameter; and that parameter.
     fn narrow_scan(&mut self, scan: &NodeScan, own: &Expr) -> Option<(NodeScan, Expr)> {
-        let NodeQuery::Filter(select) = &scan.query else { return None };
-        if scan.visible != scan.columns.len() || select.lock.is_some() {
+        let (NodeQuery::Filter(select) | NodeQuery::Aggregate(select)) = &scan.query else {
+            return None;
+        };
+        if scan.visible != scan.columns.len() {
             return None;
         }
         // What the join compares is the scan's column, or the same by another name.
@@ -54,6 +93,9 @@ impl Planner<'_> {
         else {
             return None;
         };
+        if !takes(select, field) {
+            return None;
+        }
         let ty = own.type_id();
         let array = catalog::type_by_id(ty)?.array;
         let equality = catalog::operators_named("=")
@@ -93,5 +135,43 @@ impl Planner<'_> {
             ref other => other.clone(),
         };
         Some((self.scan(node, shards, &scan.datastore, None), param))
+    }
+}
+
+/// Whether a condition on a column may be asked of a query's rows before all else that it does.
+fn takes(select: &Select, field: &Expr) -> bool {
+    select.lock.is_none()
+        && select.limit.is_none()
+        && select.offset.is_none()
+        && select.union.is_empty()
+        && select.grouping_sets.is_none()
+        && select.with.is_empty()
+        && !super::split::has_window(select)
+        && match &select.distinct {
+            Distinct::All | Distinct::Distinct => true,
+            Distinct::On(on) => on.contains(field),
+        }
+        && select.group.as_ref().is_none_or(|group| group.contains(field))
+        && matches!(select.filter, None | Some(Condition::Expr(_)))
+}
+
+/// The column that a join compares, perhaps by another name.
+fn column_of(own: &Expr) -> Option<usize> {
+    match own {
+        Expr::Column { index, .. } => Some(*index),
+        Expr::Cast(cast) if cast.method == CastMethod::Relabel => column_of(&cast.arg),
+        _ => None,
+    }
+}
+
+/// What is compared, over the column below that the compared one is.
+fn over(own: &Expr, below: &Expr) -> Option<Expr> {
+    column_of(below)?;
+    match own {
+        Expr::Cast(cast) => {
+            let arg = over(&cast.arg, below)?;
+            Some(Expr::Cast(Box::new(Cast { arg, ..cast.as_ref().clone() })))
+        }
+        _ => Some(below.clone()),
     }
 }

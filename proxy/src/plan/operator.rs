@@ -7,13 +7,14 @@ use dataman_metadata::id::{DatabaseId, DatastoreId, ShardId};
 use dataman_metadata::schema::Keyspace;
 use dataman_metadata::snapshot::shard_instance_name;
 use dataman_node_protocol::node::NodeStatement;
-use dataman_node_protocol::query::{JoinKind, NodeQuery, SetOperationKind};
+use dataman_node_protocol::query::{NodeQuery, SetOperationKind};
 use dataman_pg::expr::{Aggregate, Call, SortKey, Window};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
 use super::Plan;
 use super::form;
+use super::joining::Joining;
 use super::visit::each_query_expr_mut;
 use crate::route::prune::KeyRule;
 
@@ -151,21 +152,21 @@ pub(crate) enum Operator {
         /// Right rows.
         right: Box<Operator>,
         /// Which join.
-        kind: JoinKind,
+        kind: Joining,
         /// Equal pairs: an expression over the left columns, one over the right columns, of one type.
         equal: Vec<(Expr, Expr)>,
         /// The whole condition over left and right columns, the equal pairs included.
         on: Option<Expr>,
+        /// The equal pair whose keys on the right are given to a scan on the left, and the parameter that they are.
+        keys: Option<(usize, Expr)>,
     },
-    /// The left side of a join in two forms.
+    /// A scan on the left of a join in two forms.
     Narrow {
         /// All its rows.
         wide: Box<Operator>,
-        /// Those that have one of some keys.
+        /// Those that have one of the keys.
         narrow: Box<Operator>,
-        /// The join's equal pair that the keys are of.
-        key: usize,
-        /// The parameter that the keys are.
+        /// The parameter that the keys are; NULL when there are too many.
         param: Expr,
     },
     /// Rows that read nothing of the rows around a query: read once for all of the statement, however often they are asked for.
@@ -588,9 +589,11 @@ impl Operator {
                 columns.extend(calls.iter().map(|call| call.ty));
                 columns
             }
-            Self::Join { left, right, .. } => {
-                let mut columns = left.columns();
-                columns.extend(right.columns());
+            Self::Join { left, right, kind, .. } => {
+                let mut columns = if kind.gives_left() { left.columns() } else { Vec::new() };
+                if kind.gives_right() {
+                    columns.extend(right.columns());
+                }
                 columns
             }
             Self::Append(inputs) => inputs.first().map(Self::columns).unwrap_or_default(),

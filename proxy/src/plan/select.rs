@@ -392,6 +392,9 @@ impl Planner<'_> {
         let mut result = Ok(());
         let mut shell = std::mem::take(select);
         let lazy = reached_later(&shell);
+        shell.subqueries = subqueries;
+        let joined = if which == First::Leaving { self.large_lists(&shell) } else { BTreeSet::new() };
+        let subqueries = std::mem::take(&mut shell.subqueries);
         let mut limits = BTreeSet::new();
         for expr in shell.limit.iter().chain(&shell.offset) {
             walk(expr, &mut |node| {
@@ -413,7 +416,7 @@ impl Planner<'_> {
                 {
                     let is_later = lazy.contains(index)
                         && (which == First::All || may_have_rows(kind, subquery));
-                    if !runs_first(kind, subquery) || is_later {
+                    if !runs_first(kind, subquery) || is_later || joined.contains(index) {
                         return;
                     }
                     let numbers =
@@ -744,7 +747,7 @@ pub(super) fn output_exprs(select: &Select) -> Vec<Expr> {
 
 /// Whether the order of a subquery in FROM shows: rows pass through one after the other, or windows see them in it. PostgreSQL
 /// keeps it then, and statements rely on that, though nothing promises it.
-fn keeps_order_of_source(select: &Select) -> bool {
+pub(super) fn keeps_order_of_source(select: &Select) -> bool {
     let [Source::Query { query, .. }, sets @ ..] = select.source.as_slice() else { return false };
     let is_plain = select.union.is_empty()
         && select.group.is_none()

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataman_metadata::schema::Placement;
 use dataman_node_protocol::query::{Condition, JoinKind, NamedType, OutputField, Select, Source};
-use dataman_pg::expr::{Call, Field};
+use dataman_pg::expr::{Call, Cast, CastMethod, Field};
 use dataman_pg::types::TypeRef;
-use dataman_pg::{Expr, PgError, Value, catalog, eval};
+use dataman_pg::{Expr, PgError, TypeId, Value, catalog, eval};
 
 use super::Planner;
 use super::apply::{equality, has_applied, has_subquery};
@@ -18,12 +18,17 @@ use super::condition::{self, Fields};
 use super::derived::push_into;
 use super::distribution::conjuncts;
 use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
+use super::joining::Joining;
 use super::operator::{ApplyKind, Operator, ShardRule, VirtualScan};
+use super::semi::Semi;
 use super::select::Result;
 use super::split::{check_decodable, named};
 
+/// How many times fewer rows than a part's a subquery must have to be joined with it before others are.
+const RESTRICTING: f64 = 8.0;
+
 /// Where the columns of rows come from: source and field by place.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Columns {
     places: BTreeMap<(String, String), usize>,
     pub(super) width: usize,
@@ -92,6 +97,18 @@ struct Joined {
     leaves: BTreeSet<usize>,
 }
 
+impl Default for Joined {
+    /// One row of no sources.
+    fn default() -> Self {
+        Self {
+            operator: Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() },
+            columns: Columns::default(),
+            rows: 1.0,
+            leaves: BTreeSet::new(),
+        }
+    }
+}
+
 fn is_relational(expr: &Expr) -> bool {
     let mut found = false;
     walk(expr, &mut |node| {
@@ -106,14 +123,21 @@ impl Planner<'_> {
         &mut self,
         select: &Select,
         conditions: Vec<Expr>,
+        mut semis: Vec<Semi>,
     ) -> Result<(Operator, Columns, Vec<Expr>)> {
-        let wanted = condition::read_beside_filter(select);
+        let mut wanted = condition::read_beside_filter(select);
+        semis.iter().for_each(|semi| wanted.extend(semi.outer()));
         // What reads no row and differs from row to row counts once for each row of all sources.
         let (mut last, mut open): (Vec<Expr>, Vec<Expr>) = conditions
             .into_iter()
             .partition(|condition| condition::is_volatile(condition) && is_fieldless(condition));
         let sources: Vec<&Source> = select.source.iter().collect();
-        let joined = self.joined(&sources, select, &wanted, &mut open, Count::Unneeded)?;
+        let count = if semis.is_empty() { Count::Unneeded } else { Count::Needed };
+        let mut joined =
+            self.joined(&sources, select, &wanted, &mut open, &mut semis, count)?;
+        for semi in semis {
+            joined = self.semi_join(joined, semi, select)?;
+        }
         open.append(&mut last);
         Ok((joined.operator, joined.columns, open))
     }
@@ -126,6 +150,7 @@ impl Planner<'_> {
         select: &Select,
         wanted: &Fields,
         open: &mut Vec<Expr>,
+        semis: &mut Vec<Semi>,
         count: Count,
     ) -> Result<Joined> {
         let mut leaves: Vec<&Source> = Vec::new();
@@ -152,6 +177,9 @@ impl Planner<'_> {
             for part in &mut parts {
                 self.filter_part(part, open)?;
             }
+        }
+        for part in &mut parts {
+            self.restrict(part, semis, select)?;
         }
         while parts.len() > 1 || (!waiting.is_empty() && !parts.is_empty()) {
             let linked = self.next_pair(&parts, open, true);
@@ -188,12 +216,7 @@ impl Planner<'_> {
             let joined = self.join_parts(left, right, open)?;
             parts.insert(one.min(other), joined);
         }
-        Ok(parts.pop().unwrap_or_else(|| Joined {
-            operator: Operator::Rows { rows: vec![Vec::new()], columns: Vec::new() },
-            columns: Columns::default(),
-            rows: 1.0,
-            leaves: BTreeSet::new(),
-        }))
+        Ok(parts.pop().unwrap_or_default())
     }
 
     /// The sources of a group: as one scan where that is possible.
@@ -295,11 +318,60 @@ impl Planner<'_> {
             take(open, |condition| covered(condition, &columns) && self.is_own(condition));
         let rows = self.joined_rows(left.rows, right.rows, &on.iter().collect::<Vec<_>>());
         let operator =
-            join(left.operator, right.operator, JoinKind::Inner, &on, &columns, left_width)?;
+            join(left.operator, right.operator, Joining::Inner, &on, &columns, left_width)?;
         let operator = self.narrowed(operator, left.rows, right.rows);
         let mut leaves = left.leaves;
         leaves.extend(right.leaves);
         Ok(Joined { operator, columns, rows, leaves })
+    }
+
+    /// Applies the joins with subqueries that leave few rows of a part, before it is joined with others.
+    fn restrict(&mut self, part: &mut Joined, semis: &mut Vec<Semi>, select: &Select) -> Result<()> {
+        for semi in std::mem::take(semis) {
+            let covers = semi.outer().iter().all(|field| part.columns.places.contains_key(field));
+            let few = semi.kind == Joining::Semi
+                && self.source_rows(&semi.source, &[]) * RESTRICTING < part.rows;
+            if !covers || !few {
+                semis.push(semi);
+                continue;
+            }
+            let taken = std::mem::take(part);
+            *part = self.semi_join(taken, semi, select)?;
+        }
+        Ok(())
+    }
+
+    /// Rows that have a partner among those of a subquery, or have none. The side with fewer rows is held.
+    fn semi_join(&mut self, part: Joined, semi: Semi, select: &Select) -> Result<Joined> {
+        let Semi { kind, source, on } = semi;
+        let inner_rows = self.source_rows(&source, &[]);
+        let (inner, inner_columns) =
+            self.source(&source, select, &Fields::new(), &mut Vec::new())?;
+        let links = on.iter().any(|condition| equality(condition).is_some());
+        let turned = match kind {
+            Joining::Semi if links && part.rows < inner_rows => Some(Joining::RightSemi),
+            Joining::Anti if links && part.rows < inner_rows => Some(Joining::RightAnti),
+            _ => None,
+        };
+        let rows = (part.rows / 2.0).max(1.0);
+        let mut both = Columns::default();
+        let operator = match turned {
+            Some(kind) => {
+                both.append(inner_columns);
+                let width = both.width;
+                both.append(part.columns.clone());
+                let join = join(inner, part.operator, kind, &on, &both, width)?;
+                self.narrowed(join, inner_rows, part.rows)
+            }
+            None => {
+                both.append(part.columns.clone());
+                let width = both.width;
+                both.append(inner_columns);
+                let join = join(part.operator, inner, kind, &on, &both, width)?;
+                self.narrowed(join, part.rows, inner_rows)
+            }
+        };
+        Ok(Joined { operator, columns: part.columns, rows, leaves: part.leaves })
     }
 
     /// One source; takes the conditions it can apply itself out of `open`.
@@ -409,10 +481,10 @@ impl Planner<'_> {
         let mut none = Vec::new();
         let one = match kind {
             JoinKind::Left | JoinKind::Inner => {
-                self.joined(&[left], select, &wanted, open, Count::Needed)?
+                self.joined(&[left], select, &wanted, open, &mut Vec::new(), Count::Needed)?
             }
-            JoinKind::Right => self.joined(&[left], select, &wanted, &mut own, Count::Needed)?,
-            JoinKind::Full => self.joined(&[left], select, &wanted, &mut none, Count::Needed)?,
+            JoinKind::Right => self.joined(&[left], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?,
+            JoinKind::Full => self.joined(&[left], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?,
         };
         let mut one = one;
         if kind == JoinKind::Full {
@@ -424,10 +496,10 @@ impl Planner<'_> {
         }
         let mut other = match kind {
             JoinKind::Left | JoinKind::Inner => {
-                self.joined(&[right], select, &wanted, &mut own, Count::Needed)?
+                self.joined(&[right], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?
             }
-            JoinKind::Right => self.joined(&[right], select, &wanted, open, Count::Needed)?,
-            JoinKind::Full => self.joined(&[right], select, &wanted, &mut none, Count::Needed)?,
+            JoinKind::Right => self.joined(&[right], select, &wanted, open, &mut Vec::new(), Count::Needed)?,
+            JoinKind::Full => self.joined(&[right], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?,
         };
         if kind == JoinKind::Full {
             self.apply_rest(&mut other, &mut none)?;
@@ -448,7 +520,7 @@ impl Planner<'_> {
                 "a join condition that looks at other rows is not supported yet",
             ));
         }
-        let operator = join(one.operator, other.operator, kind, &on, &columns, left_width)?;
+        let operator = join(one.operator, other.operator, kind.into(), &on, &columns, left_width)?;
         Ok((self.narrowed(operator, one.rows, other.rows), columns))
     }
 
@@ -646,10 +718,10 @@ fn expand(
 }
 
 /// A join above the shards; equal pairs of its condition are looked up by hash.
-fn join(
+pub(super) fn join(
     left: Operator,
     right: Operator,
-    kind: JoinKind,
+    kind: Joining,
     on: &[Expr],
     columns: &Columns,
     left_width: usize,
@@ -678,8 +750,9 @@ fn join(
     for condition in bound.iter().filter(|condition| !has_subquery(condition)) {
         if let Some(call) = equality(condition)
             && let [one, other] = call.args.as_slice()
-            && one.type_id() == other.type_id()
+            && let Some((one, other)) = of_one_type(one, other)
         {
+            let (one, other) = (&one, &other);
             match (side(one), side(other)) {
                 (Some(true), Some(false)) => equal.push((one.clone(), to_right(other))),
                 (Some(false), Some(true)) => equal.push((other.clone(), to_right(one))),
@@ -688,7 +761,29 @@ fn join(
         }
     }
     let on = (!bound.is_empty()).then(|| all_of(bound));
-    Ok(Operator::Join { left: Box::new(left), right: Box::new(right), kind, equal, on })
+    let (left, right) = (Box::new(left), Box::new(right));
+    Ok(Operator::Join { left, right, kind, equal, on, keys: None })
+}
+
+/// Two sides of an equality as values of one type: integers of different widths are widened.
+fn of_one_type(one: &Expr, other: &Expr) -> Option<(Expr, Expr)> {
+    if one.type_id() == other.type_id() {
+        return Some((one.clone(), other.clone()));
+    }
+    let widened = |expr: &Expr| match expr.type_id() {
+        TypeId::INT8 => Some(expr.clone()),
+        ty @ (TypeId::INT2 | TypeId::INT4) => {
+            let function = catalog::cast(ty, TypeId::INT8)?.function;
+            Some(Expr::Cast(Box::new(Cast {
+                arg: expr.clone(),
+                ty: TypeId::INT8.into(),
+                method: CastMethod::Function(function),
+                explicit: false,
+            })))
+        }
+        _ => None,
+    };
+    Some((widened(one)?, widened(other)?))
 }
 
 pub(super) fn all_of(mut conditions: Vec<Expr>) -> Expr {

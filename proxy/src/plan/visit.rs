@@ -88,6 +88,29 @@ impl Operator {
             || self.inputs().into_iter().any(Self::reads_shards)
     }
 
+    /// Leaves only the whole form of the scans below to which no join below gives keys.
+    pub(super) fn widen(&mut self) {
+        let mut given = Vec::new();
+        self.each_keys(&mut given);
+        self.widen_but(&given);
+    }
+
+    fn each_keys(&self, into: &mut Vec<Expr>) {
+        if let Self::Join { keys: Some((_, param)), .. } = self {
+            into.push(param.clone());
+        }
+        self.inputs().into_iter().for_each(|input| input.each_keys(into));
+    }
+
+    fn widen_but(&mut self, given: &[Expr]) {
+        if let Self::Narrow { wide, param, .. } = self
+            && !given.contains(param)
+        {
+            *self = std::mem::replace(wide.as_mut(), Self::Append(Vec::new()));
+        }
+        self.inputs_mut().into_iter().for_each(|input| input.widen_but(given));
+    }
+
     /// Replaces each input.
     pub(super) fn map_inputs(&mut self, change: &mut dyn FnMut(Operator) -> Operator) {
         for input in self.inputs_mut() {
@@ -126,12 +149,13 @@ impl Operator {
                 limit.iter().for_each(&mut *visit);
                 offset.iter().for_each(visit);
             }
-            Self::Join { equal, on, .. } => {
+            Self::Join { equal, on, keys, .. } => {
                 for (left, right) in equal {
                     visit(left);
                     visit(right);
                 }
-                on.iter().for_each(visit);
+                on.iter().for_each(&mut *visit);
+                keys.iter().for_each(|(_, param)| visit(param));
             }
             Self::Narrow { param, .. } => visit(param),
             Self::Lookup { keys, .. } => {
@@ -188,12 +212,13 @@ impl Operator {
                 limit.iter_mut().for_each(&mut *visit);
                 offset.iter_mut().for_each(visit);
             }
-            Self::Join { equal, on, .. } => {
+            Self::Join { equal, on, keys, .. } => {
                 for (left, right) in equal {
                     visit(left);
                     visit(right);
                 }
-                on.iter_mut().for_each(visit);
+                on.iter_mut().for_each(&mut *visit);
+                keys.iter_mut().for_each(|(_, param)| visit(param));
             }
             Self::Narrow { param, .. } => visit(param),
             Self::Lookup { keys, .. } => {

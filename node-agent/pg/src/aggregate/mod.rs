@@ -30,6 +30,10 @@ pub trait Accumulator: Send + std::fmt::Debug {
     /// Takes the directions of WITHIN GROUP, once, before its rows: what a hypothetical row is compared by.
     fn sorted_by(&mut self, _directions: &[Direction]) {}
 
+    /// Takes how many rows come whose first value is not NULL, once, before its rows and after its direct arguments: an
+    /// ordered-set aggregate then keeps only those that it needs.
+    fn expect(&mut self, _rows: usize) {}
+
     /// Takes one row's arguments (none for `count(*)`). The caller has applied FILTER, DISTINCT and ORDER BY; strictness
     /// is the accumulator's own. An ordered-set aggregate takes the values of WITHIN GROUP, in their order.
     ///

@@ -2,6 +2,7 @@
 //!
 //! Rows come in the order of WITHIN GROUP, NULLs too, which do not count.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Accumulator, collect};
@@ -18,7 +19,11 @@ pub(super) struct Percentile {
     kind: Kind,
     /// The fraction, or an array of fractions.
     fractions: Value,
-    values: Vec<Value>,
+    /// By their places.
+    values: BTreeMap<usize, Value>,
+    /// The places that count, when it is known how many values come.
+    wanted: Option<BTreeSet<usize>>,
+    count: usize,
     held: usize,
 }
 
@@ -33,46 +38,36 @@ pub(super) enum Kind {
 
 impl Percentile {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, fractions: Value::Null, values: Vec::new(), held: 0 }
-    }
-
-    fn one(&self, fraction: f64) -> Result<Value> {
-        #[expect(clippy::cast_precision_loss, reason = "as PostgreSQL counts")]
-        let count = self.values.len() as f64;
-        match self.kind {
-            Kind::Discrete => Ok(self.at((fraction * count).ceil() - 1.0)),
-            Kind::Continuous => {
-                let place = fraction * (count - 1.0);
-                self.between(place.floor(), place.ceil(), place - place.floor())
-            }
+        Self {
+            kind,
+            fractions: Value::Null,
+            values: BTreeMap::new(),
+            wanted: None,
+            count: 0,
+            held: 0,
         }
     }
 
-    /// One of several fractions, whose places PostgreSQL counts from 1 before it rounds.
-    fn one_of_many(&self, fraction: f64) -> Result<Value> {
+    /// The two places among so many values between which a fraction lies, and how far from the first. Of several fractions
+    /// PostgreSQL counts the places from 1 before it rounds.
+    fn places(&self, fraction: f64, count: usize, of_many: bool) -> (usize, usize, f64) {
         #[expect(clippy::cast_precision_loss, reason = "as PostgreSQL counts")]
-        let count = self.values.len() as f64;
-        match self.kind {
-            Kind::Discrete => self.one(fraction),
-            Kind::Continuous => {
-                let place = fraction * (count - 1.0);
-                let (first, second) = ((1.0 + place).floor() - 1.0, (1.0 + place).ceil() - 1.0);
-                self.between(first, second, place - place.floor())
-            }
+        let count = count as f64;
+        if self.kind == Kind::Discrete {
+            let place = index((fraction * count).ceil() - 1.0);
+            return (place, place, 0.0);
         }
+        let place = fraction * (count - 1.0);
+        let (first, second) = if of_many {
+            ((1.0 + place).floor() - 1.0, (1.0 + place).ceil() - 1.0)
+        } else {
+            (place.floor(), place.ceil())
+        };
+        (index(first), index(second), place - place.floor())
     }
 
-    fn at(&self, place: f64) -> Value {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place within the values, or below the first"
-        )]
-        let place = place.max(0.0) as usize;
-        self.values.get(place).cloned().unwrap_or(Value::Null)
-    }
-
-    fn between(&self, first: f64, second: f64, part: f64) -> Result<Value> {
+    fn value(&self, fraction: f64, of_many: bool) -> Result<Value> {
+        let (first, second, part) = self.places(fraction, self.count, of_many);
         let low = self.at(first);
         if second <= first {
             return Ok(low);
@@ -86,6 +81,19 @@ impl Percentile {
             (low, _) => low,
         })
     }
+
+    fn at(&self, place: usize) -> Value {
+        self.values.get(&place).cloned().unwrap_or(Value::Null)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place within the values, or below the first"
+)]
+fn index(place: f64) -> usize {
+    place.max(0.0) as usize
 }
 
 fn checked(fraction: f64) -> Result<f64> {
@@ -101,10 +109,30 @@ impl Accumulator for Percentile {
         self.fractions = direct.first().cloned().unwrap_or(Value::Null);
     }
 
+    fn expect(&mut self, rows: usize) {
+        let (fractions, of_many) = match &self.fractions {
+            Value::Array(fractions) => (fractions.elements.as_slice(), true),
+            one => (std::slice::from_ref(one), false),
+        };
+        let mut wanted = BTreeSet::new();
+        for fraction in fractions {
+            if let Value::Float8(fraction) = fraction
+                && checked(*fraction).is_ok()
+            {
+                let (first, second, _) = self.places(*fraction, rows, of_many);
+                wanted.extend([first, second]);
+            }
+        }
+        self.wanted = Some(wanted);
+    }
+
     fn accumulate(&mut self, _: &CallContext<'_>, args: &[Value]) -> Result<()> {
         let Some(value) = args.first().filter(|value| !value.is_null()) else { return Ok(()) };
-        self.held += size_of::<Value>() + collect::held_bytes(value);
-        self.values.push(value.clone());
+        if self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&self.count)) {
+            self.held += size_of::<(usize, Value)>() + collect::held_bytes(value);
+            self.values.insert(self.count, value.clone());
+        }
+        self.count += 1;
         Ok(())
     }
 
@@ -112,9 +140,9 @@ impl Accumulator for Percentile {
         match &self.fractions {
             Value::Float8(fraction) => {
                 let fraction = checked(*fraction)?;
-                if self.values.is_empty() { Ok(Value::Null) } else { self.one(fraction) }
+                if self.count == 0 { Ok(Value::Null) } else { self.value(fraction, false) }
             }
-            Value::Array(fractions) if !self.values.is_empty() => {
+            Value::Array(fractions) if self.count > 0 => {
                 let known = fractions.elements.iter().map(|fraction| match fraction {
                     Value::Float8(fraction) => checked(*fraction).map(Some),
                     _ => Ok(None),
@@ -122,7 +150,7 @@ impl Accumulator for Percentile {
                 let known = known.collect::<Result<Vec<_>>>()?;
                 let elements = known
                     .into_iter()
-                    .map(|fraction| fraction.map_or(Ok(Value::Null), |f| self.one_of_many(f)))
+                    .map(|fraction| fraction.map_or(Ok(Value::Null), |fraction| self.value(fraction, true)))
                     .collect::<Result<Vec<_>>>()?;
                 let element_type = call.arguments.last().copied().unwrap_or(call.result);
                 let dimensions = fractions.dimensions.clone();
