@@ -510,8 +510,8 @@ impl Join {
             self.stage = Stage::End;
             return Ok(());
         };
-        let is_needed =
-            (left.rows > 0 || self.kind.keeps_right()) && (right.rows > 0 || self.kind.keeps_left());
+        let is_needed = (left.rows > 0 || self.kind.keeps_right())
+            && (right.rows > 0 || self.kind.keeps_left());
         if !is_needed {
             return Ok(());
         }
@@ -678,11 +678,8 @@ mod tests {
         let keys: std::collections::HashSet<String> =
             others.iter().map(|row| format!("{:?}", row[0])).collect();
         let found = |row: &&Row| !row[0].is_null() && keys.contains(&format!("{:?}", row[0]));
-        let mut rows: Vec<String> = rows
-            .iter()
-            .filter(|row| found(row) == has_one)
-            .map(|row| format!("{row:?}"))
-            .collect();
+        let mut rows: Vec<String> =
+            rows.iter().filter(|row| found(row) == has_one).map(|row| format!("{row:?}")).collect();
         rows.sort();
         rows
     }

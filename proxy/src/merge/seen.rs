@@ -204,7 +204,8 @@ mod tests {
                 .filter(|number| known.insert(**number))
                 .map(|number| vec![Value::Int8(*number), Value::Null])
                 .collect();
-            let mut fresh = seen.only_new(rows).await.expect("there is room in files").into_reader();
+            let mut fresh =
+                seen.only_new(rows).await.expect("there is room in files").into_reader();
             let mut found = Vec::new();
             while let Some(batch) = fresh.next().await.expect("read") {
                 found.extend(batch);
@@ -218,8 +219,9 @@ mod tests {
 
     #[tokio::test]
     async fn rows_that_were_there_stay_out() {
-        let steps: Vec<Vec<i64>> =
-            (0..6).map(|step| (0..4000).map(|n| (n * 7919 + step * 1000) % 9000).collect()).collect();
+        let steps: Vec<Vec<i64>> = (0..6)
+            .map(|step| (0..4000).map(|n| (n * 7919 + step * 1000) % 9000).collect())
+            .collect();
         check(&steps, 1 << 26, false).await;
         check(&steps, 128 * 1024, true).await;
         check(&[Vec::new(), vec![1, 1, 2], vec![2, 3]], 1 << 20, false).await;

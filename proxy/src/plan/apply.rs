@@ -438,7 +438,11 @@ fn only_existence(query: &mut Select) {
 }
 
 /// A row's comparison with a row of a subquery: the left values are the first columns, the subquery's come behind.
-pub(super) fn comparison(left: &[Expr], right: &[TypeRef], operators: &[OperatorId]) -> Result<Expr> {
+pub(super) fn comparison(
+    left: &[Expr],
+    right: &[TypeRef],
+    operators: &[OperatorId],
+) -> Result<Expr> {
     let width = left.len();
     let mut calls = Vec::new();
     for (place, operator) in operators.iter().enumerate() {

@@ -337,9 +337,7 @@ fn is_null_where(expr: &Expr, aliases: &BTreeSet<&str>) -> bool {
                 && !call.variadic
                 && call.args.iter().any(|arg| is_null_where(arg, aliases))
         }
-        other => {
-            bare_field(other).is_some_and(|field| aliases.contains(field.source.as_str()))
-        }
+        other => bare_field(other).is_some_and(|field| aliases.contains(field.source.as_str())),
     }
 }
 

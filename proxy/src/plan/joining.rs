@@ -56,12 +56,7 @@ impl Joining {
     pub(crate) fn gives_right(self) -> bool {
         matches!(
             self,
-            Self::Inner
-                | Self::Left
-                | Self::Right
-                | Self::Full
-                | Self::RightSemi
-                | Self::RightAnti
+            Self::Inner | Self::Left | Self::Right | Self::Full | Self::RightSemi | Self::RightAnti
         )
     }
 

@@ -51,7 +51,8 @@ impl Planner<'_> {
             Operator::Combine { input, keys, sets: None, .. } if index < *keys => {
                 self.narrow_below(input, own)
             }
-            Operator::Project { input, exprs } | Operator::Group { input, keys: exprs, sets: None, .. } => {
+            Operator::Project { input, exprs }
+            | Operator::Group { input, keys: exprs, sets: None, .. } => {
                 let below = over(own, exprs.get(index)?)?;
                 self.narrow_below(input, &below)
             }
@@ -60,7 +61,11 @@ impl Planner<'_> {
                 if index < width {
                     let drops = matches!(
                         kind,
-                        Joining::Inner | Joining::Left | Joining::Semi | Joining::Anti | Joining::NotIn
+                        Joining::Inner
+                            | Joining::Left
+                            | Joining::Semi
+                            | Joining::Anti
+                            | Joining::NotIn
                     );
                     return if drops { self.narrow_below(left, own) } else { None };
                 }

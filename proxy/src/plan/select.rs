@@ -393,7 +393,8 @@ impl Planner<'_> {
         let mut shell = std::mem::take(select);
         let lazy = reached_later(&shell);
         shell.subqueries = subqueries;
-        let joined = if which == First::Leaving { self.large_lists(&shell) } else { BTreeSet::new() };
+        let joined =
+            if which == First::Leaving { self.large_lists(&shell) } else { BTreeSet::new() };
         let subqueries = std::mem::take(&mut shell.subqueries);
         let mut limits = BTreeSet::new();
         for expr in shell.limit.iter().chain(&shell.offset) {

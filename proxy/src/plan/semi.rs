@@ -11,9 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataman_node_protocol::query::{
-    Condition, Distinct, JoinKind, NamedType, Select, Source,
-};
+use dataman_node_protocol::query::{Condition, Distinct, JoinKind, NamedType, Select, Source};
 use dataman_pg::eval::Evaluator;
 use dataman_pg::expr::{Field, IsTest, SubqueryKind};
 use dataman_pg::{Expr, TypeId, Value, catalog};
@@ -206,10 +204,7 @@ impl Planner<'_> {
         operators: &[dataman_pg::expr::OperatorId],
     ) -> Option<Semi> {
         let is_large = left.len() > 1 || self.select_rows(subquery) > LIST_ROWS;
-        if !is_large
-            || !is_equal_test(all, negated, operators)
-            || !compares_alike(left, subquery)
-        {
+        if !is_large || !is_equal_test(all, negated, operators) || !compares_alike(left, subquery) {
             return None;
         }
         let differs = all || negated;
@@ -218,7 +213,9 @@ impl Planner<'_> {
         }
         let alias = self.fresh_alias();
         let mut query = subquery.clone();
-        if query.limit.is_none() && query.offset.is_none() && !matches!(query.distinct, Distinct::On(_))
+        if query.limit.is_none()
+            && query.offset.is_none()
+            && !matches!(query.distinct, Distinct::On(_))
         {
             query.sort.clear();
         }
@@ -228,11 +225,8 @@ impl Planner<'_> {
             .iter()
             .zip(columns)
             .map(|(left, column)| {
-                let field = Field {
-                    source: alias.clone(),
-                    name: column.name.clone(),
-                    ty: column.ty,
-                };
+                let field =
+                    Field { source: alias.clone(), name: column.name.clone(), ty: column.ty };
                 equal(left.clone(), Expr::Field(field))
             })
             .collect::<Option<Vec<_>>>()?;
@@ -318,9 +312,8 @@ impl Planner<'_> {
                     && applied(*index).is_none()
                     && let Some(subquery) = subqueries.get(*index)
                 {
-                    let group = found
-                        .entry(*index)
-                        .or_insert_with(|| planner.group_of(subquery, kind));
+                    let group =
+                        found.entry(*index).or_insert_with(|| planner.group_of(subquery, kind));
                     if let Some((_, _, value)) = group {
                         *node = value.clone();
                         changed = true;
@@ -367,9 +360,9 @@ impl Planner<'_> {
         let joined =
             sources.into_iter().reduce(|left, right| join(left, right, JoinKind::Inner, None));
         if let Some(joined) = joined {
-            let joined = groups.into_iter().fold(joined, |left, (right, on)| {
-                join(left, right, JoinKind::Left, Some(on))
-            });
+            let joined = groups
+                .into_iter()
+                .fold(joined, |left, (right, on)| join(left, right, JoinKind::Left, Some(on)));
             select.source = vec![joined];
         }
         self.drop_unused_subqueries(select);
@@ -398,7 +391,8 @@ impl Planner<'_> {
         let reads = |expr: &Expr, own: bool| {
             let mut reads = false;
             walk(expr, &mut |node| {
-                reads |= matches!(node, Expr::Field(field) if apart.own.contains(&field.source) == own);
+                reads |=
+                    matches!(node, Expr::Field(field) if apart.own.contains(&field.source) == own);
             });
             reads
         };
@@ -533,8 +527,7 @@ fn compares_alike(left: &[Expr], subquery: &Select) -> bool {
     let columns = output_columns(subquery);
     left.len() == columns.len()
         && left.iter().zip(&columns).all(|(left, column)| {
-            left.type_id() == column.ty.id
-                && crate::merge::is_decided_by_bytes(column.ty.id)
+            left.type_id() == column.ty.id && crate::merge::is_decided_by_bytes(column.ty.id)
         })
 }
 

@@ -20,8 +20,8 @@ use super::distribution::conjuncts;
 use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
 use super::joining::Joining;
 use super::operator::{ApplyKind, Operator, ShardRule, VirtualScan};
-use super::semi::Semi;
 use super::select::Result;
+use super::semi::Semi;
 use super::split::{check_decodable, named};
 
 /// How many times fewer rows than a part's a subquery must have to be joined with it before others are.
@@ -133,8 +133,7 @@ impl Planner<'_> {
             .partition(|condition| condition::is_volatile(condition) && is_fieldless(condition));
         let sources: Vec<&Source> = select.source.iter().collect();
         let count = if semis.is_empty() { Count::Unneeded } else { Count::Needed };
-        let mut joined =
-            self.joined(&sources, select, &wanted, &mut open, &mut semis, count)?;
+        let mut joined = self.joined(&sources, select, &wanted, &mut open, &mut semis, count)?;
         for semi in semis {
             joined = self.semi_join(joined, semi, select)?;
         }
@@ -326,7 +325,12 @@ impl Planner<'_> {
     }
 
     /// Applies the joins with subqueries that leave few rows of a part, before it is joined with others.
-    fn restrict(&mut self, part: &mut Joined, semis: &mut Vec<Semi>, select: &Select) -> Result<()> {
+    fn restrict(
+        &mut self,
+        part: &mut Joined,
+        semis: &mut Vec<Semi>,
+        select: &Select,
+    ) -> Result<()> {
         for semi in std::mem::take(semis) {
             let covers = semi.outer().iter().all(|field| part.columns.places.contains_key(field));
             let few = semi.kind == Joining::Semi
@@ -483,8 +487,12 @@ impl Planner<'_> {
             JoinKind::Left | JoinKind::Inner => {
                 self.joined(&[left], select, &wanted, open, &mut Vec::new(), Count::Needed)?
             }
-            JoinKind::Right => self.joined(&[left], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?,
-            JoinKind::Full => self.joined(&[left], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?,
+            JoinKind::Right => {
+                self.joined(&[left], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?
+            }
+            JoinKind::Full => {
+                self.joined(&[left], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?
+            }
         };
         let mut one = one;
         if kind == JoinKind::Full {
@@ -498,8 +506,12 @@ impl Planner<'_> {
             JoinKind::Left | JoinKind::Inner => {
                 self.joined(&[right], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?
             }
-            JoinKind::Right => self.joined(&[right], select, &wanted, open, &mut Vec::new(), Count::Needed)?,
-            JoinKind::Full => self.joined(&[right], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?,
+            JoinKind::Right => {
+                self.joined(&[right], select, &wanted, open, &mut Vec::new(), Count::Needed)?
+            }
+            JoinKind::Full => {
+                self.joined(&[right], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?
+            }
         };
         if kind == JoinKind::Full {
             self.apply_rest(&mut other, &mut none)?;

@@ -150,7 +150,9 @@ impl Accumulator for Percentile {
                 let known = known.collect::<Result<Vec<_>>>()?;
                 let elements = known
                     .into_iter()
-                    .map(|fraction| fraction.map_or(Ok(Value::Null), |fraction| self.value(fraction, true)))
+                    .map(|fraction| {
+                        fraction.map_or(Ok(Value::Null), |fraction| self.value(fraction, true))
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 let element_type = call.arguments.last().copied().unwrap_or(call.result);
                 let dimensions = fractions.dimensions.clone();
