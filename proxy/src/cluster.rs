@@ -22,6 +22,7 @@ use crate::merge::{Resources, TemporaryFolder};
 use crate::plan::estimate::Statistics;
 use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
+use crate::session::activity::Activity;
 use crate::statistics::StatisticsStore;
 
 /// How many numbers of a sequence are taken from the store at least: so many inserts share one write to it. What a proxy has
@@ -42,6 +43,7 @@ pub struct Cluster {
     blocks: Mutex<HashMap<(ObjectName, ObjectId), Block>>,
     resources: Arc<Resources>,
     catalogs: Catalogs,
+    activity: Arc<Activity>,
     started_us: i64,
     statistics: Arc<StatisticsStore>,
 }
@@ -67,6 +69,7 @@ impl Cluster {
             resources,
             statistics: Arc::default(),
             catalogs: Catalogs::default(),
+            activity: Arc::default(),
             started_us: crate::session::now_us(),
         })
     }
@@ -85,6 +88,11 @@ impl Cluster {
     /// The system catalogs that were made last.
     pub(crate) fn catalogs(&self) -> &Catalogs {
         &self.catalogs
+    }
+
+    /// What this proxy's sessions do and did.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     /// When this proxy began, in microseconds since 2000.

@@ -102,3 +102,101 @@ async fn backslash_commands_over_postgres() {
 async fn catalogs_and_drivers() {
     same(Topology::Sqlite1, "queries.txt").await;
 }
+
+/// What sessions do and did, over one shard and over all.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_statements() {
+    let databases = [DATABASE.to_owned()];
+    let dataman = Running::start(Topology::Sqlite4, &databases).await.expect("dataman starts");
+    let dsn = dataman.dsn_of(DATABASE);
+    let ann = Session::connect(&format!("{dsn} application_name=ann")).await.expect("it answers");
+    for statement in [
+        "CREATE TABLE t (k int PRIMARY KEY, n int) WITH (shard_key = 'k')",
+        "INSERT INTO t SELECT g, g % 7 FROM generate_series(1, 100) AS g",
+        "SELECT n FROM t WHERE k = 5",
+        "SELECT n, count(*) FROM t GROUP BY n",
+        "SELECT count(*) FROM t AS a JOIN t AS b ON a.k = b.n",
+        "SELECT 1",
+    ] {
+        ann.simple_query(statement).await.expect("it is taken");
+    }
+    let prepared = ann.prepare("SELECT n FROM t WHERE k = $1").await.expect("it is taken");
+    for _ in 0..2 {
+        ann.query(&prepared, &[&7]).await.expect("it is there");
+    }
+    for _ in 0..2 {
+        ann.simple_query("LOCK TABLE t").await.expect_err("it is refused");
+    }
+    ann.batch_execute("BEGIN").await.expect("it is taken");
+
+    let bob = Session::connect(&format!("{dsn} application_name=bob")).await.expect("it answers");
+    let rows = |sql: &'static str| {
+        let bob = &bob;
+        async move {
+            let said = bob.simple_query(sql).await.expect("it is taken");
+            let row = |message: &tokio_postgres::SimpleQueryMessage| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => {
+                    let field = |place| row.get(place).unwrap_or("NULL").to_owned();
+                    Some((0..row.len()).map(field).collect::<Vec<_>>().join("|"))
+                }
+                _ => None,
+            };
+            said.iter().filter_map(row).collect::<Vec<_>>()
+        }
+    };
+    let statements = rows(
+        "SELECT statement, route, shards, rows FROM dataman.statements
+         WHERE NOT running AND statement LIKE 'SELECT%' ORDER BY started, statement",
+    );
+    assert_eq!(
+        statements.await,
+        [
+            "SELECT n FROM t WHERE k = 5|route|1|1",
+            "SELECT n, count(*) FROM t GROUP BY n|scatter|4|7",
+            "SELECT count(*) FROM t AS a JOIN t AS b ON a.k = b.n|federate|4|1",
+            "SELECT 1|proxy|0|1",
+            "SELECT n FROM t WHERE k = $1|route|1|1",
+            "SELECT n FROM t WHERE k = $1|route|1|1",
+        ]
+    );
+    let refusals = rows("SELECT reason, count, example FROM dataman.refusals");
+    assert_eq!(refusals.await, ["LOCK is not supported|2|LOCK TABLE t"]);
+    let sessions = rows(
+        "SELECT application_name, state, statement IS NULL FROM dataman.sessions ORDER BY started",
+    );
+    assert_eq!(sessions.await, ["ann|idle in transaction|f", "bob|active|f"]);
+    let activity = rows(
+        "SELECT datname, usename, application_name, client_addr, state, xact_start IS NULL, query = ''
+         FROM pg_stat_activity ORDER BY backend_start",
+    );
+    assert_eq!(
+        activity.await,
+        [
+            "shop|dataman|ann|127.0.0.1|idle in transaction|f|f",
+            "shop|dataman|bob|127.0.0.1|active|f|f",
+        ]
+    );
+
+    // A statement of another session is cancelled, then the session ended.
+    let long = ann.simple_query("SELECT count(*) FROM generate_series(1, 10000000000)");
+    let cancel = async {
+        loop {
+            let cancelled = rows(
+                "SELECT pg_cancel_backend(pid) FROM dataman.sessions
+                 WHERE application_name = 'ann' AND state = 'active'",
+            );
+            if !cancelled.await.is_empty() {
+                return;
+            }
+        }
+    };
+    let (failed, ()) = tokio::join!(long, cancel);
+    let failed = failed.expect_err("it was cancelled");
+    assert_eq!(failed.code().map(|code| code.code()), Some("57014"));
+    let ended = rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ann'",
+    );
+    assert_eq!(ended.await, ["t"]);
+    while rows("SELECT 1 FROM dataman.sessions").await.len() > 1 {}
+    ann.simple_query("SELECT 1").await.expect_err("the session has ended");
+}

@@ -84,7 +84,7 @@ pub(crate) const FUNCTIONS: &[Entry] = asked! {
     "pg_database_size_name" "pg_database_size_oid" "pg_tablespace_size_name" "pg_tablespace_size_oid"
     "pg_tablespace_location" "pg_partition_root" "pg_relation_filenode" "pg_relation_filepath" "pg_filenode_relation"
     "pg_relation_is_publishable" "pg_relation_is_updatable" "pg_column_is_updatable" "pg_sequence_last_value"
-    "pg_postmaster_start_time" "pg_conf_load_time" "pg_collation_for" "pg_describe_object"
+    "pg_cancel_backend" "pg_terminate_backend" "pg_postmaster_start_time" "pg_conf_load_time" "pg_collation_for" "pg_describe_object"
     "row_security_active" "row_security_active_name" "acldefault_sql"
     "pg_current_xact_id" "pg_current_xact_id_if_assigned" "inet_client_addr" "inet_client_port"
     "inet_server_addr" "inet_server_port"

@@ -80,6 +80,7 @@ const FILLED: &[&str] = &[
     "pg_sequence",
     "pg_settings",
     "pg_shadow",
+    "pg_stat_activity",
     "pg_tables",
     "pg_tablespace",
     "pg_ts_config",
@@ -139,8 +140,18 @@ const INFORMATION_EMPTY: &[&str] = &[
     "user_mappings",
 ];
 
-/// Tables of `dataman` that the metadata alone fills.
-const OWN: &[&str] = &["nodes", "datasources", "datastores", "shards", "vshards", "collections"];
+/// Tables of `dataman`.
+const OWN: &[&str] = &[
+    "nodes",
+    "datasources",
+    "datastores",
+    "shards",
+    "vshards",
+    "collections",
+    "sessions",
+    "statements",
+    "refusals",
+];
 
 /// Refuses a table that is not answered.
 ///

@@ -15,6 +15,8 @@ use super::define::{self, Style, function};
 use super::{name, rights, tables};
 use crate::cluster::Cluster;
 use crate::plan::bind::split_qualified;
+use crate::session::Identity;
+use crate::session::activity::Asking;
 use crate::session::settings::SettingsView;
 
 type Result<T> = std::result::Result<T, PgError>;
@@ -76,6 +78,7 @@ pub(crate) struct SessionObjects {
     pub(crate) settings: SettingsView,
     pub(crate) changes: Arc<SettingChanges>,
     pub(crate) catalog: OnceLock<Arc<Catalog>>,
+    pub(crate) superuser: bool,
 }
 
 impl fmt::Debug for SessionObjects {
@@ -394,6 +397,7 @@ impl Objects for SessionObjects {
             // The shards know how much they hold.
             "pg_database_size_name" | "pg_database_size_oid" => Value::Null,
             "pg_tablespace_size_name" | "pg_tablespace_size_oid" => Value::Null,
+            "pg_cancel_backend" | "pg_terminate_backend" => self.stop(asked, args, context)?,
             "pg_postmaster_start_time" | "pg_conf_load_time" => {
                 Value::TimestampTz(self.cluster.started_us())
             }
@@ -428,7 +432,7 @@ impl Objects for SessionObjects {
                 return Err(PgError::new("42501", format!("permission denied for {kind} {table}")));
             }
         }
-        if let Some(rows) = self.moving(schema, table) {
+        if let Some(rows) = self.moving(schema, table, context) {
             return Ok(rows);
         }
         let found = self.catalog().table(schema, table, context)?;
@@ -458,11 +462,49 @@ impl Objects for SessionObjects {
 
 impl SessionObjects {
     /// Tables that change without a change of the metadata.
-    fn moving(&self, schema: &str, table: &str) -> Option<Vec<SystemRow>> {
+    fn moving(&self, schema: &str, table: &str, context: &Context) -> Option<Vec<SystemRow>> {
+        let asking = Asking { user: &context.session.user, superuser: self.superuser };
+        let activity = self.cluster.activity();
         match (schema, table) {
             ("pg_catalog", "pg_settings") => Some(self.settings_rows()),
+            ("pg_catalog", "pg_stat_activity") => {
+                Some(activity.postgres_rows(asking, &|identity| self.oids_of(identity)))
+            }
+            ("dataman", "sessions") => Some(activity.session_rows(asking)),
+            ("dataman", "statements") => Some(activity.statement_rows(asking)),
+            ("dataman", "refusals") => Some(activity.refusal_rows(asking)),
             _ => None,
         }
+    }
+
+    /// `pg_cancel_backend(pid)`, `pg_terminate_backend(pid, timeout)`.
+    fn stop(&self, asked: &str, args: &[Value], context: &Context) -> Result<Value> {
+        let process_id = number_of(args, 0)?;
+        match args.get(1) {
+            None | Some(Value::Int8(0)) => {}
+            Some(Value::Int8(..0)) => {
+                return Err(PgError::new("22003", "\"timeout\" must not be negative"));
+            }
+            _ => {
+                return Err(PgError::unsupported(
+                    "waiting until a session has ended is not supported",
+                )
+                .with_hint("Leave the timeout out."));
+            }
+        }
+        let asking = Asking { user: &context.session.user, superuser: self.superuser };
+        let terminates = asked == "pg_terminate_backend";
+        self.cluster.activity().stop(process_id, terminates, asking).map(Value::Bool)
+    }
+
+    /// The OIDs of a session's database and role.
+    fn oids_of(&self, identity: &Identity) -> (Value, Value) {
+        let database = self.snapshot.database(&identity.database);
+        let role = self.snapshot.role(&identity.user);
+        (
+            database.map_or(Value::Null, |found| Value::Oid(found.oid.0)),
+            role.map_or(Value::Null, |found| Value::Oid(found.oid.0)),
+        )
     }
 
     /// `pg_settings`: the parameters that dataman knows, with PostgreSQL's words about them.

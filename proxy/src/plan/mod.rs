@@ -87,6 +87,27 @@ pub struct Plan {
     pub(crate) pass: Option<pass::Pass>,
 }
 
+impl Plan {
+    /// Which of the three ways it went, when so many shards took part: `route`, `scatter` or `federate`; `proxy` for none.
+    pub(crate) fn way(&self, shards: usize) -> &'static str {
+        let is_whole = self.subplans.is_empty()
+            && self.applies.is_empty()
+            && self.tables.is_empty()
+            && self.first.is_empty()
+            && match &self.root {
+                Root::Rows(operator) => operator.merges(),
+                Root::Insert(_) | Root::Write(_) | Root::Copy(_) => true,
+                Root::Change(_) => false,
+            };
+        match (shards, is_whole) {
+            (0, _) => "proxy",
+            (_, false) => "federate",
+            (1, true) => "route",
+            (_, true) => "scatter",
+        }
+    }
+}
+
 /// What planning may look at.
 pub struct PlanContext<'a> {
     /// The metadata.

@@ -540,6 +540,23 @@ impl Root {
 }
 
 impl Operator {
+    /// Whether it merges what the shards answer to one query.
+    pub(crate) fn merges(&self) -> bool {
+        match self {
+            Self::Scan(_) | Self::Merge { .. } | Self::Route { .. } => true,
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Expand { input, .. }
+            | Self::Combine { input, .. }
+            | Self::Group { input, .. }
+            | Self::Window { input, .. }
+            | Self::Distinct { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. } => input.merges(),
+            _ => false,
+        }
+    }
+
     /// The types of the rows that come out.
     pub(crate) fn columns(&self) -> Vec<TypeRef> {
         match self {

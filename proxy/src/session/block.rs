@@ -1,5 +1,7 @@
 //! BEGIN to COMMIT as the client says them, what a statement begins and ends without being told, and what a failure leaves.
 
+use std::sync::Arc;
+
 use dataman_pg::PgError;
 
 use crate::error::Error;
@@ -9,7 +11,7 @@ use crate::session::dispatch::{Place, now_us};
 use crate::session::prepared::Prepared;
 use crate::session::settings::Scope;
 use crate::session::transaction::{Modes, State};
-use crate::sqlstate::Report;
+use crate::sqlstate::{Report, report};
 
 impl Session {
     /// Whether PostgreSQL would say that the statement is in a transaction block: after BEGIN, or with others in its string.
@@ -203,7 +205,15 @@ impl Session {
                 self.settings.restore(&layers);
             }
         }
+        let told = report(&error);
+        self.doing.failed(&told.sqlstate, &told.message, self.status());
         error
+    }
+
+    /// Others are shown that a statement begins; `text` is no more of it than is kept.
+    pub(super) fn show_begin(&self, text: Arc<str>) {
+        let is_open = matches!(self.transaction.state, State::Open | State::Failed);
+        self.doing.begin(text, is_open.then_some(self.transaction.started_us));
     }
 
     /// # Errors

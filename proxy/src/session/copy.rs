@@ -19,10 +19,10 @@ use crate::rows::copy::options::{CopyFormat, CopyOptions, Direction};
 use crate::rows::copy::out::CopyOut;
 use crate::rows::tag;
 use crate::scatter::contract::CopyClient;
-use crate::session::Session;
 use crate::session::dispatch::{Place, Progress};
 use crate::session::portal::PortalState;
 use crate::session::transaction::{Enlistment, State};
+use crate::session::{Session, activity};
 
 impl Session {
     /// Runs a COPY of a query string; gives its tag.
@@ -35,6 +35,7 @@ impl Session {
         place: Place,
         client: &mut dyn CopyClient,
     ) -> Result<String, Error> {
+        self.show_begin(activity::shown_text(&statement.text));
         let token = CancellationToken::new();
         let running = Arc::clone(&self.running);
         let time = self.settings.typed().statement_timeout;
@@ -49,7 +50,10 @@ impl Session {
             running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
         match outcome {
-            Ok(tag) => Ok(tag),
+            Ok(tag) => {
+                self.doing.ended(activity::counted(&tag), self.status());
+                Ok(tag)
+            }
             Err(error) => Err(self.fail(error).await),
         }
     }
@@ -160,6 +164,7 @@ impl Session {
             context: &context,
             writes: Vec::new(),
             taken: Vec::new(),
+            touched: Default::default(),
         };
         merge::copy_in(
             plan,

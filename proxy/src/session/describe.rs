@@ -29,6 +29,7 @@ impl Session {
             columns: None,
             plan: std::sync::Mutex::new(None),
             descriptions: Default::default(),
+            shown: std::sync::OnceLock::new(),
         };
         let Some(statement) = statement else { return Ok(prepared) };
         match &statement.statement {

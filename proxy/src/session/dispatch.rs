@@ -31,7 +31,7 @@ use crate::session::portal::{Portal, PortalState, Rows};
 use crate::session::prepared::{Planned, Prepared};
 use crate::session::sequence::StatementSequences;
 use crate::session::transaction::{Enlistment, State};
-use crate::session::{RowSink, Session};
+use crate::session::{RowSink, Session, activity};
 
 /// How often a statement is planned anew because an agent has seen newer metadata.
 const STALE_ATTEMPTS: usize = 3;
@@ -94,6 +94,7 @@ impl Session {
         if statement.statement == Statement::Empty {
             return Ok(None);
         }
+        self.show_begin(activity::shown_text(&statement.text));
         let token = CancellationToken::new();
         let running = Arc::clone(&self.running);
         let time = self.settings.typed().statement_timeout;
@@ -126,7 +127,10 @@ impl Session {
             running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
         match outcome {
-            Ok(tag) => Ok(Some(tag)),
+            Ok(tag) => {
+                self.doing.ended(activity::counted(&tag), self.status());
+                Ok(Some(tag))
+            }
             Err(error) => Err(self.fail(error).await),
         }
     }
@@ -146,6 +150,9 @@ impl Session {
             Ok(portal) => portal,
             Err(error) => return Err(self.fail(error.into()).await),
         };
+        if let Some(statement) = &portal.prepared.statement {
+            self.show_begin(activity::shown_text(&statement.text));
+        }
         // Rows that are still to come are cancelled by the token that they were started with.
         let token = match &portal.state {
             PortalState::Rows(rows) => rows.cancel.clone(),
@@ -164,6 +171,12 @@ impl Session {
                 // A transaction that has ended took its portals with it.
                 if self.transaction.state != State::Idle {
                     self.portals.put_back(name, portal);
+                }
+                match &progress {
+                    Progress::Complete(tag) => {
+                        self.doing.ended(activity::counted(tag), self.status());
+                    }
+                    Progress::Suspended | Progress::Empty => self.doing.rest(self.status()),
                 }
                 Ok(progress)
             }
@@ -337,6 +350,7 @@ impl Session {
             {
                 planned = better;
             }
+            self.doing.planned();
             let epoch = planned.plan.epoch;
             let mut outcome = self.try_plan(&planned, parameters, formats, token, metrics).await;
             if let Ok(rows) = &mut outcome
@@ -344,6 +358,10 @@ impl Session {
             {
                 self.transaction.give_back(rows.take_connections());
                 outcome = Err(error);
+            }
+            if let Ok(rows) = &outcome {
+                let shards = rows.shard_count();
+                self.doing.first_row(planned.plan.way(shards), shards);
             }
             match outcome {
                 Err(Error::Node(node))
@@ -402,6 +420,7 @@ impl Session {
             context: &context,
             writes: Vec::new(),
             taken: Vec::new(),
+            touched: Default::default(),
         };
         let stream = merge::run(
             plan,
@@ -418,10 +437,10 @@ impl Session {
             },
         )
         .await?;
-        let taken = enlistment.taken;
+        let (taken, touched) = (enlistment.taken, enlistment.touched.len());
         // A SELECT that locks rows counts what it returns.
         let changes = plan.writes && plan.tag != "SELECT";
-        Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()))
+        Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()).touching(touched))
     }
 
     /// What a statement that begins now may hold above the shards.

@@ -14,13 +14,16 @@
 //! - [`block`], [`transaction`], [`commit`]: BEGIN to COMMIT, which shards take part, and how it ends
 //! - [`sequence`]: numbers taken, for `currval` and `lastval`
 //! - [`running`]: what cancels the statement that runs
+//! - [`activity`]: what all sessions do and did, as tables show it
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 
+pub mod activity;
 mod bind_values;
 mod block;
 mod change_setting;
@@ -49,6 +52,7 @@ pub(crate) use dispatch::now_us;
 use crate::catalog::{SessionObjects, SettingChanges};
 use crate::cluster::Cluster;
 use crate::error::Error;
+use crate::session::activity::Doing;
 use crate::session::portal::Portals;
 use crate::session::prepared::{PlanCache, PreparedStatements};
 use crate::session::running::Running;
@@ -90,6 +94,8 @@ pub struct Session {
     lifting: lift::Lifting,
     /// What statements have set by `set_config`, until the session takes it over.
     setting_changes: Arc<SettingChanges>,
+    /// What others are shown of it.
+    pub(crate) doing: Arc<Doing>,
 }
 
 /// Where a statement's rows go.
@@ -113,7 +119,11 @@ impl Session {
         identity: Identity,
         settings: Settings,
         running: Arc<Running>,
+        client: Option<SocketAddr>,
     ) -> Self {
+        let application = settings.view().raw("application_name").map(|(value, ..)| value);
+        let application = application.unwrap_or_default();
+        let doing = cluster.activity().join(&identity, client, &running, &application);
         Self {
             cluster,
             identity,
@@ -128,6 +138,7 @@ impl Session {
             opening: BytesMut::new(),
             lifting: lift::Lifting::default(),
             setting_changes: Arc::default(),
+            doing,
         }
     }
 
@@ -174,6 +185,7 @@ impl Session {
             settings: self.settings.view().clone(),
             changes: Arc::clone(&self.setting_changes),
             catalog: OnceLock::new(),
+            superuser: self.identity.superuser,
         }
     }
 

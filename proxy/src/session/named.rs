@@ -12,10 +12,10 @@ use dataman_pg::{PgError, TypeId};
 use crate::error::Error;
 use crate::merge::decode;
 use crate::parse::syntax::Statement;
-use crate::session::Session;
 use crate::session::portal::{Portal, PortalState};
 use crate::session::prepared::Prepared;
 use crate::session::transaction::Level;
+use crate::session::{Session, activity};
 
 impl Session {
     /// Parse: keeps a statement under a name.
@@ -23,8 +23,12 @@ impl Session {
     /// # Errors
     /// What parsing and planning find; `42P05` for a name that is taken.
     pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[u32]) -> Result<(), Error> {
+        self.show_begin(activity::shown_text(sql));
         match self.try_prepare(name, sql, declared) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.doing.rest(self.status());
+                Ok(())
+            }
             Err(error) => Err(self.fail(error).await),
         }
     }

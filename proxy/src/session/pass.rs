@@ -148,6 +148,7 @@ impl Session {
             opening.put_slice(prepared.description(Format::Text));
         }
         self.running.begin_pass();
+        self.show_begin(prepared.shown());
         let (connection, role) = (connection.1, Role::Commit);
         Some(Passing { connection, role, answer, prepared, word: "COMMIT", opening })
     }
@@ -247,6 +248,7 @@ impl Session {
             return None;
         }
         self.running.begin_pass();
+        self.show_begin(passing.prepared.shown());
         Some(passing)
     }
 
@@ -284,6 +286,7 @@ impl Session {
         &mut self,
         passing: Passing,
         outcome: Result<(), NodeError>,
+        rows: Option<u64>,
     ) -> Result<(), Error> {
         self.running.end_pass();
         if passing.answer == Answer::Simple {
@@ -310,7 +313,10 @@ impl Session {
         }
         self.let_go(passing);
         match outcome {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.doing.passed(rows, self.status());
+                Ok(())
+            }
             Err(error) => Err(self.fail(error.into()).await),
         }
     }

@@ -52,6 +52,7 @@ pub struct Rows {
     front: VecDeque<Batch>,
     /// The shards whose connections the stream has.
     pub(crate) shards: Vec<ShardRef>,
+    participating: usize,
     /// The command tag's word.
     pub word: &'static str,
     /// Whether the tag counts the rows that were affected, not those that were sent.
@@ -74,6 +75,7 @@ impl Rows {
         Self {
             stream: Some(stream),
             front: VecDeque::new(),
+            participating: 0,
             shards,
             word,
             writes,
@@ -83,10 +85,22 @@ impl Rows {
         }
     }
 
+    /// So many shards take part.
+    pub(crate) fn touching(mut self, shards: usize) -> Self {
+        self.participating = shards;
+        self
+    }
+
+    /// How many shards take part.
+    pub(crate) fn shard_count(&self) -> usize {
+        self.participating
+    }
+
     /// Rows that are there already.
     pub fn of_batch(batch: Batch, word: &'static str) -> Self {
         Self {
             stream: None,
+            participating: 0,
             front: VecDeque::from([batch]),
             shards: Vec::new(),
             word,

@@ -12,6 +12,7 @@ use lru::LruCache;
 use crate::parse::syntax::ParsedStatement;
 use crate::plan::Plan;
 use crate::rows::describe::encode_row_description;
+use crate::session::activity::shown_text;
 use crate::session::lift::Lifted;
 use crate::session::settings::Typed;
 
@@ -39,6 +40,8 @@ pub struct Prepared {
     pub plan: Mutex<Option<Planned>>,
     /// RowDescription with all columns in text, and with all in binary, once asked for.
     pub descriptions: [OnceLock<Bytes>; 2],
+    /// As much of its text as others are shown, once asked for.
+    pub shown: OnceLock<Arc<str>>,
 }
 
 /// A plan and what it was made for.
@@ -53,6 +56,12 @@ pub struct Planned {
 }
 
 impl Prepared {
+    /// As much of its text as others are shown.
+    pub(crate) fn shown(&self) -> Arc<str> {
+        let text = || self.statement.as_ref().map(|one| shown_text(&one.text)).unwrap_or_default();
+        Arc::clone(self.shown.get_or_init(text))
+    }
+
     /// The plan that it has now.
     pub fn planned(&self) -> Option<Planned> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()

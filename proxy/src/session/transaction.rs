@@ -3,7 +3,7 @@
 //! BEGIN sends nothing. A shard joins when a statement first needs it: its connection is taken, a transaction begun there,
 //! and every savepoint that is open is made there too, so that ROLLBACK TO means the same on all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dataman_node_protocol::node::{
     Isolation, NodeConnection, StatementContext, TransactionOptions,
@@ -450,6 +450,8 @@ pub(crate) struct Enlistment<'a> {
     pub(crate) writes: Vec<ShardRef>,
     /// The shards whose connections the statement has taken out of the transaction.
     pub(crate) taken: Vec<ShardRef>,
+    /// The shards that the statement talks to.
+    pub(crate) touched: BTreeSet<ShardRef>,
 }
 
 impl Enlistment<'_> {
@@ -502,6 +504,7 @@ impl Participants for Enlistment<'_> {
     }
 
     async fn take(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        self.touched.insert(shard.clone());
         if !self.transactional {
             return self.cluster.connect(shard).await;
         }

@@ -144,6 +144,7 @@ async fn try_accept(
         identity,
         start.settings,
         running,
+        Some(peer),
     );
     Ok((session, key))
 }

@@ -47,7 +47,7 @@ impl Client {
             Ok(outcome) => outcome,
             Err(error) => {
                 // Only the connection is closed from here on.
-                let _ = self.session.end_pass(passing, Ok(())).await;
+                let _ = self.session.end_pass(passing, Ok(()), None).await;
                 return Err(error);
             }
         };
@@ -60,7 +60,8 @@ impl Client {
             return Ok(None);
         }
         self.reader.input.advance(length);
-        match self.session.end_pass(passing, outcome).await {
+        let rows = last_count(self.writer.gather());
+        match self.session.end_pass(passing, outcome, rows).await {
             Ok(()) => {
                 self.ready().await?;
                 Ok(Some(Next::Message))
@@ -118,4 +119,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The number in the tag of the CommandComplete that a buffer ends with.
+fn last_count(buffer: &[u8]) -> Option<u64> {
+    let (0, rest) = buffer.split_last()? else { return None };
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[rest.len() - digits..]).ok()?.parse().ok()
 }

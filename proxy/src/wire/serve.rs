@@ -215,6 +215,9 @@ impl Client {
         self.skipping = false;
         self.tell_notices();
         for (name, value) in self.session.settings.take_reports() {
+            if name == "application_name" {
+                self.session.doing.rename(&value);
+            }
             self.writer.parameter_status(name, &value);
         }
         self.writer.ready_for_query(self.session.status());

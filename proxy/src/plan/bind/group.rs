@@ -38,12 +38,16 @@ impl Binder<'_> {
         for key in keys {
             walk(key, &mut |node| by_subquery |= matches!(node, Expr::Subquery { .. }));
         }
-        if !by_subquery {
-            return Ok(());
+        match (by_subquery, self.compares_rows) {
+            (false, false) => Ok(()),
+            (true, _) => Err(PgError::unsupported(
+                "GROUP BY a subquery beside expressions that read ungrouped columns is not supported",
+            )),
+            // The row may be one of group keys.
+            (false, true) => Err(PgError::unsupported(
+                "comparing a row of ungrouped columns with the row of a subquery is not supported",
+            )),
         }
-        Err(PgError::unsupported(
-            "GROUP BY a subquery beside expressions that read ungrouped columns is not supported",
-        ))
     }
 
     /// Finds out whether the query groups, and refuses fields outside of aggregates that are not group keys (`42803`).

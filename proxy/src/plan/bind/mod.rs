@@ -237,6 +237,8 @@ pub(crate) struct Binder<'a> {
     inserting: bool,
     /// The next query bound leaves its untyped literals as they are.
     keep_unknown: bool,
+    /// A row is compared with the row of a subquery.
+    compares_rows: bool,
     /// The WITH of the statement itself, where alone a common table may write.
     top_with: Option<*const crate::parse::syntax::With>,
     /// The common tables that write.
@@ -274,6 +276,7 @@ impl<'a> Binder<'a> {
             recursing: Vec::new(),
             range: vec![Vec::new()],
             keep_unknown: false,
+            compares_rows: false,
             inserting: false,
             named_windows: Vec::new(),
             listed_sets: Vec::new(),

@@ -12,7 +12,7 @@ use super::expr::{Clause, conjunction, row_fields};
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self};
-use crate::plan::form::output_columns;
+use crate::plan::form::{output_columns, walk};
 
 impl Binder<'_> {
     /// Binds a subquery in an expression; [`Binder::keep_subquery`] puts it in its place.
@@ -161,9 +161,17 @@ impl Binder<'_> {
     ) -> Result<Expr> {
         let before = self.subqueries.last().map_or(0, Vec::len);
         let left = self.exprs(left, scope, clause)?;
-        if self.context.shows || self.subqueries.last().map_or(0, Vec::len) != before {
+        let mut moves = !self.context.shows;
+        moves &= self.subqueries.last().map_or(0, Vec::len) == before;
+        for field in &left {
+            walk(field, &mut |node| {
+                moves &= !matches!(node, Expr::Aggregate(_) | Expr::Window(_) | Expr::Grouping(_));
+            });
+        }
+        self.compares_rows = true;
+        if !moves {
             return Err(PgError::unsupported(
-                "comparing a row that has a subquery with the row of a subquery is not supported",
+                "comparing a row that has a subquery or an aggregate with the row of a subquery is not supported",
             )
             .with_hint("Compare each field with a subquery of its own."));
         }

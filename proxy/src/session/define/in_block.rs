@@ -429,6 +429,7 @@ impl Session {
             context: &context,
             writes: Vec::new(),
             taken: Vec::new(),
+            touched: Default::default(),
         };
         enlistment.enlist(&shards, access).await?;
         let mut work = Vec::new();
