@@ -67,28 +67,8 @@ impl Postgres {
         let programs = programs()?;
         let mut command = as_server_user("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(programs).arg(port.to_string());
-        let mut shell = command
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let stdout = shell.stdout.take().expect("stdout is piped");
-        let mut answers = BufReader::new(stdout);
-        let mut first = String::new();
-        answers.read_line(&mut first)?;
-        if first.trim() == "ready" {
-            return Ok(Self { port, shell: Mutex::new(shell) });
-        }
-        let mut log = String::new();
-        answers.read_to_string(&mut log)?;
-        shell.wait()?;
-        let kind = if log.contains("Address already in use") {
-            std::io::ErrorKind::AddrInUse
-        } else {
-            std::io::ErrorKind::Other
-        };
-        Err(std::io::Error::new(kind, format!("PostgreSQL did not start: {log}")))
+        let shell = start_in_shell(command, "PostgreSQL")?;
+        Ok(Self { port, shell: Mutex::new(shell) })
     }
 
     /// The server that all tests of one binary share. Each test makes its own database or schema in it.
@@ -147,6 +127,136 @@ impl Drop for Postgres {
             let _ = shell.wait();
         }
     }
+}
+
+/// A MariaDB server that the test started: utf8mb4, user `dataman` with password `secret` and all rights.
+///
+/// It lives and ends as [`Postgres`] does.
+#[derive(Debug)]
+pub struct Mariadb {
+    port: u16,
+    shell: Mutex<Child>,
+}
+
+/// What the shell does: `$1` the server's program, `$2` the port.
+const MARIADB_SCRIPT: &str = r#"
+dir=$(mktemp -d "${TMPDIR:-/tmp}/dataman-mariadb-XXXXXX") || exit 1
+trap '' INT TERM HUP
+fail() { echo failed; cat "$dir/log"; rm -rf "$dir"; exit 1; }
+cd "$dir"
+mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal --skip-test-db \
+  --skip-name-resolve >log 2>&1 </dev/null || fail
+echo "CREATE USER dataman@'%' IDENTIFIED BY 'secret';" >init.sql
+echo "GRANT ALL ON *.* TO dataman@'%' WITH GRANT OPTION;" >>init.sql
+"$1" --no-defaults --datadir="$dir/data" --init-file="$dir/init.sql" --port="$2" --bind-address=127.0.0.1 \
+  --socket="$dir/socket" --pid-file="$dir/pid" --skip-log-bin --skip-name-resolve --performance-schema=OFF \
+  --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --innodb-buffer-pool-size=64M --innodb-log-file-size=32M \
+  --innodb-file-per-table=OFF --max-connections=400 --character-set-server=latin1 >>log 2>&1 </dev/null &
+server=$!
+until mariadb --no-defaults -h 127.0.0.1 -P "$2" -u dataman -psecret -e "SELECT 1" >/dev/null 2>&1 </dev/null; do
+  kill -0 $server 2>/dev/null || fail
+  sleep 0.05
+done
+echo ready
+read -r _
+kill -KILL $server
+wait $server
+cd /
+rm -rf "$dir"
+"#;
+
+impl Mariadb {
+    /// Starts a server and waits until it answers. As root, which servers refuse, it runs as the user `postgres`.
+    ///
+    /// # Errors
+    /// What kept it from starting, with the server's log.
+    pub fn start() -> std::io::Result<Self> {
+        let mut attempts = 5;
+        loop {
+            let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            let mut command = as_server_user("sh");
+            command
+                .args(["-c", MARIADB_SCRIPT, "sh"])
+                .arg(mariadb_program()?)
+                .arg(port.to_string());
+            match start_in_shell(command, "MariaDB") {
+                Ok(shell) => return Ok(Self { port, shell: Mutex::new(shell) }),
+                Err(e) if attempts > 1 && e.kind() == std::io::ErrorKind::AddrInUse => {
+                    attempts -= 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The server that all tests of one binary share. Each test makes its own databases in it.
+    ///
+    /// # Panics
+    /// When it cannot be started: without the server these tests mean nothing.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Mariadb> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().expect("a MariaDB server can be started"))
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of the server.
+    pub fn url(&self) -> String {
+        format!("mysql://dataman:secret@127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        if let Ok(shell) = self.shell.get_mut() {
+            drop(shell.stdin.take());
+            // It has nothing more to say: whether it went well shows in the folder being gone.
+            let _ = shell.wait();
+        }
+    }
+}
+
+/// MariaDB's server: `DATAMAN_TEST_MARIADBD`, else where Debian has it.
+fn mariadb_program() -> std::io::Result<PathBuf> {
+    let candidates = [
+        std::env::var_os("DATAMAN_TEST_MARIADBD").map(PathBuf::from),
+        Some("/usr/sbin/mariadbd".into()),
+    ];
+    candidates.into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+        std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "no MariaDB server found: install mariadb-server, or set DATAMAN_TEST_MARIADBD",
+        )
+    })
+}
+
+/// Runs a shell that starts a server, and waits until it says that the server is ready.
+fn start_in_shell(mut command: Command, name: &str) -> std::io::Result<Child> {
+    let mut shell = command
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = shell.stdout.take().expect("stdout is piped");
+    let mut answers = BufReader::new(stdout);
+    let mut first = String::new();
+    answers.read_line(&mut first)?;
+    if first.trim() == "ready" {
+        return Ok(shell);
+    }
+    let mut log = String::new();
+    answers.read_to_string(&mut log)?;
+    shell.wait()?;
+    let kind = if log.contains("Address already in use") {
+        std::io::ErrorKind::AddrInUse
+    } else {
+        std::io::ErrorKind::Other
+    };
+    Err(std::io::Error::new(kind, format!("{name} did not start: {log}")))
 }
 
 /// A client of a server, together with the task that drives its socket.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::engine::{Postgres, Session};
+use crate::engine::{Mariadb, Postgres, Session};
 
 /// Which databases stand behind dataman.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +18,18 @@ pub enum Topology {
     Sqlite1,
     /// Four SQLite shards.
     Sqlite4,
+    /// One MariaDB shard.
+    My1,
+    /// Four MariaDB shards.
+    My4,
     /// Two datastores: one of two PostgreSQL shards, the default, and one of two SQLite shards, named `second`.
     Mixed,
 }
 
 impl Topology {
     /// Those of one engine.
-    pub const ALL: [Self; 4] = [Self::Pg1, Self::Pg4, Self::Sqlite1, Self::Sqlite4];
+    pub const ALL: [Self; 6] =
+        [Self::Pg1, Self::Pg4, Self::Sqlite1, Self::Sqlite4, Self::My1, Self::My4];
 
     /// The name that `skipif` and `onlyif` use.
     pub fn name(self) -> &'static str {
@@ -33,6 +38,8 @@ impl Topology {
             Self::Pg4 => "pg4",
             Self::Sqlite1 => "sqlite1",
             Self::Sqlite4 => "sqlite4",
+            Self::My1 => "my1",
+            Self::My4 => "my4",
             Self::Mixed => "mixed",
         }
     }
@@ -45,8 +52,8 @@ impl Topology {
     /// How many shards.
     pub fn shards(self) -> usize {
         match self {
-            Self::Pg1 | Self::Sqlite1 => 1,
-            Self::Pg4 | Self::Sqlite4 | Self::Mixed => 4,
+            Self::Pg1 | Self::Sqlite1 | Self::My1 => 1,
+            Self::Pg4 | Self::Sqlite4 | Self::My4 | Self::Mixed => 4,
         }
     }
 
@@ -60,6 +67,7 @@ impl Topology {
         let engine = match self {
             Self::Pg1 | Self::Pg4 => "pg",
             Self::Sqlite1 | Self::Sqlite4 => "sqlite",
+            Self::My1 | Self::My4 => "my",
             Self::Mixed => "mixed",
         };
         let spread = if self.shards() == 1 { "one_shard" } else { "sharded" };
@@ -70,7 +78,7 @@ impl Topology {
     fn postgres_shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Pg4 => self.shards(),
-            Self::Sqlite1 | Self::Sqlite4 => 0,
+            Self::Sqlite1 | Self::Sqlite4 | Self::My1 | Self::My4 => 0,
             Self::Mixed => 2,
         }
     }
@@ -198,6 +206,8 @@ pub struct Running {
     port: u16,
     folder: tempfile::TempDir,
     launch: Launch,
+    /// The server of its MariaDB shards, whose instances are databases there.
+    mariadb: Option<Mariadb>,
 }
 
 impl Running {
@@ -209,6 +219,14 @@ impl Running {
         topology: Topology,
         databases: &[String],
     ) -> Result<Self, Box<dyn std::error::Error>> {
+        if matches!(topology, Topology::My1 | Topology::My4) {
+            let mariadb = Mariadb::start()?;
+            let datasources = vec![("mysql", mariadb.url()); topology.shards()];
+            let launch = Launch::up(cluster_file(&datasources, databases), databases);
+            let mut running = Self::launch(launch).await?;
+            running.mariadb = Some(mariadb);
+            return Ok(running);
+        }
         let postgres = topology.postgres_shards();
         let urls = postgres_shards(postgres).await?;
         let url = |shard| ("sqlite", format!("{{folder}}/shard{shard}"));
@@ -236,7 +254,7 @@ impl Running {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let child = launch.spawn(&folder, port)?;
         let databases = launch.databases.clone();
-        let mut running = Self { child, port, folder, launch };
+        let mut running = Self { child, port, folder, launch, mariadb: None };
         running.wait_ready(&databases).await?;
         Ok(running)
     }
@@ -279,6 +297,11 @@ impl Running {
     /// How the next start is done.
     pub fn launch_mut(&mut self) -> &mut Launch {
         &mut self.launch
+    }
+
+    /// The server of its MariaDB shards.
+    pub fn mariadb(&self) -> Option<&Mariadb> {
+        self.mariadb.as_ref()
     }
 
     /// Where its data, its cluster file and its log are.

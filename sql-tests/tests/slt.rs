@@ -84,6 +84,16 @@ async fn sqlite4() {
     run_topology(Topology::Sqlite4).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn my1() {
+    run_topology(Topology::My1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn my4() {
+    run_topology(Topology::My4).await;
+}
+
 async fn run_corpus(topology: Topology) {
     if std::env::var("DATAMAN_TEST_TOPOLOGY").is_ok_and(|chosen| chosen != topology.name()) {
         return;
@@ -140,4 +150,9 @@ async fn corpus_pg4() {
 #[tokio::test(flavor = "multi_thread")]
 async fn corpus_sqlite4() {
     run_corpus(Topology::Sqlite4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_my4() {
+    run_corpus(Topology::My4).await;
 }

@@ -115,15 +115,16 @@ impl Parser<'_> {
         match engine.text.as_str() {
             "postgres" => Some(Engine::Postgres),
             "sqlite" => Some(Engine::Sqlite),
-            "mysql" | "mongodb" => {
+            "mysql" => Some(Engine::Mysql),
+            "mongodb" => {
                 let problem = format!("engine \"{}\" is not built in yet", engine.text);
-                self.add(engine.line, problem, "Use \"postgres\" or \"sqlite\".");
+                self.add(engine.line, problem, "Use \"postgres\", \"mysql\" or \"sqlite\".");
                 None
             }
             other => {
                 let remedy = match nearest(other, ENGINES) {
                     Some(near) => format!("Did you mean \"{near}\"?"),
-                    None => "Use \"postgres\" or \"sqlite\".".to_owned(),
+                    None => "Use \"postgres\", \"mysql\" or \"sqlite\".".to_owned(),
                 };
                 self.add(engine.line, format!("unknown engine \"{other}\""), remedy);
                 None
@@ -181,7 +182,22 @@ impl Parser<'_> {
                     );
                 }
             }
-            Engine::Mysql | Engine::Mongodb => {}
+            Engine::Mysql => {
+                let rest =
+                    ["mysql://", "mariadb://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+                if rest.is_none_or(str::is_empty) {
+                    let problem = format!(
+                        "url \"{}\" is not one of engine \"mysql\"",
+                        without_password(text)
+                    );
+                    self.add(
+                        url.line,
+                        problem,
+                        "Write `url = \"mysql://user:password@host:3306/\"`.",
+                    );
+                }
+            }
+            Engine::Mongodb => {}
         }
     }
 
@@ -451,8 +467,8 @@ shard_keys = ["tenant_id"]
         );
         check(
             "engine = \"sqlite\"",
-            "engine = \"mysql\"",
-            "c.toml:13: engine \"mysql\" is not built in yet\n  Use \"postgres\" or \"sqlite\".\n\
+            "engine = \"mongodb\"",
+            "c.toml:13: engine \"mongodb\" is not built in yet\n  Use \"postgres\", \"mysql\" or \"sqlite\".\n\
              c.toml:24: primary \"b/main\" names no datasource of this file\n  Did you mean \"a/main\"?",
         );
         check(

@@ -30,6 +30,12 @@ pub trait Capability: Send + Sync {
     /// Whether this one node of an expression, its arguments being carried out, is exact.
     fn is_exact(&self, expr: &Expr) -> bool;
 
+    /// Whether this one node of an expression is exact over the record of a write: in the values, the condition and the
+    /// RETURNING of a change of one collection. More than [`Capability::is_exact`] where the driver computes writes itself.
+    fn is_exact_in_write(&self, expr: &Expr) -> bool {
+        self.is_exact(expr)
+    }
+
     /// Whether values of this type sort and group in the database as in PostgreSQL.
     fn sorts_exactly(&self, ty: dataman_pg::TypeId) -> bool;
 
@@ -87,9 +93,18 @@ pub enum Feature {
 
 /// The whole of an expression is exact when each of its nodes is.
 pub fn is_exact_tree(capability: &dyn Capability, expr: &Expr) -> bool {
-    let mut exact = capability.is_exact(expr);
-    if exact {
-        expr.for_each_child(&mut |child| exact = exact && is_exact_tree(capability, child));
+    each_node(expr, &|node| capability.is_exact(node))
+}
+
+/// The same over the record of a write.
+pub fn is_exact_tree_in_write(capability: &dyn Capability, expr: &Expr) -> bool {
+    each_node(expr, &|node| capability.is_exact_in_write(node))
+}
+
+fn each_node(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
+    let mut passes = test(expr);
+    if passes {
+        expr.for_each_child(&mut |child| passes = passes && each_node(child, test));
     }
-    exact
+    passes
 }

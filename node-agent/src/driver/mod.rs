@@ -2,6 +2,8 @@
 
 pub mod conformance;
 pub mod contract;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sql;
@@ -24,6 +26,8 @@ pub fn of(engine: Engine) -> Result<Box<dyn contract::Driver>, NodeError> {
         Engine::Postgres => Ok(Box::new(postgres::PostgresDriver)),
         #[cfg(feature = "sqlite")]
         Engine::Sqlite => Ok(Box::new(sqlite::SqliteDriver)),
+        #[cfg(feature = "mysql")]
+        Engine::Mysql => Ok(Box::new(mysql::MysqlDriver)),
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }
@@ -38,6 +42,8 @@ pub fn capability_of(engine: Engine) -> Result<Arc<dyn Capability>, NodeError> {
         Engine::Postgres => Ok(Arc::new(postgres::PostgresCapability)),
         #[cfg(feature = "sqlite")]
         Engine::Sqlite => Ok(Arc::new(sqlite::SqliteCapability)),
+        #[cfg(feature = "mysql")]
+        Engine::Mysql => Ok(Arc::new(mysql::MysqlCapability)),
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataman_metadata::id::{DatastoreId, ShardId};
 use dataman_metadata::schema::Placement;
-use dataman_node_protocol::capability::{Feature, is_exact_tree};
+use dataman_node_protocol::capability::{
+    Capability, Feature, is_exact_tree, is_exact_tree_in_write,
+};
 use dataman_node_protocol::query::{Distinct, JoinKind, NodeQuery, OutputField, Select, Source};
 use dataman_pg::expr::{Field, SubqueryKind};
 use dataman_pg::types::TypeRef;
@@ -327,6 +329,20 @@ impl Planner<'_> {
 
     /// Whether the datastore's shards carry out the whole select with PostgreSQL's meaning.
     pub(super) fn carried_out(&self, select: &Select, datastore: &DatastoreId) -> bool {
+        self.carried_out_by(select, datastore, is_exact_tree)
+    }
+
+    /// The same of a write of one collection, seen as a select over it.
+    pub(super) fn carried_out_in_write(&self, seen: &Select, datastore: &DatastoreId) -> bool {
+        self.carried_out_by(seen, datastore, is_exact_tree_in_write)
+    }
+
+    fn carried_out_by(
+        &self,
+        select: &Select,
+        datastore: &DatastoreId,
+        is_exact: fn(&dyn Capability, &Expr) -> bool,
+    ) -> bool {
         if form::reads_virtual(select) {
             return false;
         }
@@ -341,7 +357,7 @@ impl Planner<'_> {
                 exact = exact && !loses_user_type(select, std::mem::replace(&mut is_inside, true));
                 exact =
                     exact && features(select).iter().all(|feature| capability.supports(*feature));
-                for_each_expr(select, &mut |expr| exact = exact && is_exact_tree(capability, expr));
+                for_each_expr(select, &mut |expr| exact = exact && is_exact(capability, expr));
                 let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
                 exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
                 exact = exact && select.group.iter().flatten().all(sorted);

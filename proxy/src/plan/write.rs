@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dataman_metadata::schema::{Constraint, ConstraintKind, Placement};
-use dataman_node_protocol::capability::{Feature, is_exact_tree};
+use dataman_node_protocol::capability::{Feature, is_exact_tree_in_write};
 use dataman_node_protocol::node::ResultFormats;
 use dataman_node_protocol::query::{
     CommonTable, Delete, NodeQuery, OutputField, Select, Source, Update,
@@ -288,7 +288,7 @@ impl Planner<'_> {
                 shard: dataman_metadata::id::ShardId(shard),
             };
             if let Some(capability) = self.context.capabilities.of(&shard)
-                && !is_exact_tree(capability, expr)
+                && !is_exact_tree_in_write(capability, expr)
             {
                 let mut named = eval::check_computed(expr).err();
                 return Err(named.take().unwrap_or_else(|| {
@@ -486,7 +486,7 @@ impl Planner<'_> {
         if self.shard_count(&datastore) > 1 {
             self.write_subqueries_first(seen, alias)?;
         }
-        if !self.carried_out(seen, &datastore) {
+        if !self.carried_out_in_write(seen, &datastore) {
             let named = {
                 let mut error = None;
                 form::for_each_expr(seen, &mut |expr| {

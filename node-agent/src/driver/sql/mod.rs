@@ -7,9 +7,13 @@
 //! Every value's type is written out (`$1::pg_catalog.int4`, `'a'::pg_catalog.text`), operators and functions by their
 //! schema (`OPERATOR(pg_catalog.+)`), so that the database resolves them to what the binder bound, whatever its search path.
 
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(crate) mod context;
 mod copy;
 pub mod define;
 mod expr;
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(crate) mod instance;
 pub mod native;
 mod select;
 pub mod stored;

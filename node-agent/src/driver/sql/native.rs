@@ -129,6 +129,17 @@ pub fn form(expr: &Expr) -> Form {
     }
 }
 
+/// Whether dataman-pg computes this node over the fields and parameters of one record.
+pub(crate) fn is_computed(expr: &Expr) -> bool {
+    match expr {
+        Expr::Aggregate(_) | Expr::Window(_) | Expr::Subquery { .. } | Expr::Column { .. } => false,
+        Expr::Const(_) | Expr::Param { .. } | Expr::Field(_) => form(expr) == Form::Native,
+        // Rows exist only on the way to the function that takes them.
+        Expr::Row(_) => true,
+        _ => is_computed_node(expr),
+    }
+}
+
 fn native_if(yes: bool) -> Form {
     if yes { Form::Native } else { Form::None }
 }
@@ -192,7 +203,7 @@ fn family_declared(ty: TypeId) -> Option<Family> {
 }
 
 /// The native comparison that a call is, if it is one.
-pub(super) fn comparison(call: &Call) -> Option<&'static str> {
+pub(crate) fn comparison(call: &Call) -> Option<&'static str> {
     let found = catalog::operator(call.operator?)?;
     let name = ["=", "<>", "<", "<=", ">", ">="].into_iter().find(|name| *name == found.name)?;
     let (left, right) = two(&call.args).ok()?;

@@ -23,7 +23,8 @@ use super::error::serialization;
 use super::execute::{Finished, Job, Request, Rows};
 use super::inline::Answer;
 use super::run::{Prepared, Work};
-use super::session::{Session, context_of};
+use super::session::Session;
+use crate::driver::sql::context::{context_of, lock_timeout};
 
 /// A connection to a folder of files.
 pub(super) struct SqliteConnection {
@@ -419,23 +420,6 @@ impl SqliteConnection {
             format!("cannot execute {verb} in a read-only transaction"),
         ))
     }
-}
-
-/// The session's `lock_timeout`, in SHOW's form: `250ms`, `5s`, `2min`.
-fn lock_timeout(context: &StatementContext) -> Option<Duration> {
-    let (_, value) =
-        context.settings.iter().find(|(name, _)| name.eq_ignore_ascii_case("lock_timeout"))?;
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = value[..digits].parse().ok()?;
-    let unit_ms = match value[digits..].trim() {
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    (number > 0).then(|| Duration::from_millis(number.saturating_mul(unit_ms)))
 }
 
 /// Carries out a definition that makes or removes a file.

@@ -4,11 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::definition::Definition;
 use dataman_node_protocol::node::{NodeStatement, Parameters};
-use dataman_node_protocol::query::{
-    Insert, NodeQuery, OutputField, Records, Select, Source, Target,
-};
+use dataman_node_protocol::query::{Insert, NodeQuery, Records};
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
 use dataman_pg::types::TypeRef;
 use rusqlite::hooks::Action;
@@ -20,6 +17,7 @@ use super::function::{Bound, Computed, owned};
 use super::joined;
 use super::session::{Session, lock};
 use super::value::{RowWriter, read_parameter};
+use crate::driver::sql::instance::{columns_of, instance_of, returned};
 use crate::driver::sql::stored::Stored;
 use crate::driver::sql::{Dialect, Lowered, lower_with_expressions};
 
@@ -74,7 +72,7 @@ impl Prepared {
     pub(super) fn new(statement: &NodeStatement) -> Result<Self, NodeError> {
         let query = &statement.query;
         let parameters = statement.params.len();
-        let mut instances = HashSet::new();
+        let instance = instance_of(query)?;
         let mut expressions = HashMap::new();
         let mut keep = |lowered: Lowered| -> Result<String, NodeError> {
             for (name, expr) in lowered.expressions {
@@ -85,26 +83,15 @@ impl Prepared {
         let lower = |query: &NodeQuery| lower_with_expressions(query, Dialect::Sqlite, 0);
         let (columns, work) = match query {
             NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
-                select_instances(select, &mut instances);
                 let text = keep(lower(query)?)?;
                 let columns = columns_of(&select.fields)?;
                 (Some(columns), Work::Read { text, locking: select.lock.is_some() })
             }
-            NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => {
-                add(&insert.target, &mut instances);
-                each_select(&insert.subqueries, &mut instances);
-                if let Records::Query(query) = &insert.records {
-                    select_instances(query, &mut instances);
-                }
-                (
-                    returned(&insert.returning)?,
-                    Work::Write { text: keep(lower(query)?)?, verb: "INSERT" },
-                )
-            }
+            NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => (
+                returned(&insert.returning)?,
+                Work::Write { text: keep(lower(query)?)?, verb: "INSERT" },
+            ),
             NodeQuery::Update(update) => {
-                add(&update.target, &mut instances);
-                each_select(&update.subqueries, &mut instances);
-                update.source.iter().for_each(|source| source_instances(source, &mut instances));
                 let columns = returned(&update.returning)?;
                 if update.source.is_empty() {
                     (columns, Work::Write { text: keep(lower(query)?)?, verb: "UPDATE" })
@@ -115,9 +102,6 @@ impl Prepared {
                 }
             }
             NodeQuery::Delete(delete) => {
-                add(&delete.target, &mut instances);
-                each_select(&delete.subqueries, &mut instances);
-                delete.source.iter().for_each(|source| source_instances(source, &mut instances));
                 let columns = returned(&delete.returning)?;
                 if delete.source.is_empty() {
                     (columns, Work::Write { text: keep(lower(query)?)?, verb: "DELETE" })
@@ -127,94 +111,15 @@ impl Prepared {
                     (columns, Work::Joined { pick, write, verb: "DELETE" })
                 }
             }
-            NodeQuery::Define(definition) => {
-                instances.insert(definition_instance(definition)?);
-                (None, Work::Define)
-            }
+            NodeQuery::Define(_) => (None, Work::Define),
             NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
                 return Err(lower(query)
                     .err()
                     .unwrap_or_else(|| NodeError::unsupported("not a query for SQLite")));
             }
         };
-        let mut instances = instances.into_iter();
-        let instance = instances.next();
-        if instances.next().is_some() {
-            return Err(NodeError::unsupported("a query reads one shard instance"));
-        }
         Ok(Self { instance, columns, work, expressions: Arc::new(expressions) })
     }
-}
-
-fn returned(fields: &[OutputField]) -> Result<Option<Vec<ColumnDescription>>, NodeError> {
-    if fields.is_empty() { Ok(None) } else { columns_of(fields).map(Some) }
-}
-
-fn columns_of(fields: &[OutputField]) -> Result<Vec<ColumnDescription>, NodeError> {
-    fields
-        .iter()
-        .map(|field| match field {
-            OutputField::Bound { expr, name } => {
-                Ok(ColumnDescription { name: name.clone(), ty: expr.type_ref() })
-            }
-            OutputField::Named(_) => {
-                Err(NodeError::unsupported("a short-form query has to be bound first"))
-            }
-        })
-        .collect()
-}
-
-fn add(target: &Target, instances: &mut HashSet<String>) {
-    instances.insert(target.shard_instance.clone());
-}
-
-fn each_select(selects: &[Select], instances: &mut HashSet<String>) {
-    selects.iter().for_each(|select| select_instances(select, instances));
-}
-
-fn select_instances(select: &Select, instances: &mut HashSet<String>) {
-    select.source.iter().for_each(|source| source_instances(source, instances));
-    each_select(&select.subqueries, instances);
-    select.union.iter().for_each(|operation| select_instances(&operation.query, instances));
-    select.with.iter().for_each(|table| select_instances(&table.query, instances));
-}
-
-fn source_instances(source: &Source, instances: &mut HashSet<String>) {
-    match source {
-        Source::Collection { target, .. } => add(target, instances),
-        Source::Query { query, .. } => select_instances(query, instances),
-        Source::Join { left, right, .. } => {
-            source_instances(left, instances);
-            source_instances(right, instances);
-        }
-        Source::CommonTable { .. }
-        | Source::Values { .. }
-        | Source::Function { .. }
-        | Source::Virtual { .. } => {}
-    }
-}
-
-fn definition_instance(definition: &Definition) -> Result<String, NodeError> {
-    Ok(match definition {
-        Definition::CreateInstance { shard_instance }
-        | Definition::DropInstance { shard_instance }
-        | Definition::CreateEnum { shard_instance, .. }
-        | Definition::DropEnum { shard_instance, .. } => shard_instance.clone(),
-        Definition::CreateCollection(shape) => shape.target.shard_instance.clone(),
-        Definition::AlterCollection { to, .. } => to.target.shard_instance.clone(),
-        Definition::DropCollection(target)
-        | Definition::CreateIndex { target, .. }
-        | Definition::DropIndex { target, .. } => target.shard_instance.clone(),
-        Definition::Maintain(maintenance) => maintenance
-            .targets
-            .first()
-            .map(|one| one.target.shard_instance.clone())
-            .ok_or_else(|| NodeError::unsupported("maintenance of nothing"))?,
-        Definition::Truncate(targets) => targets
-            .first()
-            .map(|target| target.shard_instance.clone())
-            .ok_or_else(|| NodeError::unsupported("TRUNCATE of nothing"))?,
-    })
 }
 
 /// What one execution is given.

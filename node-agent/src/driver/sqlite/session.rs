@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::StatementContext;
 use dataman_pg::Context;
-use dataman_pg::context::{ByteaOutput, DateOrder, DateOutput, DateStyle, IntervalStyle};
-use dataman_pg::timezone::TimeZone;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +17,7 @@ use super::constraint::Event;
 use super::error::classify;
 use super::function::{self, Computed};
 use super::{BUSY_STEP, BUSY_TIMEOUT, STATEMENTS_CACHED, collate};
+use crate::driver::sql::context::context_of;
 use crate::driver::sql::stored::Stored;
 
 /// How many instructions of SQLite's machine pass between two looks at whether the statement was cancelled: some
@@ -314,61 +313,4 @@ fn make_private(path: &Path) -> Result<(), NodeError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(|_| ()).map_err(|error| super::connect::folder_error(&error))
-}
-
-/// What functions may know, from what came with the statement.
-///
-/// The settings come in the canonical form in which SHOW prints them; the proxy has checked them.
-pub(super) fn context_of(statement: &StatementContext) -> Context {
-    let mut context = Context {
-        transaction_time_us: statement.transaction_time_us,
-        statement_time_us: statement.transaction_time_us,
-        clock_time_us: statement.transaction_time_us,
-        ..Context::default()
-    };
-    for (name, value) in statement.settings.iter() {
-        match name.to_ascii_lowercase().as_str() {
-            "timezone" => {
-                if let Ok(zone) = TimeZone::parse(value) {
-                    context.time_zone = zone;
-                }
-            }
-            "datestyle" => context.date_style = date_style(value),
-            "intervalstyle" => {
-                context.interval_style = match value.to_ascii_lowercase().as_str() {
-                    "postgres_verbose" => IntervalStyle::PostgresVerbose,
-                    "sql_standard" => IntervalStyle::SqlStandard,
-                    "iso_8601" => IntervalStyle::Iso8601,
-                    _ => IntervalStyle::Postgres,
-                };
-            }
-            "extra_float_digits" => context.extra_float_digits = value.parse().unwrap_or(1),
-            "bytea_output" => {
-                context.bytea_output = if value.eq_ignore_ascii_case("escape") {
-                    ByteaOutput::Escape
-                } else {
-                    ByteaOutput::Hex
-                };
-            }
-            _ => {}
-        }
-    }
-    context
-}
-
-fn date_style(value: &str) -> DateStyle {
-    let mut style = DateStyle::default();
-    for word in value.split(',') {
-        match word.trim().to_ascii_lowercase().as_str() {
-            "iso" => style.output = DateOutput::Iso,
-            "sql" => style.output = DateOutput::Sql,
-            "postgres" => style.output = DateOutput::Postgres,
-            "german" => style.output = DateOutput::German,
-            "ymd" => style.order = DateOrder::Ymd,
-            "dmy" => style.order = DateOrder::Dmy,
-            "mdy" => style.order = DateOrder::Mdy,
-            _ => {}
-        }
-    }
-    style
 }

@@ -1,0 +1,69 @@
+//! What MySQL does with PostgreSQL's exact meaning: what [`super::lower`] writes, and what writes compute.
+
+use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::query::NodeQuery;
+use dataman_pg::Expr;
+use dataman_pg::types::{TypeId, TypeRef};
+
+use super::layout::{self, Form, form};
+use super::lower;
+use crate::driver::sql::native;
+
+/// MySQL's capability.
+#[derive(Debug, Clone, Copy)]
+pub struct MysqlCapability;
+
+impl Capability for MysqlCapability {
+    fn engine(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn statement_text(&self, query: &NodeQuery) -> Option<String> {
+        match query {
+            NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => lower::shown(select),
+            _ => None,
+        }
+    }
+
+    fn is_exact(&self, expr: &Expr) -> bool {
+        lower::is_native(expr)
+    }
+
+    fn is_exact_in_write(&self, expr: &Expr) -> bool {
+        native::is_computed(expr)
+    }
+
+    fn sorts_exactly(&self, ty: TypeId) -> bool {
+        // MySQL sorts and groups what is longer by its first `max_sort_length` bytes.
+        matches!(form(ty), Form::Integer | Form::Fixed)
+    }
+
+    fn supports(&self, feature: Feature) -> bool {
+        match feature {
+            Feature::Join
+            | Feature::Group
+            | Feature::Distinct
+            | Feature::Sort
+            | Feature::Lock
+            | Feature::Returning
+            | Feature::Conflict => true,
+            Feature::OuterJoin
+            | Feature::Lateral
+            | Feature::GroupingSets
+            | Feature::DistinctOn
+            | Feature::WithTies
+            | Feature::Subquery
+            | Feature::SetOperation
+            | Feature::CommonTable
+            | Feature::Recursive
+            | Feature::Window
+            | Feature::Values
+            | Feature::TableFunction
+            | Feature::WriteJoin => false,
+        }
+    }
+
+    fn stores(&self, ty: TypeRef) -> Result<(), String> {
+        layout::check_stored(ty.id)
+    }
+}

@@ -1,0 +1,182 @@
+//! PostgreSQL's values ↔ the forms in which MySQL keeps them.
+
+use dataman_node_protocol::NodeError;
+use dataman_node_protocol::record::Format;
+use dataman_pg::types::{TypeId, TypeRef};
+use dataman_pg::value::{EnumLabel, Value};
+use dataman_pg::{Context, io, order};
+use mysql_async::Value as Raw;
+
+use super::catalogue::Catalogue;
+use crate::driver::sql::stored::{self, EnumLabels, Stored, StoredRef};
+
+/// The form from which the exact value comes back.
+///
+/// # Errors
+/// A value that has none.
+pub(super) fn exact(value: &Value) -> Result<Raw, NodeError> {
+    Ok(match stored::store(value)? {
+        Stored::Null => Raw::NULL,
+        Stored::Integer(value) => Raw::Int(value),
+        Stored::Text(text) => Raw::Bytes(text.into_bytes()),
+        Stored::Blob(bytes) => Raw::Bytes(bytes),
+        // MySQL's own DOUBLE holds neither NaN nor infinity.
+        Stored::Real(_) => Raw::Bytes(text(value, float_type(value), &Context::default())),
+    })
+}
+
+fn float_type(value: &Value) -> TypeId {
+    if matches!(value, Value::Float4(_)) { TypeId::FLOAT4 } else { TypeId::FLOAT8 }
+}
+
+fn text(value: &Value, ty: TypeId, context: &Context) -> Vec<u8> {
+    let mut out = Vec::new();
+    io::text::output(value, ty, context, &mut out);
+    out
+}
+
+/// The form that compares as PostgreSQL compares: bytes in memory order.
+pub(super) fn key(value: &Value) -> Raw {
+    if value.is_null() {
+        return Raw::NULL;
+    }
+    let mut out = Vec::new();
+    order::encode_ordered(value, &mut out);
+    Raw::Bytes(out)
+}
+
+/// Reads a value back.
+///
+/// # Errors
+/// `XX001` for a form that is not the type's; `22003` for a number that the type does not hold.
+pub(super) fn load(raw: &Raw, ty: TypeId, enums: &dyn EnumLabels) -> Result<Value, NodeError> {
+    let damaged = || {
+        let name = dataman_pg::catalog::format_type(ty, -1);
+        NodeError::statement("XX001", format!("a value stored in MySQL is not of type {name}"))
+    };
+    let bytes = match raw {
+        Raw::NULL => return Ok(Value::Null),
+        Raw::Int(value) => return Ok(stored::load(StoredRef::Integer(*value), ty, enums)?),
+        Raw::UInt(value) => {
+            let value = i64::try_from(*value).map_err(|_| damaged())?;
+            return Ok(stored::load(StoredRef::Integer(value), ty, enums)?);
+        }
+        Raw::Bytes(bytes) => bytes,
+        _ => return Err(damaged()),
+    };
+    if matches!(ty, TypeId::BYTEA | TypeId::UUID | TypeId::TIMETZ) {
+        return Ok(stored::load(StoredRef::Blob(bytes), ty, enums)?);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
+    match ty {
+        // Sums come as decimals; floats are kept as text.
+        TypeId::INT2 | TypeId::INT4 | TypeId::INT8 | TypeId::FLOAT4 | TypeId::FLOAT8 => {
+            Ok(io::text::input(text, TypeRef::plain(ty), &Context::default())?)
+        }
+        _ => Ok(stored::load(StoredRef::Text(text), ty, enums)?),
+    }
+}
+
+/// Appends a value that is not NULL in a format.
+pub(super) fn append(
+    raw: &Raw,
+    ty: TypeId,
+    format: Format,
+    context: &Context,
+    enums: &dyn EnumLabels,
+    out: &mut Vec<u8>,
+) -> Result<(), NodeError> {
+    match (raw, ty, format) {
+        // Forms that are the answer already.
+        (
+            Raw::Bytes(bytes),
+            TypeId::TEXT | TypeId::VARCHAR | TypeId::NAME | TypeId::BPCHAR | TypeId::JSON,
+            _,
+        )
+        | (Raw::Bytes(bytes), TypeId::NUMERIC | TypeId::JSONB, Format::Text)
+        | (Raw::Bytes(bytes), TypeId::BYTEA | TypeId::UUID, Format::Binary) => {
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
+        (Raw::Int(value), TypeId::INT2 | TypeId::INT4 | TypeId::INT8, Format::Text) => {
+            out.extend_from_slice(value.to_string().as_bytes());
+            return Ok(());
+        }
+        (Raw::Int(value), TypeId::INT8, Format::Binary) => {
+            out.extend_from_slice(&value.to_be_bytes());
+            return Ok(());
+        }
+        _ => {}
+    }
+    append_value(&load(raw, ty, enums)?, ty, format, context, out);
+    Ok(())
+}
+
+/// Appends a value that is not NULL in a format.
+pub(super) fn append_value(
+    value: &Value,
+    ty: TypeId,
+    format: Format,
+    context: &Context,
+    out: &mut Vec<u8>,
+) {
+    match (value, format) {
+        (Value::Enum(label), _) => out.extend_from_slice(label.label.as_bytes()),
+        (value, Format::Text) => io::text::output(value, ty, context, out),
+        (value, Format::Binary) => io::binary::encode(value, ty, out),
+    }
+}
+
+/// A value as messages show it.
+pub(super) fn shown(value: &Value, ty: TypeId, context: &Context) -> String {
+    if value.is_null() {
+        return "null".to_owned();
+    }
+    let mut out = Vec::new();
+    append_value(value, ty, Format::Text, context, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Reads one parameter of a Bind.
+///
+/// # Errors
+/// What the type's input raises.
+pub(super) fn read_parameter(
+    bytes: Option<&[u8]>,
+    format: Format,
+    ty: TypeRef,
+    context: &Context,
+    catalogue: &Catalogue,
+) -> Result<Value, NodeError> {
+    let Some(bytes) = bytes else {
+        return Ok(Value::Null);
+    };
+    let text = || {
+        std::str::from_utf8(bytes).map_err(|_| {
+            NodeError::statement("22021", "invalid byte sequence for encoding \"UTF8\"")
+        })
+    };
+    if ty.id.is_user() {
+        return label(ty.id, text()?, catalogue);
+    }
+    Ok(match format {
+        Format::Text => io::text::input(text()?, ty, context)?,
+        Format::Binary => io::binary::decode(bytes, ty)?,
+    })
+}
+
+/// The value of an enum's label.
+///
+/// # Errors
+/// `22P02` for a label that the enum does not have.
+pub(super) fn label(ty: TypeId, text: &str, catalogue: &Catalogue) -> Result<Value, NodeError> {
+    let known = catalogue.labels(ty).ok_or_else(|| {
+        NodeError::unsupported("MySQL knows an enum only by the fields that bear it")
+    })?;
+    let found = known.iter().zip(0_u32..).find(|(known, _)| &***known == text);
+    let (label, rank) = found.ok_or_else(|| {
+        let name = catalogue.enum_name(ty);
+        NodeError::statement("22P02", format!("invalid input value for enum {name}: \"{text}\""))
+    })?;
+    Ok(Value::Enum(EnumLabel { enum_type: ty, rank, label: label.clone() }))
+}
