@@ -166,6 +166,9 @@ pub(super) struct Instance {
     gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
 
+/// What was made of a statement, and the catalogue over which.
+type PreparedOver = (Arc<Catalogue>, Arc<Prepared>);
+
 /// The server of a datasource.
 pub(super) struct Server {
     opts: Opts,
@@ -175,7 +178,7 @@ pub(super) struct Server {
     idle: Mutex<Vec<Session>>,
     flavour: OnceLock<Flavour>,
     instances: Mutex<HashMap<String, Arc<Instance>>>,
-    prepared: Mutex<HashMap<u64, (Arc<Catalogue>, Arc<Prepared>)>>,
+    prepared: Mutex<HashMap<u64, PreparedOver>>,
     reap: mpsc::Sender<Reap>,
 }
 
