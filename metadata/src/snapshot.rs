@@ -9,6 +9,7 @@ use crate::id::{
 };
 use crate::schema::{Collection, Database, KeyspaceMethod, PUBLIC_SCHEMA, Placement, Role};
 use crate::topology::{Datasource, Datastore, Node, Shard};
+use crate::unfinished::Unfinished;
 
 /// All metadata at one epoch. Shared as `Arc<Snapshot>`; a statement sees one from bind to commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub databases: BTreeMap<DatabaseId, Database>,
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
+    /// Work on shards that may not have been done everywhere yet, by its id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfinished: BTreeMap<String, Unfinished>,
     /// The OID that the next object gets.
     pub next_oid: u32,
 }

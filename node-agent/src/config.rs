@@ -17,7 +17,7 @@ pub const SESSIONS_MAX: usize = 1000;
 /// How long a client may take to send its startup packet.
 pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long sessions may finish what they do when the agent is told to stop.
+/// How long sessions may finish what they do when the agent is told to stop, unless configured.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How an agent listens.
@@ -29,12 +29,15 @@ pub struct AgentConfig {
     pub sessions_max: usize,
     /// How many threads serve them: unless configured, [`workers_default`].
     pub workers: NonZeroUsize,
+    /// How long sessions may finish what they do when the agent is told to stop.
+    pub drain_time: Duration,
 }
 
 impl AgentConfig {
     /// The defaults at an address.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, sessions_max: SESSIONS_MAX, workers: workers_default() }
+        let (workers, drain_time) = (workers_default(), SHUTDOWN_TIMEOUT);
+        Self { listen, sessions_max: SESSIONS_MAX, workers, drain_time }
     }
 }
 

@@ -1,12 +1,15 @@
 //! The running cluster as a proxy sees it: the newest metadata, the nodes that can be reached, and the sequences.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dataman_metadata::change::{Change, ObjectName};
-use dataman_metadata::id::{CollectionId, DatasourceId, DatastoreId, Epoch, ObjectId, ShardId};
+use dataman_metadata::id::{
+    CollectionId, DatasourceId, DatastoreId, Epoch, NodeId, ObjectId, ShardId,
+};
+use dataman_metadata::member::{Member, MemberKind, MemberState, members, wait_for_all};
 use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
@@ -15,6 +18,7 @@ use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::node::{Node, NodeConnection};
 use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::PgError;
+use tokio::time::Instant;
 
 use crate::catalog::Catalogs;
 use crate::error::Error;
@@ -32,6 +36,18 @@ pub const SEQUENCE_BLOCK: u64 = 32;
 /// How long to wait for an epoch that an agent has seen before this proxy did.
 const NEWER_EPOCH_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a change of the schema waits for members that are there and do not take it.
+pub const MEMBERS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked who is a member.
+const MEMBERS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a statement waits for an agent that has said that it stops.
+const AGENT_WAIT: Duration = Duration::from_secs(10);
+
+/// How often it looks for it.
+const AGENT_POLL: Duration = Duration::from_millis(50);
+
 /// The datasources that this proxy talks to.
 pub type Nodes = BTreeMap<DatasourceId, Arc<dyn Node>>;
 
@@ -46,6 +62,8 @@ pub struct Cluster {
     activity: Arc<Activity>,
     started_us: i64,
     statistics: Arc<StatisticsStore>,
+    /// The lease of this proxy's own membership, when it is one of several.
+    own_lease: OnceLock<String>,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -71,6 +89,7 @@ impl Cluster {
             catalogs: Catalogs::default(),
             activity: Arc::default(),
             started_us: crate::session::now_us(),
+            own_lease: OnceLock::new(),
         })
     }
 
@@ -134,6 +153,50 @@ impl Cluster {
         Ok(snapshot)
     }
 
+    /// Says under which lease this proxy is a member itself.
+    pub fn set_own_lease(&self, name: String) {
+        // It is said once, at the start.
+        let _ = self.own_lease.set(name);
+    }
+
+    /// Waits until every other member has the newest epoch, or is gone. Gives those that are there and do not have it after
+    /// [`MEMBERS_PATIENCE`].
+    pub async fn wait_for_members(&self) -> Vec<Member> {
+        let own = self.own_lease.get().map(String::as_str);
+        let waited = wait_for_all(&*self.store, self.epoch(), own, MEMBERS_PATIENCE).await;
+        waited.unwrap_or_else(|error| {
+            // What was changed is there; whoever is late is refused by the agents.
+            tracing::warn!(%error, "cannot see who has the newest metadata");
+            Vec::new()
+        })
+    }
+
+    /// The members of the cluster when it was last looked.
+    pub fn members(&self) -> Arc<Vec<Member>> {
+        self.catalogs.members().load_full()
+    }
+
+    /// Looks who is a member from time to time. Ends never.
+    pub async fn follow_members(&self) {
+        loop {
+            // While the store is away it stays what was known last.
+            if let Ok(found) = members(&*self.store).await {
+                self.catalogs.members().store(Arc::new(found));
+            }
+            tokio::time::sleep(MEMBERS_INTERVAL).await;
+        }
+    }
+
+    /// Whether a node's agent has said that it stops and its place is kept, so that it may be there again in a moment.
+    async fn is_agent_expected(&self, node: &NodeId) -> bool {
+        let found = members(&*self.store).await.unwrap_or_default();
+        found.iter().any(|member| {
+            member.kind == MemberKind::Node
+                && member.name == node.0
+                && member.state == MemberState::Draining
+        })
+    }
+
     /// Watches the epoch of [`Cluster::snapshot`].
     pub fn epochs(&self) -> tokio::sync::watch::Receiver<Epoch> {
         self.watch.epochs()
@@ -163,17 +226,39 @@ impl Cluster {
     /// `08006` when it cannot be reached, without saying where it is; `53300` when its pool is busy.
     pub async fn connect(&self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
         let snapshot = self.watch.snapshot();
-        let Some(node) = primary(&snapshot, shard).and_then(|datasource| self.node(datasource))
+        let found = primary(&snapshot, shard);
+        let Some((datasource, node)) = found.and_then(|found| Some((found, self.node(found)?)))
         else {
             return Err(unreachable_shard(shard).into());
         };
-        node.connect().await.map_err(|error| {
-            if error.kind != NodeErrorKind::Unreachable {
-                return name_shard(shard, error).into();
+        let has_agent =
+            snapshot.nodes.get(&datasource.node).is_some_and(|node| node.agent.is_some());
+        let deadline = Instant::now() + AGENT_WAIT;
+        loop {
+            let error = match node.connect().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            let is_unreachable =
+                error.kind == NodeErrorKind::Unreachable || error.is_agent_stopping();
+            if !is_unreachable {
+                return Err(name_shard(shard, error).into());
+            }
+            // An agent that is started anew is waited for: nothing has been sent.
+            if has_agent
+                && Instant::now() < deadline
+                && self.is_agent_expected(&datasource.node).await
+            {
+                tokio::time::sleep(AGENT_POLL).await;
+                continue;
+            }
+            // Between the look and now it may have come.
+            if has_agent && let Ok(connection) = node.connect().await {
+                return Ok(connection);
             }
             tracing::warn!(datastore = %shard.datastore, shard = %shard.shard, %error, "cannot reach a shard");
-            unreachable_shard(shard).into()
-        })
+            return Err(unreachable_shard(shard).into());
+        }
     }
 
     /// Takes a connection to a shard's primary if one is at hand.

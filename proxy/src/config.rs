@@ -149,6 +149,9 @@ pub struct Clients {
     /// Where statements put rows aside that their memory does not hold [default: a folder in TMPDIR]
     #[arg(long, value_name = "DIR")]
     pub temp_dir: Option<PathBuf>,
+    /// How many seconds statements may go on when the program is told to stop (SIGTERM); those left then are cancelled
+    #[arg(long, value_name = "SECONDS", default_value_t = crate::wire::listen::DRAIN_TIME.as_secs())]
+    pub drain_time: u64,
     /// The certificate chain for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -202,6 +205,9 @@ pub struct Agent {
     /// Where to listen for proxies
     #[arg(long, value_name = "ADDR", default_value = AGENT_LISTEN_DEFAULT)]
     pub listen: SocketAddr,
+    /// How many seconds statements may go on when the agent is told to stop (SIGTERM)
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub drain_time: u64,
     /// How many threads serve proxies [default: one for each two cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,

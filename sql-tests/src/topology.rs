@@ -280,6 +280,14 @@ impl Running {
         self.child.wait().map(|_| ())
     }
 
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.child.wait()
+    }
+
     /// Starts it again after [`Running::kill`], over the same data.
     ///
     /// # Errors

@@ -96,6 +96,10 @@ impl Snapshot {
                     Object::Enum(object) => replace(&mut schema.enums, &at.name, object, "type")?,
                 }
             }
+            Change::PutUnfinished(work) => {
+                self.unfinished.insert(work.id.clone(), work.clone());
+            }
+            Change::DropUnfinished(id) => remove(&mut self.unfinished, id, "unfinished work")?,
             Change::Rename { at, kind, to } => self.rename(at, *kind, to)?,
             Change::Drop { at, kind } => {
                 let schema = self.schema_mut(&at.database, &at.schema)?;

@@ -12,6 +12,7 @@ use crate::check::CheckError;
 use crate::id::{DatabaseId, DatastoreId, NodeId};
 use crate::schema::{Collection, Database, EnumType, Role, Schema, Sequence, View};
 use crate::topology::{Datastore, Node};
+use crate::unfinished::Unfinished;
 
 /// One edit of the metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +95,10 @@ pub enum Change {
         /// Its new name, in the same schema.
         to: String,
     },
+    /// Records work on shards that is to be finished, or what is left of it.
+    PutUnfinished(Unfinished),
+    /// Removes the record of work that has been finished.
+    DropUnfinished(String),
     /// Removes an object that nothing refers to by then.
     Drop {
         /// Where and how named.

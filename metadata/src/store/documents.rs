@@ -4,6 +4,7 @@
 //! ```text
 //! meta                                              {"format": 1, "epoch": 7, "next_oid": 16402}
 //! node/local   datastore/main   role/dataman        the object
+//! unfinished/6f0c…                                  work on shards that may not have been done everywhere
 //! database/shop                                     the database without its schemas
 //! database/shop/schema/public                       the schema without its objects
 //! database/shop/schema/public/collection/orders     the object; likewise view, sequence, enum
@@ -57,7 +58,7 @@ struct SchemaDocument {
 /// Writes a snapshot as documents.
 pub(crate) fn encode(snapshot: &Snapshot) -> Documents {
     let mut documents = Documents::new();
-    let Snapshot { epoch, nodes, datastores, databases, roles, next_oid } = snapshot;
+    let Snapshot { epoch, nodes, datastores, databases, roles, unfinished, next_oid } = snapshot;
     let meta = MetaDocument { format: FORMAT, epoch: *epoch, next_oid: *next_oid };
     put(&mut documents, META_KEY.to_owned(), &meta);
     put_all(&mut documents, "node", nodes.iter().map(|(id, node)| (&id.0, node)));
@@ -67,6 +68,7 @@ pub(crate) fn encode(snapshot: &Snapshot) -> Documents {
         datastores.iter().map(|(id, datastore)| (&id.0, datastore)),
     );
     put_all(&mut documents, "role", roles);
+    put_all(&mut documents, "unfinished", unfinished);
     for (id, database) in databases {
         let Database { id: _, oid, datastore, shard_keys, owner, schemas } = database;
         let key = format!("database/{}", escape(&id.0));
@@ -130,6 +132,9 @@ pub(crate) fn decode(place: &str, documents: &Documents) -> Result<Snapshot, Sto
             }
             ["role", name] => {
                 snapshot.roles.insert((*name).to_owned(), read.object()?);
+            }
+            ["unfinished", id] => {
+                snapshot.unfinished.insert((*id).to_owned(), read.object()?);
             }
             ["database", name] => {
                 let DatabaseDocument { oid, datastore, shard_keys, owner } = read.object()?;

@@ -68,6 +68,16 @@ pub enum Definition {
     },
     /// Empties collections, all in one go (they may refer to each other).
     Truncate(Vec<Target>),
+    /// Notes, in the transaction of some work, that it was done: fails with `23505` when that is noted already. Notes of a day ago go.
+    Note {
+        /// Where.
+        shard_instance: String,
+        /// What the work is called; no other work ever is.
+        work: String,
+        /// Work whose notes stay however old they are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keep: Vec<String>,
+    },
     /// Cleans up collections and gathers statistics: not within a transaction, if it is a vacuum.
     Maintain(Maintenance),
 }

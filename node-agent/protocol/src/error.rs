@@ -61,6 +61,9 @@ pub enum NodeErrorKind {
     Protocol,
 }
 
+/// What an agent that stops says (`57P01`) to a session that is idle: a statement that was on its way has not been begun.
+pub const AGENT_STOPS: &str = "the node agent is stopping";
+
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -90,6 +93,14 @@ impl NodeError {
     /// A failure of the statement itself.
     pub fn statement(sqlstate: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(NodeErrorKind::Statement, sqlstate, message)
+    }
+
+    /// Whether the agent was about to stop, and has begun nothing.
+    pub fn is_agent_stopping(&self) -> bool {
+        // As it came, or after it was put in terms of a shard.
+        let told = |text: &String| text.contains(AGENT_STOPS);
+        self.message == AGENT_STOPS
+            || (self.sqlstate == "08006" && self.detail.as_ref().is_some_and(told))
     }
 
     /// `57014`: the statement was cancelled.

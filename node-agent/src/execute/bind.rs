@@ -156,6 +156,7 @@ fn instance_of(query: &NodeQuery) -> Option<&str> {
             Definition::CreateInstance { shard_instance }
             | Definition::DropInstance { shard_instance }
             | Definition::CreateEnum { shard_instance, .. }
+            | Definition::Note { shard_instance, .. }
             | Definition::DropEnum { shard_instance, .. } => return Some(shard_instance),
             Definition::CreateCollection(shape) | Definition::AlterCollection { to: shape, .. } => {
                 &shape.target

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AgentConfig, SHUTDOWN_TIMEOUT};
+use crate::config::AgentConfig;
 use crate::error::Error;
 use crate::execute::bind::BoundStatement;
 use crate::inspect::Datasources;
@@ -123,13 +123,15 @@ impl Listening {
         self.listener.local_addr().unwrap_or(self.config.listen)
     }
 
-    /// Serves until `shutdown`; then lets statements finish for [`SHUTDOWN_TIMEOUT`].
+    /// Serves until `shutdown`; then lets statements and transactions finish for [`AgentConfig::drain_time`].
     ///
     /// # Errors
     /// The threads that serve clients cannot be started.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let permits = Arc::new(Semaphore::new(self.config.sessions_max.max(1)));
-        let service = Arc::new(Service { agent: self.agent, shutdown: shutdown.clone() });
+        let (shutdown_of_all, drain_time) = (shutdown.clone(), self.config.drain_time);
+        let service =
+            Arc::new(Service { agent: self.agent, shutdown: shutdown_of_all, drain_time });
         let workers =
             Workers::start(&service, self.config.workers, &shutdown).map_err(Error::Threads)?;
         loop {
@@ -158,6 +160,7 @@ impl Listening {
 struct Service {
     agent: Arc<Agent>,
     shutdown: CancellationToken,
+    drain_time: std::time::Duration,
 }
 
 /// A client that was accepted.
@@ -186,7 +189,7 @@ impl workers::Service for Service {
 
     async fn drain(&self, clients: &mut JoinSet<()>) {
         let all = async { while clients.join_next().await.is_some() {} };
-        let _ = timeout(SHUTDOWN_TIMEOUT, all).await;
+        let _ = timeout(self.drain_time, all).await;
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use dataman_node_protocol::backend;
 use dataman_node_protocol::connection::TransactionStatus;
+use dataman_node_protocol::error::AGENT_STOPS;
 use dataman_node_protocol::frontend::{FrontendMessage, Named, Opening, take_opening};
 use dataman_node_protocol::node::{
     CopySink, NodeConnection, Parameters, ResultFormats, RowStream, TransactionOptions,
@@ -251,10 +252,9 @@ impl Session {
                         Err(gone) => Err(gone),
                     },
                     () = shutdown.cancelled(), if self.status == TransactionStatus::Idle => {
-                        let reason = "terminating connection due to administrator command";
-                        let error = NodeError::statement("57P01", reason);
+                        let error = NodeError::statement("57P01", AGENT_STOPS);
                         backend::encode_error(&error, "FATAL", b'E', &mut wire.out);
-                        return wire.flush().await;
+                        return wire.close().await;
                     }
                 },
                 Err(gone) => Err(gone),

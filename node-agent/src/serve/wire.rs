@@ -3,17 +3,22 @@
 use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dataman_node_protocol::frontend::{FrontendError, FrontendMessage, take_message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Answers gathered before they are written without being asked for.
 const OUT_BYTES: usize = 64 * 1024;
 
 /// Messages read ahead while a statement runs: beyond it the client waits.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// How long a client may take to close its side.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -96,6 +101,19 @@ impl Wire {
             // The same room serves the next answer.
             self.out.clear();
         }
+        Ok(())
+    }
+
+    /// Writes the last words and closes: what the client was still sending is read, so that its system does not throw these away.
+    pub(super) async fn close(&mut self) -> Result<(), Gone> {
+        self.flush().await?;
+        self.socket.shutdown().await?;
+        let rest = async {
+            while self.read().await.is_ok() {
+                self.input.clear();
+            }
+        };
+        let _ = timeout(CLOSE_TIME, rest).await;
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arc_swap::ArcSwap;
+use dataman_metadata::member::Member;
 use dataman_metadata::schema::{
     Collection, Constraint, ConstraintKind, Database, EnumType, Index, Schema, Sequence, View,
 };
@@ -22,9 +24,15 @@ const TABLES_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Catalogs {
     made: Mutex<Vec<Arc<Catalog>>>,
+    members: Arc<ArcSwap<Vec<Member>>>,
 }
 
 impl Catalogs {
+    /// The members of the cluster when it was last looked.
+    pub(crate) fn members(&self) -> &ArcSwap<Vec<Member>> {
+        &self.members
+    }
+
     /// The catalog of a database in a snapshot.
     pub(crate) fn of(&self, snapshot: &Arc<Snapshot>, database: &str) -> Arc<Catalog> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +45,8 @@ impl Catalogs {
         if made.len() == CATALOGS_MAX {
             made.remove(0);
         }
-        let catalog = Arc::new(Catalog::new(Arc::clone(snapshot), database));
+        let members = Arc::clone(&self.members);
+        let catalog = Arc::new(Catalog::new(Arc::clone(snapshot), database, members));
         made.push(Arc::clone(&catalog));
         catalog
     }
@@ -51,6 +60,7 @@ pub(crate) struct Catalog {
     objects: OnceLock<HashMap<u32, Object>>,
     references: OnceLock<HashSet<Place>>,
     tables: Mutex<HashMap<(String, String), Arc<Table>>>,
+    members: Arc<ArcSwap<Vec<Member>>>,
 }
 
 /// A made table, with the indexes that were asked for.
@@ -139,14 +149,20 @@ impl Table {
 }
 
 impl Catalog {
-    fn new(snapshot: Arc<Snapshot>, database: &str) -> Self {
+    fn new(snapshot: Arc<Snapshot>, database: &str, members: Arc<ArcSwap<Vec<Member>>>) -> Self {
         Self {
             snapshot,
             database: database.to_owned(),
             objects: OnceLock::new(),
             references: OnceLock::new(),
             tables: Mutex::default(),
+            members,
         }
+    }
+
+    /// The members of the cluster when it was last looked.
+    pub(super) fn members(&self) -> Arc<Vec<Member>> {
+        self.members.load_full()
     }
 
     /// The database.
@@ -227,6 +243,10 @@ impl Catalog {
         }
         // Made without the lock: a table may be made of others.
         let table = Arc::new(Table::new(tables::rows(self, schema, name, context)?));
+        if schema == "dataman" && matches!(name, "nodes" | "proxies") {
+            // These change from moment to moment.
+            return Ok(table);
+        }
         let mut tables = lock();
         if tables.len() >= TABLES_MAX {
             tables.clear();

@@ -1,7 +1,9 @@
 //! `dataman agent`: beside the databases of one node, alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use dataman_metadata::member::{MemberKind, join_after};
 use dataman_metadata::watch::SnapshotWatch;
 use dataman_node_agent::Limits;
 use dataman_node_agent::config::{AgentConfig, open_datasources};
@@ -9,14 +11,18 @@ use dataman_node_agent::serve::Agent as NodeAgent;
 use dataman_node_agent::serve::listen::listen;
 use dataman_proxy::config::Agent;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, open_existing, say_error};
 
+/// How long telling the others that this agent stops may take.
+const FAREWELL_TIME: Duration = Duration::from_secs(2);
+
 /// Runs until a signal comes. A second signal ends the program at once.
 pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     let store = open_existing(&agent.metadata).await?;
-    let metadata = Arc::new(SnapshotWatch::start(store).await?);
+    let metadata = Arc::new(SnapshotWatch::start(Arc::clone(&store)).await?);
     let snapshot = metadata.snapshot();
     let Some(node) = snapshot.nodes.values().find(|node| node.id.to_string() == agent.node) else {
         let names: Vec<_> = snapshot.nodes.keys().map(ToString::to_string).collect();
@@ -40,10 +46,24 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     if let Some(workers) = agent.workers {
         agent_config.workers = workers;
     }
-    let listening = listen(agent_config, NodeAgent::new(datasources, Some(metadata)))
-        .await
-        .map_err(|error| failure(&error))?;
+    agent_config.drain_time = Duration::from_secs(agent.drain_time);
+    let node_agent = NodeAgent::new(datasources, Some(Arc::clone(&metadata)));
+    let listening =
+        listen(agent_config, Arc::clone(&node_agent)).await.map_err(|error| failure(&error))?;
     let address = listening.address();
+    let mut membership =
+        join_after(&store, MemberKind::Node, &agent.node, &address.to_string()).await.map_err(
+            |error| {
+                Failure::from(error).with_remedy(
+                    "Another agent runs for this node: stop it, or start this one with the name of its own node.",
+                )
+            },
+        )?;
+    // What was acknowledged before this agent came is refused to those who are late, too.
+    metadata.offer(&store.read().await?);
+    let (fenced, epochs) = watch::channel(metadata.epoch());
+    node_agent.fence.raise(metadata.epoch().0);
+    membership.follow(epochs);
     say_error(&format!("dataman agent: node \"{}\" listens on {address}", agent.node));
     if !address.ip().is_loopback() {
         say_error("warning: an agent asks for no password: let only proxies reach this address");
@@ -53,15 +73,36 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let shutdown = CancellationToken::new();
     let mut serving = std::pin::pin!(listening.run(shutdown.clone()));
+    let raise_fence = async {
+        let mut epochs = metadata.epochs();
+        loop {
+            // The agent has an epoch when it refuses what is older.
+            let epoch = *epochs.borrow_and_update();
+            node_agent.fence.raise(epoch.0);
+            fenced.send_replace(epoch);
+            if epochs.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let mut raise_fence = std::pin::pin!(raise_fence);
     // The branches lose nothing when they are dropped: signals wait.
     tokio::select! {
         served = &mut serving => return served.map_err(|error| failure(&error)),
+        () = &mut raise_fence => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+    // Told before the first session is closed: whoever meets a closed one then knows that the agent may be back in a moment.
+    if tokio::time::timeout(FAREWELL_TIME, membership.leave_for_now()).await.is_err() {
+        say_error(
+            "warning: the metadata store does not answer; nobody could be told that this agent stops",
+        );
     }
     shutdown.cancel();
     tokio::select! {
         served = &mut serving => return served.map_err(|error| failure(&error)),
+        () = &mut raise_fence => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }

@@ -4,14 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use dataman_metadata::cluster::ClusterFile;
+use dataman_metadata::member::{Member, MemberKind, MemberState, NodeState, wait_for_all};
 use dataman_metadata::schema::Placement;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Backup;
-use dataman_proxy::cluster::Nodes;
+use dataman_proxy::cluster::{MEMBERS_PATIENCE, Nodes};
 use dataman_proxy::config::{Ctl, CtlAction};
 
 use super::up::apply;
-use super::{Failure, HEALTH_TIME, open_existing, open_nodes, open_store as open, say};
+use super::{Failure, HEALTH_TIME, open_existing, open_nodes, open_store as open, say, say_error};
 
 /// Carries out one command.
 pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
@@ -21,6 +22,14 @@ pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
             let store = open(&ctl.metadata).await?;
             let changes = apply(&*store, &file).await?;
             let epoch = store.read().await?.epoch;
+            let late = wait_for_all(&*store, epoch, None, MEMBERS_PATIENCE).await?;
+            for member in late {
+                say_error(&format!(
+                    "warning: {} \"{}\" does not know the change yet",
+                    member.kind.word(),
+                    member.name
+                ));
+            }
             say(&match changes {
                 0 => format!("nothing to change at epoch {epoch}"),
                 1 => format!("1 change made; epoch {epoch}"),
@@ -50,7 +59,8 @@ pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
             let store = open_existing(&ctl.metadata).await?;
             let snapshot = store.read().await?;
             let nodes = open_nodes(&snapshot, &Nodes::new(), true, 1).await?;
-            say(status(&snapshot, &nodes).await.trim_end());
+            let members = dataman_metadata::member::members(&*store).await?;
+            say(status(&snapshot, &nodes, &members).await.trim_end());
             Ok(())
         }
         CtlAction::Backup { file } => {
@@ -115,8 +125,23 @@ async fn restore(metadata: &str, path: &Path, replace: bool) -> Result<(), Failu
     Ok(())
 }
 
-async fn status(snapshot: &Snapshot, nodes: &Nodes) -> String {
+async fn status(snapshot: &Snapshot, nodes: &Nodes, members: &[Member]) -> String {
     let mut text = format!("epoch {}\n", snapshot.epoch);
+    for (id, node) in &snapshot.nodes {
+        let is_its = |member: &&Member| member.kind == MemberKind::Node && member.name == id.0;
+        let member = members.iter().find(is_its);
+        let state = NodeState::of(snapshot, node, member).word();
+        let agent = node.agent.as_deref().unwrap_or("inside `dataman up`");
+        let epoch = member.map_or_else(String::new, |member| format!(", epoch {}", member.epoch));
+        let _ = writeln!(text, "node {id} (agent {agent}): {state}{epoch}");
+    }
+    for member in members.iter().filter(|member| member.kind == MemberKind::Proxy) {
+        let state = match member.state {
+            MemberState::Ready => "ready",
+            MemberState::Draining => "draining",
+        };
+        let _ = writeln!(text, "proxy {}: {state}, epoch {}", member.address, member.epoch);
+    }
     for (id, node) in nodes {
         let health = match tokio::time::timeout(HEALTH_TIME, node.connect()).await {
             Ok(Ok(_)) => "up".to_owned(),

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataman_metadata::id::DatasourceId;
+use dataman_metadata::member::Membership;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::{Store, StoreError};
 use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
 use dataman_proxy::merge::{Resources, TemporaryFolder};
+use dataman_proxy::session::define::unfinished::{finish_altered, look_after};
 use dataman_proxy::wire::listen::{Proxy, listen};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -215,14 +217,22 @@ pub(crate) async fn serve(
     clients: &Clients,
     datasources: &Datasources,
     in_process: bool,
+    membership: Option<Membership>,
 ) -> Result<(), Failure> {
     let mut proxy = Proxy::new(Arc::clone(&cluster));
     proxy.clients_max = clients.clients_max;
+    proxy.drain_time = Duration::from_secs(clients.drain_time);
     if let Some(workers) = clients.workers {
         proxy.workers = workers;
     }
     proxy.statement_mem = statement_mem(&clients.statement_mem)?;
     proxy.tls = acceptor(clients)?;
+    // What a proxy that is gone has left to be done, before clients could meet it. A shard that does not answer does it later.
+    match tokio::time::timeout(HEALTH_TIME, finish_altered(&cluster)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => tracing::warn!("a schema change that was cut off is not finished yet"),
+    }
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
@@ -231,13 +241,23 @@ pub(crate) async fn serve(
     tokio::select! {
         ended = &mut serving => return ended.map_err(unserved),
         () = follow_nodes(&cluster, in_process, datasources.datasource_connections_max) => {}
+        () = look_after(&cluster) => {}
+        () = cluster.follow_members(), if membership.is_some() => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
     say_error("dataman: stopping; statements may finish (a second signal ends at once)");
+    if let Some(membership) = &membership {
+        membership.drain();
+    }
     shutdown.cancel();
     tokio::select! {
-        ended = &mut serving => ended.map_err(unserved)?,
+        ended = &mut serving => {
+            if let Some(membership) = membership {
+                membership.leave().await;
+            }
+            ended.map_err(unserved)?;
+        }
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }

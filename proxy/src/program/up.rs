@@ -43,7 +43,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let cluster = Cluster::open(store, nodes).await?.with_resources(resources);
     let cluster = Arc::new(cluster);
     say(&ready(&up, address, &cluster));
-    serve(cluster, listener, &up.clients, &up.datasources, true).await
+    serve(cluster, listener, &up.clients, &up.datasources, true, None).await
 }
 
 /// Makes the data folder, and keeps others from using it.

@@ -5,13 +5,17 @@
 //! first commit and the last, the statement is committed on some shards and not on others. The client is told so with
 //! `40003`, never with success; a transaction block cannot get there, because it may write only one shard.
 
+use dataman_node_protocol::NodeError;
 use dataman_node_protocol::node::NodeConnection;
 use dataman_pg::PgError;
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::scatter::contract::ShardRef;
-use crate::session::define::in_block::Defined;
+use crate::scatter::shard::name_shard;
+use crate::session::define::acknowledge;
+use crate::session::define::in_block::{Defined, carry_out_on};
 use crate::session::transaction::{State, Transaction};
 
 impl Transaction {
@@ -40,7 +44,10 @@ impl Transaction {
         self.end();
         let outcome = commit_on(readers, writers, defined.as_mut()).await;
         if let Some(defined) = defined {
-            defined.end().await;
+            let cluster = defined.end().await;
+            if let (Ok(()), Some(late)) = (&outcome, acknowledge(&cluster).await) {
+                tracing::warn!("{}", late.message);
+            }
         }
         outcome
     }
@@ -95,17 +102,27 @@ async fn commit_on(
         roll_back(writers).await;
         return Err(error);
     }
-    if let Some(defined) = &mut defined
-        && let Err(error) = defined.commit().await
-    {
-        roll_back(writers).await;
-        return Err(error);
+    if let Some(defined) = &mut defined {
+        let noted = note(defined, &mut writers).await;
+        let committed = match noted {
+            Ok(()) => defined.commit().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = committed {
+            roll_back(writers).await;
+            return Err(error);
+        }
     }
     // The shard whose rows were changed goes first: when it refuses, no other has committed yet.
     writers.sort_by_key(|writer| !writer.rows);
     let shards = writers.len();
     let mut rest = writers.into_iter();
-    let Some(mut first) = rest.next() else { return Ok(()) };
+    let Some(mut first) = rest.next() else {
+        if let Some(defined) = &defined {
+            defined.settle().await;
+        }
+        return Ok(());
+    };
     let mut rest: Vec<Writer> = rest.collect();
     if let Err(error) = first.connection.commit().await {
         let Some(defined) = &defined else {
@@ -113,13 +130,13 @@ async fn commit_on(
             return Err(error.into());
         };
         // The metadata is ahead of the shards now: what was defined must come to be there.
-        if first.rows || defined.repeat(&first.shard).await.is_err() {
+        if defined.finish(&first.shard).await.is_err() || first.rows {
             for writer in &mut rest {
                 let _ = writer.connection.commit().await;
             }
             return Err(partly(shards - 1, shards, &error.into()));
         }
-        tracing::warn!(%error, "a schema change was repeated on a shard");
+        tracing::warn!(%error, "a schema change was finished on a shard");
     } else {
         drop(first);
     }
@@ -131,19 +148,45 @@ async fn commit_on(
     let mut failed = 0;
     let mut failure = None;
     for (shard, rows, error) in outcomes.into_iter().filter_map(Result::err) {
-        if let (Some(defined), false) = (&defined, rows)
-            && defined.repeat(&shard).await.is_ok()
+        if let Some(defined) = &defined
+            && defined.finish(&shard).await.is_ok()
+            && !rows
         {
-            tracing::warn!(%error, "a schema change was repeated on a shard");
+            tracing::warn!(%error, "a schema change was finished on a shard");
             continue;
         }
         failed += 1;
         failure.get_or_insert(Error::from(error));
     }
     match failure {
-        None => Ok(()),
+        None => {
+            if let Some(defined) = &defined {
+                defined.settle().await;
+            }
+            Ok(())
+        }
         Some(error) => Err(partly(shards - failed, shards, &error)),
     }
+}
+
+/// Lets each shard note, in its transaction, what was defined there: so that it is done once, whatever happens from now on.
+async fn note(defined: &mut Defined, writers: &mut Vec<Writer>) -> Result<(), Error> {
+    let cancel = CancellationToken::new();
+    for Writer { shard, connection, rows } in std::mem::take(writers) {
+        let Some((note, context)) = defined.note(&shard) else {
+            writers.push(Writer { shard, connection, rows });
+            continue;
+        };
+        match carry_out_on(connection, vec![note], &context, &cancel).await {
+            (Some(connection), Ok(())) => writers.push(Writer { shard, connection, rows }),
+            (_, outcome) => {
+                let lost = || NodeError::statement("08006", "the connection to a node broke");
+                let error = outcome.err().unwrap_or_else(lost);
+                return Err(name_shard(&shard, error).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn partly(committed: usize, shards: usize, error: &Error) -> Error {

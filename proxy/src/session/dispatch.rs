@@ -365,6 +365,14 @@ impl Session {
             }
             match outcome {
                 Err(Error::Node(node))
+                    if node.is_agent_stopping()
+                        && attempt < STALE_ATTEMPTS
+                        && !self.transaction.has_participants() =>
+                {
+                    // It has begun nothing, and taking a connection waits for the next one.
+                    attempt += 1;
+                }
+                Err(Error::Node(node))
                     if node.kind == NodeErrorKind::StaleEpoch
                         && attempt < STALE_ATTEMPTS
                         && !self.transaction.has_participants() =>

@@ -27,7 +27,7 @@ pub const CLIENTS_MAX: usize = 1000;
 /// How many connections beyond the clients may be open for cancel requests and for being refused.
 const REFUSALS_MAX: usize = 100;
 
-/// How long statements may go on after the proxy was told to stop.
+/// How long statements may go on after the proxy was told to stop, unless configured.
 pub const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// How long cancelled statements may take to end after that.
@@ -48,6 +48,8 @@ pub struct Proxy {
     pub tls: Option<TlsAcceptor>,
     /// How many clients at a time.
     pub clients_max: usize,
+    /// How long statements may go on after the proxy was told to stop.
+    pub drain_time: Duration,
     /// How many threads serve them.
     pub workers: NonZeroUsize,
     /// What sessions begin with, by their startup messages.
@@ -65,6 +67,7 @@ impl Proxy {
             cancel_keys: Arc::default(),
             tls: None,
             clients_max: CLIENTS_MAX,
+            drain_time: DRAIN_TIME,
             workers: workers_default(),
             starts: Starts::default(),
             statement_mem: format!("{}kB", crate::merge::STATEMENT_BYTES_MAX / 1024),
@@ -72,7 +75,7 @@ impl Proxy {
     }
 }
 
-/// Serves clients until `shutdown` fires; then waits for the statements that run, for up to [`DRAIN_TIME`], cancels those
+/// Serves clients until `shutdown` fires; then waits for the statements that run, for up to [`Proxy::drain_time`], cancels those
 /// that are left, and returns.
 ///
 /// # Errors
@@ -167,14 +170,14 @@ impl Service for Proxy {
         drop(permit);
     }
 
-    /// Waits for the statements that run, cancels those that are left after [`DRAIN_TIME`].
+    /// Waits for the statements that run, cancels those that are left after [`Proxy::drain_time`].
     async fn drain(&self, clients: &mut JoinSet<()>) {
         let all = async |clients: &mut JoinSet<()>| {
             while let Some(ended) = clients.join_next().await {
                 log_panic(ended);
             }
         };
-        if tokio::time::timeout(DRAIN_TIME, all(clients)).await.is_ok() {
+        if tokio::time::timeout(self.drain_time, all(clients)).await.is_ok() {
             return;
         }
         tracing::warn!(clients = clients.len(), "statements are cancelled to shut down");

@@ -52,7 +52,7 @@ impl Client {
             }
         };
         if let Err(error) = &outcome
-            && error.kind == NodeErrorKind::StaleEpoch
+            && (error.kind == NodeErrorKind::StaleEpoch || error.is_agent_stopping())
             && passing.can_be_planned_anew()
         {
             // Nothing has been done: the ordinary way plans anew.

@@ -10,6 +10,7 @@ mod decoders;
 mod disk;
 mod encryption;
 mod etcd;
+mod hosts;
 mod leak;
 mod parts;
 mod passing;

@@ -11,10 +11,10 @@ use dataman_sql_tests::topology::{Launch, Running, program};
 use crate::setup::{DATABASE, connect, fill, until};
 
 /// An agent's process.
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Agent {
-    fn start(metadata: &str, node: &str, port: u16, log: &Path) -> Self {
+    pub(crate) fn start(metadata: &str, node: &str, port: u16, log: &Path) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
         let child = Command::new(program())
             .args(["agent", "--metadata", metadata, "--node", node])
@@ -27,7 +27,14 @@ impl Agent {
         Self(child)
     }
 
-    fn kill(&mut self) {
+    /// Asks it to end; whether it ended well.
+    pub(crate) fn terminate(&mut self) -> bool {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(asked.expect("kill is there").success());
+        self.0.wait().expect("our own child").success()
+    }
+
+    pub(crate) fn kill(&mut self) {
         self.0.kill().expect("killed");
         self.0.wait().expect("our own child");
     }
@@ -40,13 +47,13 @@ impl Drop for Agent {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
 /// Two nodes of two SQLite shards each.
-fn cluster(folder: &Path, ports: [u16; 2]) -> String {
+pub(crate) fn cluster(folder: &Path, ports: [u16; 2]) -> String {
     let mut file = String::new();
     for (node, port) in ["a", "b"].into_iter().zip(ports) {
         file.push_str(&format!("[[node]]\nname = \"{node}\"\nagent = \"127.0.0.1:{port}\"\n"));

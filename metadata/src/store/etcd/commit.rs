@@ -118,7 +118,7 @@ impl Shared {
         difference: Difference,
     ) -> Result<Arc<Snapshot>, StoreError> {
         // Tells this commit from all others, should the answer to it be lost.
-        let name = format!("{}-{}", next.epoch, random_name());
+        let name = format!("{}-{}", next.epoch, crate::member::random_name());
         let meta_key = self.object_key(META_KEY);
         let mut compare = vec![
             Compare::unchanged(meta_key.clone(), newest.revision),
@@ -313,12 +313,4 @@ fn size(key: &str, value: &Option<String>) -> usize {
         value.len() + value.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
     };
     key.len() + value.as_ref().map_or(0, escaped) + 128
-}
-
-/// A name that no other commit has.
-fn random_name() -> String {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    // The hasher's keys come from the operating system.
-    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", random(), random())
 }

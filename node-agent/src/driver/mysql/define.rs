@@ -39,6 +39,9 @@ use crate::driver::sql::{literal, user_name};
 /// Records that a definition looks at or fills at a time.
 const PAGE: usize = 1000;
 
+/// The table of notes: no collection's.
+const NOTES: &str = "^note";
+
 /// Bytes of a key that an index of MySQL takes.
 const KEY_BYTES_MAX: usize = 3072;
 
@@ -281,12 +284,38 @@ impl Definer<'_, '_> {
             Definition::DropIndex { target, name } => self.change_indexes(target, name, None).await,
             Definition::Truncate(targets) => self.truncate(targets).await,
             Definition::Maintain(maintenance) => self.maintain(maintenance).await,
+            Definition::Note { shard_instance, work, keep } => {
+                self.note(shard_instance, work, keep).await
+            }
             // The labels of an enum come with each field that bears it.
             Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
             Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
                 Err(NodeError::unsupported("an instance is not made inside an instance"))
             }
         }
+    }
+
+    /// Notes that some work was done in this transaction. The table is made, and what is old removed, beside it.
+    async fn note(
+        &mut self,
+        shard_instance: &str,
+        work: &str,
+        keep: &[String],
+    ) -> Result<(), NodeError> {
+        let table = format!("{}.{}", quoted(&instance_name(shard_instance)), quoted(NOTES));
+        let create = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (work VARBINARY(64) PRIMARY KEY, \
+             noted TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE = InnoDB"
+        );
+        self.run_beside(&create, Vec::new()).await?;
+        let kept: String = keep.iter().map(|work| format!(", {}", literal(work))).collect();
+        let remove = format!(
+            "DELETE FROM {table} WHERE noted < CURRENT_TIMESTAMP - INTERVAL 1 DAY AND work NOT IN (''{kept})"
+        );
+        self.run_beside(&remove, Vec::new()).await?;
+        let text = format!("INSERT INTO {table} (work) VALUES (?)");
+        self.statement.run(&text, vec![Raw::Bytes(work.as_bytes().to_vec())]).await?;
+        Ok(())
     }
 
     /// The session beside the transaction.

@@ -96,6 +96,7 @@ fn shard_instance(query: &NodeQuery) -> Option<&str> {
             Definition::CreateInstance { shard_instance }
             | Definition::DropInstance { shard_instance }
             | Definition::CreateEnum { shard_instance, .. }
+            | Definition::Note { shard_instance, .. }
             | Definition::DropEnum { shard_instance, .. } => return Some(shard_instance),
             Definition::CreateCollection(shape) | Definition::AlterCollection { to: shape, .. } => {
                 &shape.target

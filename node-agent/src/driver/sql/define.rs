@@ -56,8 +56,27 @@ pub fn lower_definition(definition: &Definition) -> Result<Vec<String>, NodeErro
             let tables: Vec<String> = targets.iter().map(table).collect();
             vec![format!("TRUNCATE {}", tables.join(", "))]
         }
+        Definition::Note { shard_instance, work, keep } => note(shard_instance, work, keep),
         Definition::Maintain(maintenance) => vec![maintain(maintenance)],
     })
+}
+
+/// The table of notes: in no collection's physical name does anything but a number follow a percent sign.
+const NOTES: &str = "%notes";
+
+fn note(shard_instance: &str, work: &str, keep: &[String]) -> Vec<String> {
+    let table = format!("{}.{}", quoted(shard_instance), quoted(NOTES));
+    let keep: Vec<String> = keep.iter().map(|work| literal(work)).collect();
+    vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (work text PRIMARY KEY, noted timestamptz NOT NULL DEFAULT now())"
+        ),
+        format!(
+            "DELETE FROM {table} WHERE noted < now() - interval '1 day' AND work <> ALL (ARRAY[{}]::text[])",
+            keep.join(", ")
+        ),
+        format!("INSERT INTO {table} (work) VALUES ({})", literal(work)),
+    ]
 }
 
 fn table(target: &Target) -> String {

@@ -64,6 +64,7 @@ pub(crate) fn defined_collections(definition: &Definition) -> HashSet<String> {
         | Definition::DropInstance { .. }
         | Definition::CreateEnum { .. }
         | Definition::DropEnum { .. }
+        | Definition::Note { .. }
         | Definition::Maintain(_) => {}
     }
     names
@@ -156,6 +157,7 @@ fn definition_instance(definition: &Definition) -> Result<String, NodeError> {
         Definition::CreateInstance { shard_instance }
         | Definition::DropInstance { shard_instance }
         | Definition::CreateEnum { shard_instance, .. }
+        | Definition::Note { shard_instance, .. }
         | Definition::DropEnum { shard_instance, .. } => shard_instance.clone(),
         Definition::CreateCollection(shape) => shape.target.shard_instance.clone(),
         Definition::AlterCollection { to, .. } => to.target.shard_instance.clone(),

@@ -37,12 +37,43 @@ pub(super) fn define(session: &mut Session, definition: &Definition) -> Result<(
         Definition::DropIndex { target, name } => change_indexes(session, target, name, None),
         Definition::Truncate(targets) => truncate(session, targets),
         Definition::Maintain(maintenance) => maintain(session, maintenance),
+        Definition::Note { work, keep, .. } => note(session, work, keep),
         // The labels of an enum come with each field that bears it.
         Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
         Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
             Err(NodeError::unsupported("a file is not made inside a file"))
         }
     }
+}
+
+/// How long a note stays.
+const NOTE_SECONDS: i64 = 24 * 60 * 60;
+
+/// Notes that some work was done in this transaction.
+fn note(session: &Session, work: &str, keep: &[String]) -> Result<(), NodeError> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    session.run(
+        "CREATE TABLE IF NOT EXISTS dataman_note (work TEXT PRIMARY KEY, noted INTEGER NOT NULL) WITHOUT ROWID",
+    )?;
+    let failed = |error| session.failure(error);
+    let connection = &session.connection;
+    let old: Vec<String> = connection
+        .prepare("SELECT work FROM dataman_note WHERE noted < ?1")
+        .and_then(|mut old| {
+            old.query_map([now - NOTE_SECONDS], |row| row.get(0))?.collect::<Result<_, _>>()
+        })
+        .map_err(failed)?;
+    for work in old.iter().filter(|work| !keep.contains(work)) {
+        connection.execute("DELETE FROM dataman_note WHERE work = ?1", [work]).map_err(failed)?;
+    }
+    let noted = connection
+        .execute("INSERT OR IGNORE INTO dataman_note (work, noted) VALUES (?1, ?2)", (work, now))
+        .map_err(failed)?;
+    if noted == 0 {
+        return Err(NodeError::statement("23505", "the work has been noted already"));
+    }
+    Ok(())
 }
 
 fn create(session: &mut Session, shape: &CollectionShape) -> Result<(), NodeError> {

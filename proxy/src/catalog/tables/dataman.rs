@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use dataman_metadata::member::{Member, MemberKind, MemberState, NodeState};
 use dataman_metadata::schema::{HashMethod, KeyspaceMethod, Placement};
 use dataman_metadata::topology::{Engine, Replication};
 use dataman_pg::catalog::system::{SystemRelation, SystemRow};
@@ -17,7 +18,15 @@ pub(in super::super) const SCHEMA_OID: u32 = 16_000;
 
 /// The tables and their columns; a table's OID follows the schema's by its place.
 const TABLES: &[(&str, &[(&str, TypeId)])] = &[
-    ("nodes", &[("node", TypeId::TEXT), ("agent", TypeId::TEXT)]),
+    (
+        "nodes",
+        &[
+            ("node", TypeId::TEXT),
+            ("agent", TypeId::TEXT),
+            ("state", TypeId::TEXT),
+            ("epoch", TypeId::INT8),
+        ],
+    ),
     (
         "datasources",
         &[
@@ -104,6 +113,15 @@ const TABLES: &[(&str, &[(&str, TypeId)])] = &[
             ("example", TypeId::TEXT),
         ],
     ),
+    (
+        "proxies",
+        &[
+            ("proxy", TypeId::TEXT),
+            ("address", TypeId::TEXT),
+            ("state", TypeId::TEXT),
+            ("epoch", TypeId::INT8),
+        ],
+    ),
 ];
 
 static RELATIONS: LazyLock<HashMap<&'static str, SystemRelation>> = LazyLock::new(|| {
@@ -158,6 +176,10 @@ fn address(url: &str) -> String {
     }
 }
 
+fn epoch_of(member: &Member) -> Value {
+    Value::Int8(i64::try_from(member.epoch.0).unwrap_or(i64::MAX))
+}
+
 /// The rows of a table that the metadata alone says.
 pub(super) fn rows(catalog: &Catalog, name: &str) -> Vec<SystemRow> {
     let snapshot = &catalog.snapshot;
@@ -166,7 +188,24 @@ pub(super) fn rows(catalog: &Catalog, name: &str) -> Vec<SystemRow> {
         "nodes" => {
             for node in snapshot.nodes.values() {
                 let agent = node.agent.as_deref().map_or(Value::Null, Value::text);
-                rows.push([text(node.id.0.as_str()), agent].into());
+                let members = catalog.members();
+                let is_its =
+                    |member: &&Member| member.kind == MemberKind::Node && member.name == node.id.0;
+                let member = members.iter().find(is_its);
+                let state = NodeState::of(snapshot, node, member).word();
+                let epoch = member.map_or(Value::Null, epoch_of);
+                rows.push([text(node.id.0.as_str()), agent, text(state), epoch].into());
+            }
+        }
+        "proxies" => {
+            let members = catalog.members();
+            for proxy in members.iter().filter(|member| member.kind == MemberKind::Proxy) {
+                let state = match proxy.state {
+                    MemberState::Ready => "ready",
+                    MemberState::Draining => "draining",
+                };
+                let (name, address) = (proxy.name.as_str(), proxy.address.as_str());
+                rows.push([text(name), text(address), text(state), epoch_of(proxy)].into());
             }
         }
         "datasources" => {

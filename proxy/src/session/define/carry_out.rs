@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataman_metadata::change::ChangeError;
+use dataman_metadata::change::{Change, ChangeError};
 use dataman_metadata::check::{CheckError, CheckErrorKind};
 use dataman_metadata::lease::{Lease, LeaseError};
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::StoreError;
+use dataman_metadata::unfinished::UnfinishedShard;
 use dataman_node_protocol::definition::Definition;
 use dataman_node_protocol::node::{
     NodeConnection, NodeStatement, Parameters, ResultFormats, StatementContext, TransactionOptions,
@@ -18,7 +19,7 @@ use dataman_pg::PgError;
 use futures_util::future::try_join_all;
 
 use super::draft::{Step, When, Work};
-use super::{Facts, Outcome};
+use super::{Facts, Outcome, unfinished};
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::scatter::contract::ShardRef;
@@ -109,6 +110,19 @@ pub(super) async fn give_back(cluster: &Cluster, lease: &Lease) {
     }
 }
 
+/// The newest metadata, after what others have left unfinished has been finished; with the shards on which something stays to be
+/// done, and why.
+pub(super) async fn newest_finished(
+    cluster: &Cluster,
+) -> Result<(Arc<Snapshot>, Vec<(ShardRef, Error)>), Error> {
+    let snapshot = cluster.store().read().await?;
+    if snapshot.unfinished.is_empty() {
+        return Ok((snapshot, Vec::new()));
+    }
+    let failures = unfinished::finish_all(cluster, &snapshot).await?;
+    Ok((cluster.store().read().await?, failures))
+}
+
 /// Does what comes first of all, in no transaction.
 pub(super) async fn first(
     steps: &[Step],
@@ -129,7 +143,7 @@ pub(super) async fn carry_out(
     cluster: &Arc<Cluster>,
     facts: &Facts<'_>,
 ) -> Result<Outcome, Failure> {
-    let Work { steps, changes, restarts, mut notices, tag, fill } = work;
+    let Work { steps, mut changes, restarts, mut notices, tag, fill } = work;
     let context = StatementContext {
         epoch: snapshot.epoch.0,
         settings: Arc::clone(&facts.settings),
@@ -140,7 +154,19 @@ pub(super) async fn carry_out(
     run.alone(by_shard(&steps, When::First)).await?;
     let before = run.in_transactions(by_shard(&steps, When::Before)).await?;
     commit(before).await?;
-    let around = by_shard(&steps, When::Around);
+    let mut around = by_shard(&steps, When::Around);
+    let record =
+        unfinished::record(&steps, |when| when == When::Around, facts.database, &run.context)
+            .filter(|_| !changes.is_empty());
+    if let Some(record) = &record {
+        for part in record.shards.iter().filter(|part| !part.once.is_empty()) {
+            let shard = unfinished::shard_of(part);
+            if let Some((_, definitions)) = around.iter_mut().find(|(one, _)| *one == shard) {
+                definitions.insert(0, unfinished::note(record, part, snapshot));
+            }
+        }
+        changes.push(Change::PutUnfinished(record.clone()));
+    }
     let open = run.in_transactions(around.clone()).await?;
     if !changes.is_empty() {
         match cluster.commit(snapshot.epoch, &changes).await {
@@ -158,10 +184,18 @@ pub(super) async fn carry_out(
             }
         }
     }
+    let mut left: Vec<UnfinishedShard> = Vec::new();
     if let Err(error) = commit(open).await {
-        // The metadata is ahead of a shard now. Each definition can be repeated, so what was lost is done again.
-        tracing::warn!(error = %error, "a schema change is repeated on a shard");
-        run.alone(around).await?;
+        // The metadata is ahead of a shard now, unless only the answer was lost.
+        tracing::warn!(error = %error, "a schema change is finished on a shard");
+        match &record {
+            Some(record) => {
+                for part in &record.shards {
+                    unfinished::finish_once(cluster, record, part, snapshot).await?;
+                }
+            }
+            None => run.alone(around).await?,
+        }
     }
     for (shard, definitions) in by_shard(&steps, When::After) {
         if let Err(error) = run.alone(vec![(shard.clone(), definitions)]).await
@@ -169,11 +203,20 @@ pub(super) async fn carry_out(
         {
             tracing::warn!(%error, datastore = %shard.datastore, shard = %shard.shard, "dropped objects stay on a shard");
             let message = format!(
-                "what was dropped stays on shard {} of datastore \"{}\", which does not answer",
+                "what was dropped stays on shard {} of datastore \"{}\" until it answers",
                 shard.shard, shard.datastore
             );
             notices.push(Report::new(Severity::Warning, "01000", message));
+            let parts = record.iter().flat_map(|record| &record.shards);
+            let part = parts.filter(|part| unfinished::shard_of(part) == shard);
+            left.extend(part.map(|part| UnfinishedShard { once: Vec::new(), ..part.clone() }));
         }
+    }
+    if let Some(record) = &record
+        && let Err(error) = unfinished::settle(cluster, record, left).await
+    {
+        // Whoever comes next finds it done.
+        tracing::warn!(%error, "the record of a schema change that is done stays for now");
     }
     for (sequence, value) in restarts {
         cluster.store().set_sequence(&sequence, value, false).await?;

@@ -20,6 +20,7 @@ use dataman_metadata::schema::Sequence;
 use dataman_metadata::sequence::SequenceState;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::StoreError;
+use dataman_metadata::unfinished::Unfinished;
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::Definition;
 use dataman_node_protocol::node::{
@@ -32,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::draft::{Draft, Step, When, Work};
-use super::{Facts, carry_out};
+use super::{Facts, carry_out, unfinished};
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::parse::syntax::{Define, ParsedStatement};
@@ -61,6 +62,13 @@ pub(crate) struct Definitions {
 pub(crate) struct Defined {
     pub(crate) definitions: Definitions,
     cluster: Arc<Cluster>,
+    database: String,
+    /// What the shards are told with definitions.
+    context: StatementContext,
+    /// The record of the shards' work, from when it is committed on.
+    record: Option<Unfinished>,
+    /// Shards that have not done what came before, and why.
+    failures: Vec<(ShardRef, Error)>,
     lease: Lease,
     lost: Arc<AtomicBool>,
     /// Renews the lease; ends when this is dropped.
@@ -104,13 +112,13 @@ fn all_sequences(snapshot: &Snapshot) -> impl Iterator<Item = (ObjectName, &Sequ
 }
 
 impl Defined {
-    async fn begin(cluster: &Arc<Cluster>) -> Result<Self, Error> {
+    async fn begin(cluster: &Arc<Cluster>, database: &str) -> Result<Self, Error> {
         let lease = carry_out::hold_lease(cluster).await?;
-        let base = match cluster.store().read().await {
-            Ok(base) => base,
+        let (base, failures) = match carry_out::newest_finished(cluster).await {
+            Ok(found) => found,
             Err(error) => {
                 carry_out::give_back(cluster, &lease).await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let lost = Arc::new(AtomicBool::new(false));
@@ -135,7 +143,20 @@ impl Defined {
             steps: Vec::new(),
             restarts: Vec::new(),
         };
-        Ok(Self { definitions, cluster: Arc::clone(cluster), lease, lost, _renewal: renewal })
+        let context = context_of(&definitions.base, Arc::default(), 0);
+        let (cluster, database) = (Arc::clone(cluster), database.to_owned());
+        let record = None;
+        Ok(Self {
+            definitions,
+            cluster,
+            database,
+            context,
+            record,
+            failures,
+            lease,
+            lost,
+            _renewal: renewal,
+        })
     }
 
     /// Goes back to what was defined at a savepoint; nothing, when it was made before the first definition.
@@ -155,6 +176,30 @@ impl Defined {
         let overlay = Arc::clone(&self.definitions.overlay);
         let mut own = locked(&self.definitions.own_sequences);
         own.retain(|oid, _| all_sequences(&overlay).any(|(_, sequence)| sequence.oid == *oid));
+    }
+
+    /// What a shard is to note before the metadata is committed, when something was defined there.
+    pub(crate) fn note(&mut self, shard: &ShardRef) -> Option<(Definition, StatementContext)> {
+        let Self { definitions, database, context, record, .. } = self;
+        if definitions.changes.is_empty() {
+            return None;
+        }
+        if record.is_none() {
+            *record = unfinished::record(&definitions.steps, |_| true, database, context);
+        }
+        let record = record.as_ref()?;
+        let part = record.shards.iter().find(|part| unfinished::shard_of(part) == *shard)?;
+        Some((unfinished::note(record, part, &definitions.base), context.clone()))
+    }
+
+    /// Removes the record of the shards' work: all of them have committed it.
+    pub(crate) async fn settle(&self) {
+        if let Some(record) = &self.record
+            && let Err(error) = unfinished::settle(&self.cluster, record, Vec::new()).await
+        {
+            // Whoever comes next finds it done.
+            tracing::warn!(%error, "the record of a schema change that is done stays for now");
+        }
     }
 
     /// Makes the changes everybody's.
@@ -180,7 +225,8 @@ impl Defined {
                 .filter(|(_, state)| state.is_called)
                 .collect()
         };
-        let changes = started_at(&definitions.changes, &own);
+        let mut changes = started_at(&definitions.changes, &own);
+        changes.extend(self.record.clone().map(Change::PutUnfinished));
         let committed = self.cluster.commit(definitions.base.epoch, &changes).await;
         let snapshot = committed.map_err(|error| match error {
             StoreError::Conflict { .. } => Error::from(conflict()),
@@ -202,22 +248,20 @@ impl Defined {
         Ok(())
     }
 
-    /// Whether what was done on a shard can be done again: definitions can, a change of rows cannot.
-    pub(crate) async fn repeat(&self, shard: &ShardRef) -> Result<(), Error> {
-        let settings = Arc::new(Vec::new());
-        let context = context_of(&self.definitions.base, settings, 0);
-        let definitions = self.definitions.steps.iter().filter(|step| step.shard == *shard);
-        let definitions: Vec<Definition> =
-            definitions.map(|step| step.definition.clone()).collect();
-        let connection = self.cluster.connect(shard).await?;
-        let cancel = CancellationToken::new();
-        let (_, outcome) = carry_out_on(connection, definitions, &context, &cancel).await;
-        outcome.map_err(|error| name_shard(shard, error).into())
+    /// Does what was defined on a shard there, if its commit was lost and not only the answer to it. What was done to rows cannot be
+    /// done again.
+    pub(crate) async fn finish(&self, shard: &ShardRef) -> Result<(), Error> {
+        let Some(record) = &self.record else { return Ok(()) };
+        for part in record.shards.iter().filter(|part| unfinished::shard_of(part) == *shard) {
+            unfinished::finish_once(&self.cluster, record, part, &self.definitions.base).await?;
+        }
+        Ok(())
     }
 
     /// Gives the lease back.
-    pub(crate) async fn end(self) {
+    pub(crate) async fn end(self) -> Arc<Cluster> {
         carry_out::give_back(&self.cluster, &self.lease).await;
+        self.cluster
     }
 }
 
@@ -274,7 +318,7 @@ fn context_of(
 }
 
 /// Carries definitions out in their order, on one connection, which comes back unless it broke.
-async fn carry_out_on(
+pub(crate) async fn carry_out_on(
     mut connection: Box<dyn NodeConnection>,
     definitions: Vec<Definition>,
     context: &StatementContext,
@@ -359,7 +403,7 @@ impl Session {
         if !changes_rows_only && self.transaction.defined.is_none() {
             let begun = tokio::select! {
                 biased;
-                begun = Defined::begin(&self.cluster) => begun?,
+                begun = Defined::begin(&self.cluster, &self.identity.database) => begun?,
                 () = cancel.cancelled() => return Err(Error::Cancelled),
             };
             self.transaction.defined = Some(begun);
@@ -399,6 +443,10 @@ impl Session {
         };
         let started_us = self.transaction.started_us;
         let context = context_of(&base, Arc::clone(&typed.for_nodes), started_us);
+        if let Some(defined) = &mut self.transaction.defined {
+            unfinished::check_finished(std::mem::take(&mut defined.failures), &steps)?;
+            defined.context = context.clone();
+        }
         if !changes_rows_only {
             // A namespace stays when the transaction is rolled back: it is empty then, and in no one's way. Where the transaction
             // has written there is one.

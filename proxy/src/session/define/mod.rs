@@ -7,8 +7,8 @@
 //! [`Draft`] decides everything over one snapshot, with PostgreSQL's checks, messages and notices: one file a noun. What comes out, a
 //! `Work`, is carried out in an order that is safe when it is cut short: new things are made on the shards before the metadata
 //! knows them, old things leave the metadata before they leave the shards, and what changes a table is done in transactions on
-//! all its shards that commit right after the metadata. Definitions can be repeated, so sending the statement again finishes
-//! what was cut short.
+//! all its shards that commit right after the metadata. What is cut short before the metadata's commit is repeated by sending the
+//! statement again; what is cut short after it is on record there, and finished by whoever comes next ([`unfinished`]).
 //!
 //! Only one such statement runs in a cluster at a time (a lease); it begins with the newest snapshot.
 
@@ -35,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod truncate;
+pub mod unfinished;
 mod view;
 
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::parse::syntax::{Define, ParsedStatement};
 use crate::session::Session;
-use crate::sqlstate::Report;
+use crate::sqlstate::{Report, Severity};
 
 use self::draft::Draft;
 
@@ -143,7 +144,21 @@ pub(crate) async fn run(
     let outcome =
         carry_out::with_lease(cluster, &lease, run_alone(define, text, cluster, facts)).await;
     carry_out::give_back(cluster, &lease).await;
-    outcome
+    let mut outcome = outcome?;
+    outcome.notices.extend(acknowledge(cluster).await);
+    Ok(outcome)
+}
+
+/// Waits until every proxy and agent that is alive has the newest metadata; says so where one has not.
+pub(crate) async fn acknowledge(cluster: &Cluster) -> Option<Report> {
+    let late = cluster.wait_for_members().await;
+    if late.is_empty() {
+        return None;
+    }
+    let names: Vec<String> =
+        late.iter().map(|member| format!("{} \"{}\"", member.kind.word(), member.name)).collect();
+    let message = format!("the change is made, and {} do not know it yet", names.join(", "));
+    Some(Report::new(Severity::Warning, "01000", message))
 }
 
 async fn run_alone(
@@ -155,13 +170,14 @@ async fn run_alone(
     const ATTEMPTS_MAX: usize = 5;
     let mut attempt = 1;
     loop {
-        let snapshot = cluster.store().read().await?;
+        let (snapshot, failures) = carry_out::newest_finished(cluster).await?;
         let work = {
             let capabilities = cluster.capabilities(&snapshot);
             let mut draft = Draft::new(&snapshot, facts, &capabilities, text)?;
             draft.define(define)?;
             draft.into_work()
         };
+        unfinished::check_finished(failures, &work.steps)?;
         match carry_out::carry_out(work, &snapshot, cluster, facts).await {
             // Topology may change beside us: the statement is planned anew.
             Err(carry_out::Failure::Conflict) if attempt < ATTEMPTS_MAX => attempt += 1,
