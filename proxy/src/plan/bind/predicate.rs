@@ -9,6 +9,7 @@ use super::expr::{Clause, conjunction, row_fields};
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, ExprKind};
+use crate::plan::form::walk;
 
 impl Binder<'_> {
     pub(super) fn is_test(
@@ -159,31 +160,36 @@ impl Binder<'_> {
         }
         let left = self.expr(arg, scope, clause)?;
         let items = self.exprs(list, scope, clause)?;
+        let operator = if negated { "<>" } else { "=" };
+        // Those that read no column are one array, when there are several and they have a common type.
+        let (columns, others): (Vec<Expr>, Vec<Expr>) =
+            items.iter().cloned().partition(reads_field);
+        let mut array = None;
         let mut all = vec![left.clone()];
-        all.extend(items.iter().cloned());
-        let plain = items.len() > 1;
-        if plain
+        all.extend(others.iter().cloned());
+        if others.len() > 1
             && let Ok(common) = self.resolver().common_type(&all, "IN")
             && common != TypeId::RECORD
         {
             let common = if common == TypeId::UNKNOWN { TypeId::TEXT } else { common };
             if let Ok(array_type) = self.array_of(common) {
-                let elements = items
+                let elements = others
                     .into_iter()
                     .map(|item| {
                         self.resolver().cast(item, TypeRef::plain(common), CastContext::Implicit)
                     })
                     .collect::<Result<Vec<_>>>()?;
-                let array = Expr::Array { elements, ty: array_type };
-                let operator = if negated { "<>" } else { "=" };
-                return self.resolver().array_operator(operator, left, array, negated);
+                let elements = Expr::Array { elements, ty: array_type };
+                let resolver = &mut self.resolver();
+                array = Some(resolver.array_operator(operator, left.clone(), elements, negated)?);
             }
         }
-        let operator = if negated { "<>" } else { "=" };
-        let mut parts = items
+        let items = if array.is_some() { columns } else { items };
+        let compared = items
             .into_iter()
             .map(|item| self.resolver().binary(operator, left.clone(), item))
             .collect::<Result<Vec<_>>>()?;
+        let mut parts: Vec<Expr> = array.into_iter().chain(compared).collect();
         Ok(match (parts.len(), negated) {
             (1, _) => parts.remove(0),
             (_, true) => Expr::And(parts),
@@ -228,4 +234,10 @@ impl Binder<'_> {
 fn present(row: Expr, asked: bool) -> Expr {
     let computed = Expr::Is { arg: Box::new(row), test: IsTest::Null, negated: false };
     Expr::Is { arg: Box::new(computed), test: IsTest::Unknown, negated: asked }
+}
+
+fn reads_field(expr: &Expr) -> bool {
+    let mut reads = false;
+    walk(expr, &mut |node| reads |= matches!(node, Expr::Field(_)));
+    reads
 }
