@@ -173,6 +173,19 @@ impl<'q> Lowering<'q> {
             self.push("abs(1)");
             return Ok(());
         }
+        self.sorted_or_grouped(key)
+    }
+
+    /// SQLite makes `x AND false` a number while it parses, which would be taken for a column's place.
+    fn sorted_or_grouped(&mut self, key: &'q Expr) -> Result<(), NodeError> {
+        if self.dialect == Dialect::Sqlite
+            && matches!(key, Expr::And(_) | Expr::Or(_) | Expr::Not(_))
+        {
+            self.push("iif(1, ");
+            self.expr(key)?;
+            self.push(", NULL)");
+            return Ok(());
+        }
         self.collated(key)
     }
 
@@ -293,7 +306,7 @@ impl<'q> Lowering<'q> {
                     lowering.push(&(index + 1).to_string());
                     lowering.collate(ty.id);
                 } else {
-                    lowering.collated(&key.expr)?;
+                    lowering.sorted_or_grouped(&key.expr)?;
                 }
                 lowering.push(if key.descending { " DESC" } else { " ASC" });
                 lowering.push(if key.nulls_first { " NULLS FIRST" } else { " NULLS LAST" });

@@ -240,14 +240,7 @@ impl Execution {
             let mut state = lock(&session.shared);
             state.touched = None;
             if state.touched_twice && done.is_ok() {
-                return Err(NodeError::statement(
-                    "21000",
-                    "ON CONFLICT DO UPDATE command cannot affect row a second time",
-                )
-                .with_hint(
-                    "Ensure that no rows proposed for insertion within the same command have \
-                     duplicate constrained values.",
-                ));
+                return Err(second_time());
             }
         }
         let affected = done?;
@@ -285,11 +278,18 @@ impl Execution {
             Ok(count)
         };
         match by_rows {
-            Some(_) if width > 0 => parameters
-                .chunks(width)
-                .enumerate()
-                .map(|(place, record)| run(record).map_err(|error| of_record(error, place)))
-                .sum(),
+            Some(insert) if width > 0 => {
+                let mut passed_over = PassedOver::of(insert);
+                let mut sum = 0;
+                for (place, record) in parameters.chunks(width).enumerate() {
+                    let affected = run(record).map_err(|error| of_record(error, place))?;
+                    if passed_over.is_own_record(record, affected) {
+                        return Err(second_time());
+                    }
+                    sum += affected;
+                }
+                Ok(sum)
+            }
             _ => run(parameters),
         }
     }
@@ -409,6 +409,46 @@ fn of_record(mut error: NodeError, place: usize) -> NodeError {
 }
 
 /// Notes each record that an upsert inserts or updates, and whether one comes up twice.
+fn second_time() -> NodeError {
+    NodeError::statement("21000", "ON CONFLICT DO UPDATE command cannot affect row a second time")
+        .with_hint(
+            "Ensure that no rows proposed for insertion within the same command have \
+             duplicate constrained values.",
+        )
+}
+
+/// Finds records that meet one of the same command which `DO UPDATE … WHERE` then passes over: SQLite tells of the rows that it
+/// changes, and PostgreSQL fails before it looks at the condition.
+struct PassedOver {
+    /// The places of the conflict's fields; none where there is no condition.
+    places: Option<Vec<usize>>,
+    /// The keys of the records that were written.
+    written: HashSet<String>,
+}
+
+impl PassedOver {
+    fn of(insert: &Insert) -> Self {
+        let conditional = insert.conflict.as_ref().filter(|conflict| conflict.filter.is_some());
+        let place = |name: &String| insert.fields.iter().position(|field| field.name == *name);
+        let places = conditional
+            .map(|conflict| conflict.fields.iter().map(place).collect::<Option<Vec<usize>>>())
+            .and_then(|places| places.filter(|places| !places.is_empty()));
+        Self { places, written: HashSet::new() }
+    }
+
+    /// Whether a record that affected so many rows met one of the same command.
+    fn is_own_record(&mut self, record: &[Stored], affected: u64) -> bool {
+        let Some(places) = &self.places else { return false };
+        let key: Vec<&Stored> = places.iter().filter_map(|place| record.get(*place)).collect();
+        let key = format!("{key:?}");
+        if affected == 0 {
+            return self.written.contains(&key);
+        }
+        self.written.insert(key);
+        false
+    }
+}
+
 fn watch_touched(session: &mut Session) -> Result<(), NodeError> {
     lock(&session.shared).touched = Some(HashSet::new());
     let shared = session.shared.clone();
