@@ -70,7 +70,7 @@ pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
 pub(crate) use metrics::Measured;
 pub use metrics::Metrics;
 pub(crate) use parameters::encode;
-pub(crate) use rows::decode;
+pub(crate) use rows::{decode, encode_row};
 pub use spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
 /// What one execution of a plan needs.

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use dataman_node_protocol::node::Parameters;
 use dataman_node_protocol::record::{Batch, ColumnDescription, Format};
-use dataman_pg::PgError;
+use dataman_pg::types::TypeRef;
+use dataman_pg::{Context, PgError};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::merge::{decode, encode_row};
 use crate::parse::syntax::{CursorCommand, FetchDirection};
 use crate::rows::encode::split_rows;
 use crate::session::Session;
@@ -28,6 +30,8 @@ pub struct Cursor {
     pub columns: Vec<ColumnDescription>,
     /// Each row's DataRow message, in text.
     rows: Vec<Bytes>,
+    /// What the text was written by, and is read by for a FETCH in binary.
+    context: Arc<Context>,
     /// 0 ahead of the first row, the number of the row it stands on, or one more than there are.
     at: usize,
     /// NO SCROLL.
@@ -78,6 +82,25 @@ impl Cursor {
         self.at = usize::try_from(stands).unwrap_or_default();
         let rows = passed.into_iter().filter(|place| within(*place));
         Ok(rows.filter_map(|place| usize::try_from(place - 1).ok()).collect())
+    }
+
+    /// Puts a row behind others, in the formats asked for.
+    fn put_row(&self, place: usize, formats: &[Format], out: &mut BytesMut) -> Result<(), PgError> {
+        if !formats.contains(&Format::Binary) {
+            out.extend_from_slice(&self.rows[place]);
+            return Ok(());
+        }
+        let types: Vec<TypeRef> = self.columns.iter().map(|column| column.ty).collect();
+        let batch = Batch { frames: self.rows[place].clone(), rows: 1 };
+        for row in batch.iter() {
+            let values = row
+                .columns()
+                .zip(&types)
+                .map(|(bytes, ty)| decode(bytes, *ty, Format::Text, &self.context))
+                .collect::<Result<Vec<_>, _>>()?;
+            encode_row(&values, &types, formats, &self.context, out);
+        }
+        Ok(())
     }
 
     /// A transaction has committed; gives whether the cursor stays.
@@ -134,6 +157,7 @@ impl Session {
                 let cursor = Cursor {
                     columns,
                     rows: kept?,
+                    context: Arc::new(self.context(&self.schemas())),
                     at: 0,
                     only_forward: *scroll == Some(false),
                     hold: *hold,
@@ -145,18 +169,13 @@ impl Session {
             }
             CursorCommand::Fetch { name, direction, moves } => {
                 let cursor = self.portals.cursor_mut(name)?;
-                if !moves && formats.contains(&Format::Binary) {
-                    return Err(PgError::unsupported("FETCH with binary results is not supported")
-                        .with_hint("Ask for text results, or read with a portal of the protocol.")
-                        .into());
-                }
                 let places = cursor.travel(*direction)?;
                 if *moves {
                     return Ok(Started::Done(format!("MOVE {}", places.len())));
                 }
                 let mut frames = BytesMut::new();
                 for place in &places {
-                    frames.extend_from_slice(&cursor.rows[*place]);
+                    cursor.put_row(*place, formats, &mut frames)?;
                 }
                 let batch = Batch { frames: frames.freeze(), rows: places.len() };
                 Ok(Started::Rows(Rows::of_batch(batch, "FETCH")))
@@ -201,6 +220,7 @@ mod tests {
         let mut cursor = Cursor {
             columns: Vec::new(),
             rows: vec![Bytes::new(); 4],
+            context: Arc::default(),
             at,
             only_forward: false,
             hold: false,
@@ -241,6 +261,7 @@ mod tests {
         let mut cursor = Cursor {
             columns: Vec::new(),
             rows: vec![Bytes::new(); 4],
+            context: Arc::default(),
             at: 2,
             only_forward: true,
             hold: false,
