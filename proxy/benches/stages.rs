@@ -41,8 +41,10 @@ const JOIN: &str = "SELECT a.name, sum(b.id) FROM t a JOIN t b ON a.tenant_id = 
                     WHERE a.name IN ('x', 'y') GROUP BY a.name HAVING count(*) > 3";
 const FEDERATED: &str = "SELECT a.name, count(*), max(c.id) FROM t a JOIN t b ON a.id = b.id JOIN t c ON b.name = c.name \
                          WHERE c.tenant_id > 7 GROUP BY a.name ORDER BY 2 DESC LIMIT 10";
+const SUBQUERIES: &str = "SELECT a.name FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE b.id = a.id AND b.name > 'x') \
+                          AND a.id > (SELECT avg(c.id) FROM t c WHERE c.name = a.name)";
 /// What is computed above the shards, by the operator that costs most.
-const OPERATORS: [(&str, &str, u64); 5] = [
+const OPERATORS: [(&str, &str, u64); 7] = [
     ("merge/hash-join", "SELECT a.id, b.id FROM t a JOIN t b ON a.id = b.id", 2),
     (
         "merge/join-sort",
@@ -54,6 +56,12 @@ const OPERATORS: [(&str, &str, u64); 5] = [
         "SELECT a.name, sum(b.id) FROM t a JOIN t b ON a.id = b.id GROUP BY a.name",
         2,
     ),
+    (
+        "merge/semi-join",
+        "SELECT a.id, a.name FROM t a WHERE EXISTS (SELECT 1 FROM t b WHERE b.id = a.id)",
+        2,
+    ),
+    ("merge/join-groups", "SELECT a.id, (SELECT count(*) FROM t b WHERE b.id = a.id) FROM t a", 2),
     ("merge/group", "SELECT id, count(*) FROM t GROUP BY id", 1),
     ("merge/distinct", "SELECT DISTINCT id, name FROM t", 1),
 ];
@@ -79,6 +87,7 @@ fn main() {
     bench.run("plan/groups", "statement", 1, || planned(&snapshot, GROUPS));
     bench.run("plan/join", "statement", 1, || planned(&snapshot, JOIN));
     bench.run("plan/federated", "statement", 1, || planned(&snapshot, FEDERATED));
+    bench.run("plan/subqueries", "statement", 1, || planned(&snapshot, SUBQUERIES));
 
     prune(&bench, &snapshot);
     codec(&bench);

@@ -37,6 +37,7 @@ mod formatting;
 mod hashing;
 pub mod in_range;
 pub mod integer;
+pub mod interrupt;
 pub(crate) mod interval;
 pub mod io;
 pub mod json;

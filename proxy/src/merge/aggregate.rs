@@ -11,6 +11,7 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{CallContext, Context, Expr, PgError, TypeId, Value};
 
 use super::collect::Collector;
+use super::distinct::put_key_bytes;
 use super::groups::{Aggregation, Groups, Sets};
 use super::open::{Compiled, Run};
 use super::rows::{Row, ValueStream};
@@ -147,18 +148,31 @@ impl Aggregation for Whole {
         Ok(Cow::Owned(key))
     }
 
+    fn put_key(&self, row: &[Value], bytes: &mut Vec<u8>) -> Result<(), Error> {
+        for key in &self.keys {
+            put_key_bytes(std::iter::once(key.get(row)?.as_ref()), bytes);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, state: &mut Self::State, row: &[Value]) -> Result<usize, Error> {
         let mut grown = 0;
         for (call, state) in self.calls.iter().zip(state) {
             if !call.wants(row)? {
                 continue;
             }
-            self.args.clear();
-            for arg in &call.args {
-                self.args.push(arg.eval(row)?);
-            }
             let before = state.held_bytes();
-            state.accumulate(&call.context(&self.context), &self.args)?;
+            if let [arg] = call.args.as_slice() {
+                let value = arg.get(row)?;
+                let args = std::slice::from_ref(value.as_ref());
+                state.accumulate(&call.context(&self.context), args)?;
+            } else {
+                self.args.clear();
+                for arg in &call.args {
+                    self.args.push(arg.eval(row)?);
+                }
+                state.accumulate(&call.context(&self.context), &self.args)?;
+            }
             grown += state.held_bytes().saturating_sub(before);
         }
         Ok(grown)

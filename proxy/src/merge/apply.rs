@@ -207,7 +207,7 @@ impl Shared {
         let answer = answer_of(&apply.kind, rows)?;
         let mut answers = locked(&self.answers[request.place]);
         let bytes = request.key.len() + answer.bytes();
-        if answers.bytes + bytes > ANSWER_BYTES_MAX {
+        if answers.bytes + bytes > ANSWER_BYTES_MAX.min(self.memory.limit() / 8) {
             answers.known.clear();
             answers.bytes = 0;
         }

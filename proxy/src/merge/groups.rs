@@ -44,6 +44,12 @@ pub(super) trait Aggregation: Send {
     /// The key of a row.
     fn key<'r>(&self, row: &'r [Value]) -> Result<Cow<'r, [Value]>, Error>;
 
+    /// Appends the bytes that tell a row's group from the others.
+    fn put_key(&self, row: &[Value], bytes: &mut Vec<u8>) -> Result<(), Error> {
+        put_key_bytes(self.key(row)?.iter(), bytes);
+        Ok(())
+    }
+
     /// Takes a row of a group; gives how many bytes more the state holds.
     fn take(&mut self, state: &mut Self::State, row: &[Value]) -> Result<usize, Error>;
 
@@ -179,6 +185,14 @@ impl<A: Aggregation> Groups<A> {
     /// Takes a row.
     pub(super) async fn push(&mut self, row: &Row) -> Result<(), Error> {
         self.pace.step().await?;
+        if self.sets.is_plain() {
+            self.bytes.clear();
+            self.aggregation.put_key(row, &mut self.bytes)?;
+            if let Some(place) = self.keys.find(&self.bytes) {
+                self.number += 1;
+                return self.take(place, row);
+            }
+        }
         let key = self.aggregation.key(row)?;
         for set in 0..self.sets.count() {
             self.number += 1;

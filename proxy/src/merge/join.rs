@@ -47,6 +47,8 @@ pub(super) async fn open<'a>(
     let right_keys =
         equal.iter().map(|(_, right)| run.compiled(right)).collect::<Result<Vec<_>, _>>()?;
     let mut held = Held::new(&run.memory, kind);
+    // Where it counts whether there is a partner, one of each key is enough.
+    held.only_first = kind.needs_one() && rest.is_none();
     let mut stream = run.values(right).await?;
     let read = held.read(stream.as_mut(), &right_keys).await;
     run.end(stream, read).await?;
@@ -89,7 +91,7 @@ pub(super) async fn open<'a>(
 fn put_key(keys: &[Compiled], row: &[Value], key: &mut Vec<u8>) -> Result<(), Error> {
     key.clear();
     for expr in keys {
-        let value = expr.eval(row)?;
+        let value = expr.get(row)?;
         if value.is_null() {
             key.clear();
             return Ok(());
@@ -164,6 +166,8 @@ struct Held {
     /// Where the rows are that there was no room for; all of them then.
     parts: Option<Partitions>,
     kind: Joining,
+    /// Rows of a key that is there already are left out.
+    only_first: bool,
     /// There are rows, and some of which a part of the key is NULL.
     has_rows: bool,
     has_null: bool,
@@ -177,6 +181,7 @@ impl Held {
             build: Build::new(memory),
             parts: None,
             kind,
+            only_first: false,
             has_rows: false,
             has_null: false,
             pace: memory.pace(),
@@ -192,6 +197,9 @@ impl Held {
                 self.has_rows = true;
                 if key.is_empty() && !self.kind.keeps_right() {
                     self.has_null = true;
+                    continue;
+                }
+                if self.only_first && !key.is_empty() && self.build.first(&key).is_some() {
                     continue;
                 }
                 let row = match &mut self.parts {
@@ -416,7 +424,11 @@ impl Join {
             let matches = match &self.rest {
                 None if !self.kind.gives_pairs() => true,
                 rest => {
-                    if joined.is_empty() {
+                    if current.next.is_none() && rest.is_none() {
+                        // It is the last pair of the left row, which is then nobody's any more.
+                        joined = std::mem::take(&mut current.row);
+                        joined.reserve_exact(width.saturating_sub(joined.len()));
+                    } else if joined.is_empty() {
                         joined.reserve_exact(width);
                         joined.extend_from_slice(&current.row);
                     }

@@ -1,5 +1,6 @@
 //! Operators → streams, from the leaves up.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -621,6 +622,11 @@ impl Compiled {
 
     pub(crate) fn eval(&self, row: &[Value]) -> Result<Value, PgError> {
         self.evaluator.eval(row, &self.params, &self.context)
+    }
+
+    /// The value, without a copy where it stands in the row already.
+    pub(crate) fn get<'v>(&'v self, row: &'v [Value]) -> Result<Cow<'v, Value>, PgError> {
+        self.evaluator.get(row, &self.params, &self.context)
     }
 
     /// Whether it has subqueries, so that computing it may have to wait.

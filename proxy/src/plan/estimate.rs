@@ -30,6 +30,9 @@ const ROWS_MIN: f64 = 100.0;
 /// Different values of a field of which nothing is known.
 const DISTINCT: f64 = 200.0;
 
+/// The part of the groups that HAVING is expected to leave: who asks for it looks for the few.
+const HAVING: f64 = 0.1;
+
 impl Planner<'_> {
     fn statistics(&self, alias: &str) -> Option<Arc<Statistics>> {
         let id = self.tables.get(alias)?.collection.id;
@@ -109,7 +112,8 @@ impl Planner<'_> {
                     .iter()
                     .map(|key| bare_field(key).map_or(DISTINCT, |field| self.distinct(field)))
                     .product();
-                groups.min(rows)
+                let kept = if select.having.is_some() { HAVING } else { 1.0 };
+                (groups.min(rows) * kept).max(1.0)
             }
         }
     }

@@ -20,7 +20,9 @@ impl Planner<'_> {
     pub(super) fn narrowed(&mut self, join: Operator, left_rows: f64, right_rows: f64) -> Operator {
         let Operator::Join { mut left, right, kind, equal, on, .. } = join else { return join };
         let mut keys = None;
-        if !kind.keeps_left() && left_rows > FACTOR * right_rows {
+        // How many rows a subquery has is known less well.
+        let factor = if kind.gives_pairs() { FACTOR } else { 1.0 };
+        if !kind.keeps_left() && left_rows > factor * right_rows {
             keys = equal.iter().enumerate().find_map(|(pair, (own, _))| {
                 self.narrow_below(&mut left, own).map(|param| (pair, param))
             });

@@ -243,7 +243,8 @@ impl Planner<'_> {
         left: &[Expr],
         operators: &[dataman_pg::expr::OperatorId],
     ) -> Option<Semi> {
-        if subquery.limit.is_some() || has_window(subquery) {
+        let is_on = matches!(subquery.distinct, Distinct::On(_));
+        if subquery.limit.is_some() || is_on || has_window(subquery) {
             return None;
         }
         let outputs = output_exprs(subquery);
@@ -380,6 +381,7 @@ impl Planner<'_> {
         if !fits
             || !self.joins(subquery)
             || subquery.limit.is_some()
+            || matches!(subquery.distinct, Distinct::On(_))
             || has_window(subquery)
             || is_uncorrelated(subquery)
         {

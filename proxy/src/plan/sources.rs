@@ -480,18 +480,26 @@ impl Planner<'_> {
             conjuncts(on, &mut own);
         }
         let mut own: Vec<Expr> = own.into_iter().cloned().collect();
-        let mut wanted = wanted.clone();
-        own.iter().chain(&*open).for_each(|condition| condition::read(condition, &mut wanted));
+        // What is left of the conditions that a side is given is read above it, and so is what the other side is given.
+        let with = |conditions: &[Expr]| {
+            let mut wanted = wanted.clone();
+            conditions.iter().for_each(|condition| condition::read(condition, &mut wanted));
+            wanted
+        };
+        let (by_on, by_where) = (with(&own), with(open));
+        let mut by_all = by_on.clone();
+        by_all.extend(by_where.iter().cloned());
         let mut none = Vec::new();
+        let few = &mut Vec::new();
         let one = match kind {
             JoinKind::Left | JoinKind::Inner => {
-                self.joined(&[left], select, &wanted, open, &mut Vec::new(), Count::Needed)?
+                self.joined(&[left], select, &by_on, open, few, Count::Needed)?
             }
             JoinKind::Right => {
-                self.joined(&[left], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?
+                self.joined(&[left], select, &by_where, &mut own, few, Count::Needed)?
             }
             JoinKind::Full => {
-                self.joined(&[left], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?
+                self.joined(&[left], select, &by_all, &mut none, few, Count::Needed)?
             }
         };
         let mut one = one;
@@ -504,13 +512,11 @@ impl Planner<'_> {
         }
         let mut other = match kind {
             JoinKind::Left | JoinKind::Inner => {
-                self.joined(&[right], select, &wanted, &mut own, &mut Vec::new(), Count::Needed)?
+                self.joined(&[right], select, &by_where, &mut own, few, Count::Needed)?
             }
-            JoinKind::Right => {
-                self.joined(&[right], select, &wanted, open, &mut Vec::new(), Count::Needed)?
-            }
+            JoinKind::Right => self.joined(&[right], select, &by_on, open, few, Count::Needed)?,
             JoinKind::Full => {
-                self.joined(&[right], select, &wanted, &mut none, &mut Vec::new(), Count::Needed)?
+                self.joined(&[right], select, &by_all, &mut none, few, Count::Needed)?
             }
         };
         if kind == JoinKind::Full {

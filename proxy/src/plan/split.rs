@@ -228,6 +228,11 @@ impl Planner<'_> {
         group: &[Expr],
         datastore: &DatastoreId,
     ) -> Result<Operator> {
+        if computes_subquery(select, group) {
+            return Err(PgError::unsupported(
+                "a subquery over the groups of several shards is computed above them",
+            ));
+        }
         let aggregates = aggregates_of(select);
         let partials = self.partials(select, group, &aggregates, datastore);
         let (input, from_input) = match partials {
@@ -535,4 +540,22 @@ fn pushed_limit(select: &Select, parameters: &mut Parameters) -> Option<Expr> {
         parameters
             .add_internal(Internal::RowsNeeded { limit: limit.clone(), offset: offset.clone() }),
     )
+}
+
+/// Whether a subquery that is left to the shards stands in what is computed over groups.
+fn computes_subquery(select: &Select, group: &[Expr]) -> bool {
+    fn finds(expr: &Expr, group: &[Expr]) -> bool {
+        if group.contains(expr) || matches!(expr, Expr::Aggregate(_)) {
+            return false;
+        }
+        if let Expr::Subquery { index, .. } = expr {
+            return super::apply::applied(*index).is_none();
+        }
+        let mut found = false;
+        expr.for_each_child(&mut |child| found = found || finds(child, group));
+        found
+    }
+    let outputs = output_exprs(select);
+    let sort = select.sort.iter().map(|key| &key.expr);
+    outputs.iter().chain(&select.having).chain(sort).any(|expr| finds(expr, group))
 }

@@ -1,11 +1,13 @@
 //! The statement that a session runs, as others see it: cancelling it, and why.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use dataman_pg::interrupt::{self, Watch};
 use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,27 @@ pub struct Running {
     session: AtomicWaker,
     /// The proxy goes down: the session ends when its client waits for nothing.
     closing: AtomicBool,
+}
+
+/// When a statement is over.
+struct End {
+    token: CancellationToken,
+    deadline: Option<Instant>,
+    /// It was the time that a computation ended for.
+    expired: AtomicBool,
+}
+
+impl Watch for End {
+    fn is_over(&self) -> bool {
+        if self.token.is_cancelled() {
+            return true;
+        }
+        let expired = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if expired {
+            self.expired.store(true, Ordering::Relaxed);
+        }
+        expired
+    }
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +148,10 @@ impl Running {
     ) -> Result<T, Error> {
         *self.lock() = Current { token: Some(token.clone()), passes: false, reason: None };
         let deadline = time.map(|time| Instant::now() + time);
+        let end = Arc::new(End { token: token.clone(), deadline, expired: AtomicBool::new(false) });
+        let watch: Arc<dyn Watch> = Arc::clone(&end) as Arc<dyn Watch>;
+        // A call that computes for long does not let the other branches be polled: it looks at the end itself.
+        let mut work = poll_fn(|context| interrupt::within(&watch, || work.as_mut().poll(context)));
         let expire = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -144,6 +171,9 @@ impl Running {
                 timeout(CANCEL_GRACE, &mut work).await.map_err(|_| self.reason().error())
             }
         };
+        if end.expired.load(Ordering::Relaxed) {
+            self.cancel(Reason::Timeout);
+        }
         self.lock().token = None;
         outcome
     }
@@ -159,6 +189,9 @@ impl Running {
         let reason = self.lock().reason;
         match (&error, reason) {
             (Error::Cancelled, Some(reason)) => reason.error(),
+            (Error::Statement(error), Some(reason)) if error.sqlstate() == "57014" => {
+                reason.error()
+            }
             (Error::Node(node), Some(reason))
                 if node.kind == NodeErrorKind::Cancelled || node.sqlstate == "57014" =>
             {

@@ -605,7 +605,17 @@ impl Generator {
             let kinds: Vec<Kind> = (0..count).map(|_| this.ordered_kind()).collect();
             let sides = kinds.iter().map(|kind| this.expression(*kind, 1)).collect();
             let made = this.query(Some(&kinds), Use::Compared, 1);
-            (kinds, sides, made.tree)
+            // One that may have many rows is planned otherwise than a short list.
+            let tree = if this.below(2) == 0 {
+                let name = this.name("q");
+                Tree::new(Role::Query(kinds.clone()))
+                    .text("SELECT * FROM (")
+                    .tree(made.tree)
+                    .text(format!(") AS {name} LIMIT 100000"))
+            } else {
+                made.tree
+            };
+            (kinds, sides, tree)
         };
         match self.below(9) {
             0..=2 => {

@@ -4,6 +4,7 @@
 //! what failed and what to do; an answer is whole or an error; what was acknowledged stays; and everything else goes on.
 
 mod bounds;
+mod cancel;
 mod cluster_file;
 mod crash;
 mod decoders;

@@ -27,7 +27,7 @@ async fn set(session: &Session, name: &str, value: &str) {
 }
 
 /// Statements that hold more than a megabyte of the rows of [`fill`].
-const LARGE: [&str; 14] = [
+const LARGE: [&str; 22] = [
     "SELECT a.id, b.id, b.pad FROM t AS a JOIN t AS b ON a.id = b.id + 1",
     "SELECT a.id, b.id, b.pad FROM t AS a LEFT JOIN t AS b ON a.id = b.id * 2",
     "SELECT a.id, b.id, b.pad FROM t AS a RIGHT JOIN t AS b ON a.id = b.id * 2 AND a.id > 100",
@@ -43,6 +43,14 @@ const LARGE: [&str; 14] = [
     "SELECT pad || id % 1200 FROM t INTERSECT ALL SELECT pad || id % 1000 FROM t",
     "SELECT pad || id FROM t ORDER BY id % 10, id DESC",
     "SELECT id, sum(id) OVER (PARTITION BY id % 2 ORDER BY id), length(pad) FROM t",
+    "SELECT a.id, a.pad FROM t AS a WHERE EXISTS (SELECT 1 FROM t AS b WHERE b.id = a.id * 2 AND b.pad >= a.pad)",
+    "SELECT a.id, a.pad FROM t AS a WHERE NOT EXISTS (SELECT 1 FROM t AS b WHERE b.id / 3 = a.id AND b.pad = a.pad)",
+    "SELECT id FROM t WHERE pad || id NOT IN (SELECT pad || id * 2 FROM t LIMIT 100000)",
+    "SELECT id FROM t WHERE pad || id IN (SELECT pad || id * 3 FROM t LIMIT 100000)",
+    "SELECT a.id, (SELECT max(b.pad || b.id) FROM t AS b WHERE b.id / 2 = a.id AND b.id % a.id >= 0) FROM t AS a WHERE a.id BETWEEN 1 AND 60",
+    "SELECT a.id, CASE WHEN a.id > 5 THEN (SELECT min(b.pad) FROM t AS b WHERE b.pad || b.id = a.pad || a.id) END FROM t AS a WHERE a.id < 60",
+    "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY pad || id), percentile_disc('{0,1}'::float8[]) WITHIN GROUP (ORDER BY pad || -id) FROM t",
+    "WITH RECURSIVE r (p, n) AS (SELECT pad || id % 40, id FROM t UNION SELECT p || 'y', n / 2 FROM r WHERE n > 700) SELECT p, n FROM r",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::context::Context;
@@ -54,6 +55,19 @@ impl Evaluator {
     /// What PostgreSQL raises.
     pub fn eval(&self, row: &[Value], params: &[Value], context: &Context) -> Result<Value> {
         self.root.eval(&node::Input { row, params, context })
+    }
+
+    /// The same without a copy where the value stands in the row already.
+    ///
+    /// # Errors
+    /// What PostgreSQL raises.
+    pub fn get<'v>(
+        &'v self,
+        row: &'v [Value],
+        params: &'v [Value],
+        context: &'v Context,
+    ) -> Result<Cow<'v, Value>> {
+        self.root.get(&node::Input { row, params, context })
     }
 
     /// Whether a condition holds over one row: NULL is as false.

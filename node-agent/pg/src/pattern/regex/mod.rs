@@ -12,6 +12,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{PgError, Result};
+use crate::interrupt;
 
 mod charset;
 mod dissect;
@@ -151,7 +152,9 @@ impl Regex {
         if self.has_backrefs {
             return Ok(self.find(&characters, 0)?.is_some());
         }
-        Ok(self.tree.program().first_start(&characters, 0).is_some())
+        let found = self.tree.program().first_start(&characters, 0).is_some();
+        interrupt::check()?;
+        Ok(found)
     }
 
     /// The first match at or after a place: the whole and its groups.
@@ -159,7 +162,10 @@ impl Regex {
     /// # Errors
     /// `54000` when back-references would take too long.
     pub(crate) fn find(&self, text: &[u32], from: usize) -> Result<Option<Vec<Span>>> {
-        dissect::find(self, text, from)
+        let found = dissect::find(self, text, from);
+        // What was found once the statement was over does not count.
+        interrupt::check()?;
+        found
     }
 
     fn fast(&self) -> Option<&fancy_regex::Regex> {

@@ -2,12 +2,16 @@
 
 use super::{Assertion, CharSet, Re, invalid};
 use crate::error::Result;
+use crate::interrupt;
 use std::sync::Arc;
 
 use super::charset::is_word;
 
 /// How many instructions an expression may take; PostgreSQL's bound is alike, in states and arcs.
 const INSTRUCTIONS_MAX: usize = 150_000;
+
+/// Characters between two looks whether the statement is over.
+const STEPS: usize = 1024;
 
 #[derive(Debug, Clone)]
 enum Instruction {
@@ -176,6 +180,9 @@ impl Program {
         let mut matched = self.add(&mut current, &mut pending, (0, begin), text, begin).is_some();
         let mut at = begin;
         loop {
+            if (at - begin).is_multiple_of(STEPS) && interrupt::is_over() {
+                return;
+            }
             if matched && ends(at) {
                 return;
             }
@@ -205,6 +212,9 @@ impl Program {
         let mut found: Option<usize> = None;
         let mut at = from;
         loop {
+            if (at - from).is_multiple_of(STEPS) && interrupt::is_over() {
+                return None;
+            }
             // A new beginning comes after all older ones, so that each state keeps its earliest.
             if found.is_none()
                 && let Some(start) = self.add(&mut current, &mut pending, (0, at), text, at)
@@ -242,6 +252,9 @@ impl Program {
         let mut pending = Vec::new();
         let mut matched = false;
         for at in from..=text.len() {
+            if (at - from).is_multiple_of(STEPS) && interrupt::is_over() {
+                return None;
+            }
             matched |= self.add(&mut current, &mut pending, (0, at), text, at).is_some();
             if matched {
                 return Some(at);
