@@ -25,7 +25,7 @@ pub(super) enum Index {
         _account: Account,
     },
     /// Rows of a key and a place, in order.
-    Sorted(Store),
+    Sorted(Box<Store>),
 }
 
 impl Index {
@@ -134,7 +134,7 @@ impl Building {
                 store.push(row).await?;
             }
         }
-        Ok(Index::Sorted(store))
+        Ok(Index::Sorted(Box::new(store)))
     }
 }
 
