@@ -38,6 +38,7 @@ mod hashing;
 pub mod in_range;
 pub mod integer;
 pub mod interrupt;
+pub mod internal;
 pub(crate) mod interval;
 pub mod io;
 pub mod json;

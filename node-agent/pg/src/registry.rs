@@ -90,7 +90,8 @@ static BY_SOURCE: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
 
 /// Finds the implementation registered under `source`, if there is one.
 pub fn find(source: &str) -> Option<Implementation> {
-    BY_SOURCE.get(source).map(|entry| entry.implementation)
+    let found = BY_SOURCE.get(source).map(|entry| entry.implementation);
+    found.or_else(|| crate::internal::implementation(source))
 }
 
 /// Every registered entry, in no particular order: what the differential test goes through.

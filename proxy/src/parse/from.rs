@@ -7,8 +7,8 @@ use super::expr::expr;
 use super::keyword::Category;
 use super::lexer::TokenKind;
 use super::syntax::{
-    Alias, Expr, ExprKind, FunctionCall, JoinCondition, JoinKind, ObjectName, Select, SelectBody,
-    TableRef,
+    Alias, DefinedColumn, Expr, ExprKind, FunctionCall, JoinCondition, JoinKind, ObjectName,
+    Select, SelectBody, TableRef,
 };
 
 /// What stands in parentheses in FROM.
@@ -217,12 +217,32 @@ impl Parser<'_> {
                 && !matches!(parser.peek_at(ahead + 2), TokenKind::Symbol(',' | ')'))
         };
         let named = usize::from(self.is("as"));
-        if (named == 1 && opens(self, 1)) || (self.is_name_at(named) && opens(self, named + 1)) {
-            return self
-                .refuse("a column definition list", "Use a function that returns named columns.");
+        if named == 1 && opens(self, 1) {
+            self.advance();
+            let definition = Some(self.definition_list()?);
+            return Ok(TableRef::Function { calls, ordinality, alias: None, definition, lateral });
+        }
+        if self.is_name_at(named) && opens(self, named + 1) {
+            self.accept("as");
+            let alias = Some(Alias { name: self.name()?, columns: vec![] });
+            let definition = Some(self.definition_list()?);
+            return Ok(TableRef::Function { calls, ordinality, alias, definition, lateral });
         }
         let alias = self.alias()?;
-        Ok(TableRef::Function { calls, ordinality, alias, lateral })
+        Ok(TableRef::Function { calls, ordinality, alias, definition: None, lateral })
+    }
+
+    /// Takes a column definition list: names with their types.
+    fn definition_list(&mut self) -> Result<Vec<DefinedColumn>> {
+        self.parenthesized(|parser| {
+            let span = parser.span();
+            let name = parser.name()?;
+            let ty = parser.type_name()?;
+            if parser.is("collate") {
+                return parser.refuse("COLLATE in a column definition list", "Leave it out.");
+            }
+            Ok(DefinedColumn { name, ty, span })
+        })
     }
 
     /// Whether a function call begins here: a name with an opening parenthesis behind it, or a form with its own grammar.

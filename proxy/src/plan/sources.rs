@@ -424,8 +424,10 @@ impl Planner<'_> {
             }
             Source::Query { query, alias, columns: names, .. } => {
                 columns.add(alias, names);
-                for column in names {
-                    check_decodable(column.ty)?;
+                for (place, column) in names.iter().enumerate() {
+                    if !is_row_of_one_shape(query, place) {
+                        check_decodable(column.ty)?;
+                    }
                 }
                 let mut query = query.as_ref().clone();
                 let kept = std::mem::take(open).into_iter().filter(|condition| {
@@ -698,6 +700,25 @@ pub(super) fn computed_below(input: Operator, exprs: Vec<&mut Expr>) -> Operator
         return input;
     }
     Operator::Project { input: Box::new(input), exprs: columns }
+}
+
+/// Whether a column of a query is a row whose fields are the same for every record, so that they can be compared.
+fn is_row_of_one_shape(query: &Select, place: usize) -> bool {
+    let Some(OutputField::Bound { expr, .. }) = query.fields.get(place) else { return false };
+    let is_of_query = |field: &Field| {
+        query
+            .source
+            .iter()
+            .any(|source| matches!(source, Source::Query { alias, .. } if *alias == field.source))
+    };
+    query.union.is_empty()
+        && match expr {
+            Expr::Row(fields) => {
+                fields.iter().all(|field| check_decodable(field.type_ref()).is_ok())
+            }
+            Expr::Field(field) => field.ty.id == dataman_pg::TypeId::RECORD && is_of_query(field),
+            _ => false,
+        }
 }
 
 fn is_true(condition: &Expr) -> bool {

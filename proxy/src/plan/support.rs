@@ -245,7 +245,7 @@ const CLAUSES: &[(&str, &str, &str)] = &[
         "update items set qty = 1 from orders o where o.tenant = items.tenant",
         "update single set v = x.v from (select 'a' as v) x",
     ),
-    ("UPDATE of an array element", "update other set v[1] = 1", "update single set v[1] = 1"),
+    ("UPDATE of an array element", "update lists set a[1] = 1", "update lists set a[1] = 1"),
     ("DELETE", "delete from other where v > 1", "delete from single"),
     (
         "DELETE … USING",

@@ -118,6 +118,7 @@ fn snapshot() -> Arc<Snapshot> {
         &["id"],
         Placement::Single { shard: ShardId(0) },
     );
+    let lists = table(&mut oids, &[("id", int4), ("a", TypeId::INT4_ARRAY)], &["id"], by("id"));
     let create = |name: &str, collection: Collection| Change::Create {
         at: sample::named(name),
         object: Object::Collection(collection),
@@ -128,6 +129,7 @@ fn snapshot() -> Arc<Snapshot> {
         create("other", other),
         create("country", country),
         create("single", single),
+        create("lists", lists),
     ];
     Arc::new(base.apply(&changes).expect("the tables are sound"))
 }

@@ -2,6 +2,7 @@
 
 use crate::types::TypeId;
 
+pub(crate) mod assign;
 mod functions;
 mod io;
 

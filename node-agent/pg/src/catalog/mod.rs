@@ -177,7 +177,8 @@ pub fn types() -> &'static [Type] {
 
 /// Finds a function by OID.
 pub fn function(id: FunctionId) -> Option<&'static Function> {
-    TABLES.functions_by_id.get(&id.0).map(|place| &TABLES.functions[*place])
+    let found = TABLES.functions_by_id.get(&id.0).map(|place| &TABLES.functions[*place]);
+    found.or_else(|| crate::internal::find(id))
 }
 
 /// All functions, aggregates and window functions of a name.

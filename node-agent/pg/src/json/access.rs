@@ -115,7 +115,7 @@ pub(super) fn keys(array: &Array) -> impl Iterator<Item = &str> {
 }
 
 /// A path element as a place in an array, read as C's `strtol` reads it.
-pub(super) fn path_index(text: &str) -> Option<i32> {
+pub(crate) fn path_index(text: &str) -> Option<i32> {
     let digits = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
     let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
     if !unsigned.starts_with(|first: char| first.is_ascii_digit()) {
@@ -127,13 +127,13 @@ pub(super) fn path_index(text: &str) -> Option<i32> {
 // ---- json, by its text ----
 
 /// A parsed `json` value with its place in the text.
-struct Node {
-    start: usize,
-    end: usize,
-    content: Content,
+pub(crate) struct Node {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) content: Content,
 }
 
-enum Content {
+pub(crate) enum Content {
     /// A scalar, with a string's content.
     Scalar(Scalar, String),
     Array(Vec<Node>),
@@ -141,7 +141,7 @@ enum Content {
     Object(Vec<(String, Node)>),
 }
 
-fn read(source: &str, strings: Strings) -> Result<Node> {
+pub(crate) fn read(source: &str, strings: Strings) -> Result<Node> {
     #[derive(Default)]
     struct Builder {
         open: Vec<Node>,
@@ -222,7 +222,7 @@ fn follow<'a>(node: &'a Node, path: &[Step<'_>]) -> Option<&'a Node> {
 }
 
 /// An index as a place from the start; negative ones count from the end.
-pub(super) fn place(index: i32, length: usize) -> Option<usize> {
+pub(crate) fn place(index: i32, length: usize) -> Option<usize> {
     match usize::try_from(index) {
         Ok(index) => Some(index),
         Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),

@@ -6,6 +6,7 @@
 mod document;
 mod elements;
 pub mod objects;
+mod record;
 mod series;
 mod words;
 
@@ -57,10 +58,15 @@ static BY_SOURCE: LazyLock<HashMap<&'static str, Implementation>> = LazyLock::ne
     entries.map(|entry| (entry.source, entry.implementation)).collect()
 });
 
+fn find(source: &str) -> Option<Implementation> {
+    let records: Implementation = record::rows;
+    BY_SOURCE.get(source).copied().or_else(|| (source == record::SOURCE).then_some(records))
+}
+
 /// Whether a function is set-returning and computed here.
 pub fn is_computed(function: FunctionId) -> bool {
     catalog::function(function)
-        .is_some_and(|function| function.returns_set && BY_SOURCE.contains_key(function.source))
+        .is_some_and(|function| function.returns_set && find(function.source).is_some())
 }
 
 /// The rows of one call; `None` for a function that is not computed here. A strict function over a NULL has no rows.
@@ -73,7 +79,7 @@ pub fn rows(
     args: &[Value],
 ) -> Option<Result<Box<dyn RowSource>>> {
     let function = catalog::function(function).filter(|function| function.returns_set)?;
-    let implementation = BY_SOURCE.get(function.source)?;
+    let implementation = find(function.source)?;
     if function.strict && args.iter().any(Value::is_null) {
         return Some(Ok(Box::new(Rows::default())));
     }

@@ -203,6 +203,9 @@ fn is_exact_function(id: FunctionId) -> bool {
     if name.starts_with("pg_") || name.starts_with("has_") || SERVER_BOUND.contains(&name) {
         return false;
     }
+    if dataman_pg::internal::is_internal(id) {
+        return dataman_pg::internal::is_assignment(id);
+    }
     match function.volatility {
         'i' => true,
         // The operators between dates and timestamps of a time zone are functions of their own.

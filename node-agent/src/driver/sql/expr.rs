@@ -227,6 +227,9 @@ impl<'q> Lowering<'q> {
     pub(super) fn function_name(&mut self, function: u32) -> Result<(), NodeError> {
         let function = catalog::function(dataman_pg::expr::FunctionId(function))
             .ok_or_else(|| NodeError::unsupported(format!("function {function} is not known")))?;
+        if dataman_pg::internal::is_internal(function.id) {
+            return Err(NodeError::unsupported(format!("SQL has no function {}", function.name)));
+        }
         self.push("pg_catalog.");
         push_quoted(&mut self.out, function.name);
         Ok(())

@@ -5,6 +5,7 @@ use dataman_node_protocol::query::{
     Condition, Conflict, Delete, Insert, OutputField, Records, Source, Target, Update,
 };
 use dataman_pg::Expr;
+use dataman_pg::internal::is_assignment;
 use dataman_pg::types::TypeRef;
 
 use super::expr::type_name;
@@ -225,11 +226,32 @@ impl<'q> Lowering<'q> {
     }
 
     fn assignments(&mut self, assignments: &'q [(String, Expr)]) -> Result<(), NodeError> {
-        self.list(assignments, ", ", |lowering, (field, value)| {
-            lowering.name(field);
-            lowering.push(" = ");
-            lowering.expr(value)
-        })
+        self.list(assignments, ", ", |lowering, (field, value)| lowering.assignment(field, value))
+    }
+
+    /// One column of SET. What replaces parts of the column is an assignment for each part.
+    fn assignment(&mut self, field: &'q str, value: &'q Expr) -> Result<(), NodeError> {
+        if self.dialect == Dialect::Postgres
+            && let Expr::Call(call) = value
+            && is_assignment(call.function)
+            && let [whole, part, subscripts @ ..] = call.args.as_slice()
+        {
+            if !matches!(whole, Expr::Field(_)) {
+                self.assignment(field, whole)?;
+                self.push(", ");
+            }
+            self.name(field);
+            for subscript in subscripts {
+                self.push("[");
+                self.expr(subscript)?;
+                self.push("]");
+            }
+            self.push(" = ");
+            return self.expr(part);
+        }
+        self.name(field);
+        self.push(" = ");
+        self.expr(value)
     }
 
     fn filter(&mut self, filter: Option<&'q Condition>) -> Result<(), NodeError> {

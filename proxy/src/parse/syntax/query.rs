@@ -140,6 +140,8 @@ pub enum TableRef {
         ordinality: bool,
         /// Its alias.
         alias: Option<Alias>,
+        /// The columns of a column definition list.
+        definition: Option<Vec<DefinedColumn>>,
         /// LATERAL.
         lateral: bool,
     },
@@ -156,6 +158,17 @@ pub enum TableRef {
         /// `(a JOIN b …) AS alias`.
         alias: Option<Alias>,
     },
+}
+
+/// A column of a column definition list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: TypeName,
+    /// Where its name stands.
+    pub span: Span,
 }
 
 /// The kinds of join.

@@ -72,6 +72,17 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Expr> {
         let array = self.expr(array, scope, clause)?;
+        self.subscripted(array, subscripts, scope, clause)
+    }
+
+    /// A value with subscripts.
+    pub(super) fn subscripted(
+        &mut self,
+        array: Expr,
+        subscripts: &[Subscript],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Expr> {
         let ty = array.type_id();
         let json = ty == TypeId::JSONB;
         let element = match self.element_of(ty) {
@@ -101,15 +112,17 @@ impl Binder<'_> {
         let mut bound = Vec::new();
         for subscript in subscripts {
             let mut one = |expr: &syntax::Expr| -> Result<Expr> {
+                let span = expr.span;
                 let expr = self.expr(expr, scope, clause)?;
                 let ty = target(&expr);
                 if json && !self.resolver().can_coerce(expr.type_id(), ty, CastContext::Implicit) {
                     let name = self.type_name(expr.type_id());
-                    return Err(PgError::new(
-                        "42804",
-                        format!("subscript type {name} is not supported"),
-                    )
-                    .with_hint("jsonb subscript must be coercible to either integer or text."));
+                    let error =
+                        PgError::new("42804", format!("subscript type {name} is not supported"))
+                            .with_hint(
+                                "jsonb subscript must be coercible to either integer or text.",
+                            );
+                    return Err(self.at(error, span));
                 }
                 self.resolver().cast(expr, TypeRef::plain(ty), CastContext::Assignment)
             };

@@ -278,9 +278,7 @@ impl Binder<'_> {
             }
             ExprKind::Array(elements) => self.array(elements, scope, clause, None),
             ExprKind::Row(fields) => Ok(Expr::Row(self.exprs(fields, scope, clause)?)),
-            ExprKind::FieldOf(..) => {
-                Err(PgError::unsupported("selecting a field of a composite value is not supported"))
-            }
+            ExprKind::FieldOf(row, name) => self.field_of(row, name, scope, clause),
             ExprKind::Subscript { array, subscripts } => {
                 self.subscript(array, subscripts, scope, clause)
             }

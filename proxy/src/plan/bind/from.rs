@@ -100,7 +100,7 @@ fn can_be_shown(item: &TableRef) -> bool {
 }
 
 /// The columns that a derived source offers.
-fn derived_columns(alias: &str, columns: &[NamedType]) -> Vec<ScopeColumn> {
+pub(super) fn derived_columns(alias: &str, columns: &[NamedType]) -> Vec<ScopeColumn> {
     columns
         .iter()
         .map(|column| ScopeColumn {
@@ -162,13 +162,36 @@ impl Binder<'_> {
                 let select = self.subselect_in_from(query, scope, *lateral)?;
                 self.derived(select, alias.as_ref(), *lateral)
             }
-            TableRef::Function { calls, ordinality, alias, lateral: _ } => {
-                self.table_function(calls, *ordinality, alias.as_ref(), scope)
+            TableRef::Function { calls, ordinality, alias, definition, lateral: _ } => {
+                match (definition, calls.as_slice()) {
+                    (Some(columns), [call]) => {
+                        self.defined_rows(call, columns, *ordinality, alias.as_ref(), scope)
+                    }
+                    (Some(columns), _) => {
+                        let span = columns.first().map(|column| column.span).unwrap_or_default();
+                        let error = PgError::new(
+                            "42601",
+                            "ROWS FROM() with multiple functions cannot have a column definition list",
+                        )
+                        .with_hint("Put a separate column definition list for each function inside ROWS FROM().");
+                        Err(self.at(error, span))
+                    }
+                    (None, _) => self.table_function(calls, *ordinality, alias.as_ref(), scope),
+                }
             }
             TableRef::Join { left, right, kind, condition, alias } => {
                 let joined = self.join(left, right, *kind, condition, scope)?;
                 match alias {
                     None => Ok(joined),
+                    Some(alias) if alias.columns.len() > joined.columns.len() => Err(PgError::new(
+                        "42P10",
+                        format!(
+                            "join expression \"{}\" has {} columns available but {} columns specified",
+                            alias.name,
+                            joined.columns.len(),
+                            alias.columns.len()
+                        ),
+                    )),
                     Some(alias) => Ok(FromItem {
                         source: joined.source,
                         tables: vec![ScopeTable {
@@ -360,6 +383,7 @@ impl Binder<'_> {
         };
         let unique = self.unique_alias(&alias.name);
         let columns = named_columns(&select, alias)?;
+        self.keep_shapes(&unique, &columns, &select);
         let visible = derived_columns(&unique, &columns);
         Ok(FromItem {
             tables: vec![ScopeTable {
@@ -439,7 +463,8 @@ impl Binder<'_> {
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
         let single = if alias.is_some() { given.as_str() } else { name.as_str() };
-        let mut columns = function_columns(&expr, &name, single)?;
+        let columns = function_columns(&expr, single);
+        let mut columns = self.place(columns, calls[0].name.span)?;
         let own = columns.len();
         for (column, label) in columns.iter_mut().zip(alias.iter().flat_map(|alias| &alias.columns))
         {
@@ -927,7 +952,7 @@ fn reads_itself(select: &syntax::Select, name: &str) -> bool {
 }
 
 /// The columns of a function in FROM; one that has no name of its own is called `single`.
-pub(super) fn function_columns(expr: &Expr, name: &str, single: &str) -> Result<Vec<NamedType>> {
+pub(super) fn function_columns(expr: &Expr, single: &str) -> Result<Vec<NamedType>> {
     let out = match expr {
         Expr::Call(found) => {
             dataman_pg::catalog::function(found.function).map_or(&[][..], |found| found.out)
@@ -937,21 +962,28 @@ pub(super) fn function_columns(expr: &Expr, name: &str, single: &str) -> Result<
     let ty = expr.type_ref();
     Ok(match out {
         [] if ty.id == TypeId::RECORD => {
-            return Err(PgError::unsupported(format!(
-                "the function {name} in FROM needs a list of its columns: not supported"
-            )));
+            return Err(PgError::new(
+                "42601",
+                "a column definition list is required for functions returning \"record\"",
+            ));
         }
         [] => vec![NamedType { name: single.to_owned(), ty }],
         // A single output column has its own name and the call's type.
         [(own, _)] => vec![NamedType { name: (*own).to_owned(), ty }],
         several => several
             .iter()
-            .map(|(own, ty)| NamedType { name: (*own).to_owned(), ty: TypeRef::plain(*ty) })
+            .map(|(own, own_ty)| NamedType {
+                name: (*own).to_owned(),
+                ty: match expr {
+                    Expr::Call(call) => super::record::output_type(call, *own_ty),
+                    _ => TypeRef::plain(*own_ty),
+                },
+            })
             .collect(),
     })
 }
 
-fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {
+pub(super) fn too_many_aliases(name: &str, available: usize, given: usize) -> PgError {
     PgError::new(
         "42P10",
         format!("table \"{name}\" has {available} columns available but {given} columns specified"),

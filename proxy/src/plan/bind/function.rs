@@ -69,6 +69,9 @@ impl Binder<'_> {
         let keys = call.within_group.iter().map(|key| &key.expr);
         check_collations(call.args.iter().map(|arg| &arg.value).chain(keys))
             .map_err(|(error, span)| self.at(error, span))?;
+        if name == "pg_collation_for" && collates(call) {
+            return Err(PgError::unsupported("pg_collation_for over COLLATE is not supported"));
+        }
         let ordered_set = !call.within_group.is_empty();
         let mut within = Vec::new();
         if ordered_set {
@@ -484,6 +487,19 @@ impl Binder<'_> {
 fn outer_aggregate() -> PgError {
     PgError::unsupported("an aggregate over an outer query's columns is not supported")
         .with_hint("Compute the aggregate in the outer query.")
+}
+
+/// Whether COLLATE stands in a call's arguments.
+fn collates(call: &FunctionCall) -> bool {
+    struct Seek(bool);
+    impl Visitor for Seek {
+        fn expr(&mut self, expr: &syntax::Expr) {
+            self.0 |= matches!(expr.kind, syntax::ExprKind::Collate(..));
+        }
+    }
+    let mut seek = Seek(false);
+    call.args.iter().for_each(|arg| crate::parse::walk::walk_expr(&arg.value, &mut seek));
+    seek.0
 }
 
 /// The explicit collations of expressions that are compared or called together must agree.

@@ -50,6 +50,24 @@ impl Binder<'_> {
         }
     }
 
+    /// Keys that have no order are grouped by hash, which cannot be where an aggregate wants its rows in order.
+    fn check_hashed(&self, select: &mut query::Select, keys: &[Expr]) -> Result<()> {
+        let has_no_order =
+            |key: &Expr| self.check_sortable(key.type_id(), "an ordering operator").is_err();
+        let mut sorts = false;
+        for_each_own_output(select, &mut |expr| {
+            walk(expr, &mut |node| {
+                sorts |= matches!(node, Expr::Aggregate(one) if one.distinct || !one.order_by.is_empty());
+            });
+        });
+        if sorts && keys.iter().any(has_no_order) {
+            return Err(PgError::new("0A000", "could not implement GROUP BY").with_detail(
+                "Some of the datatypes only support hashing, while others only support sorting.",
+            ));
+        }
+        Ok(())
+    }
+
     /// Finds out whether the query groups, and refuses fields outside of aggregates that are not group keys (`42803`).
     /// Fields that the primary key among the keys decides become keys themselves.
     pub(crate) fn check_grouping(
@@ -91,6 +109,7 @@ impl Binder<'_> {
             )
             .with_hint("Leave the key out, or make it a column of a query in FROM."));
         }
+        self.check_hashed(select, &keys)?;
         let determined = self.determined_aliases(select, &common);
 
         let mut offending: Option<Field> = None;

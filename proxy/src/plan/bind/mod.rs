@@ -15,6 +15,7 @@ mod missing;
 mod name;
 mod parameter;
 mod predicate;
+mod record;
 mod recursion;
 mod scope;
 mod select;
@@ -247,6 +248,8 @@ pub(crate) struct Binder<'a> {
     write_with: Vec<query::CommonTable>,
     /// The set-returning functions of the SELECT list being bound, as sources.
     listed_sets: Vec<query::Source>,
+    /// What is known of the fields of row values.
+    shapes: record::Shapes,
     /// The windows that the query being bound names.
     named_windows: Vec<(String, crate::parse::syntax::WindowSpec)>,
 }
@@ -280,6 +283,7 @@ impl<'a> Binder<'a> {
             inserting: false,
             named_windows: Vec::new(),
             listed_sets: Vec::new(),
+            shapes: record::Shapes::default(),
             write_with: Vec::new(),
             top_with: None,
             modifying: Vec::new(),

@@ -18,9 +18,7 @@ impl Binder<'_> {
     /// Makes the call one more source of the query, and gives the column that has its values.
     pub(super) fn set_in_list(&mut self, call: Call, name: &str) -> Result<Expr> {
         if call.ty.id == TypeId::RECORD {
-            return Err(PgError::unsupported(format!(
-                "the function {name} with several columns is only supported in FROM"
-            )));
+            return self.row_set_in_list(call, name);
         }
         let alias = self.unique_alias(name);
         let ty = call.ty;
@@ -89,6 +87,13 @@ impl Binder<'_> {
             if level.len() == 1 {
                 sources.append(&mut level);
                 continue;
+            }
+            let is_of_rows = |source: &Source| matches!(source, Source::Function { columns, .. } if columns.len() > 1);
+            if level.iter().any(is_of_rows) {
+                return Err(PgError::unsupported(
+                    "a function with several columns beside other set-returning functions of the SELECT list is not supported",
+                )
+                .with_hint("Write the functions in FROM, as ROWS FROM."));
             }
             let mut calls = Vec::new();
             let mut columns = Vec::new();
@@ -226,7 +231,7 @@ impl Binder<'_> {
         let mut numbers: Vec<Expr> = Vec::new();
         for (call, name) in calls {
             let unique = self.unique_alias(&name);
-            let mut columns = function_columns(&call, &name, &name)?;
+            let mut columns = function_columns(&call, &name)?;
             let field = |column: &NamedType| {
                 let name = column.name.clone();
                 Expr::Field(Field { source: unique.clone(), name, ty: column.ty })

@@ -12,6 +12,7 @@ use super::expr::Clause;
 use super::from::{collection_item, target_of};
 use super::missing::{RangeEntry, RangeKind};
 use super::name::Relation;
+use super::record::Part;
 use super::scope::{Closed, FromItem, Scope};
 use super::{Binder, BoundInsert, NamePlace, Result, Table};
 use crate::parse::syntax::{self, Assignment, ExprKind, InsertSource, ObjectName, Statement};
@@ -222,7 +223,7 @@ impl Binder<'_> {
         self.place(assigned, expr.span)
     }
 
-    fn check_identity(
+    pub(super) fn check_identity(
         &self,
         column: &Column,
         overriding: Option<bool>,
@@ -467,6 +468,8 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Vec<(String, Expr)>> {
         let mut set: Vec<(String, Expr)> = Vec::new();
+        // The columns of which parts are assigned: of those others may be too.
+        let mut in_parts: Vec<&str> = Vec::new();
         let add = |set: &mut Vec<(String, Expr)>, name: &str, value: Expr| -> Result<()> {
             if set.iter().any(|(other, _)| other == name) {
                 return Err(PgError::new(
@@ -482,10 +485,14 @@ impl Binder<'_> {
                 Assignment::Column { name, subscripts, value, span } => {
                     let column = self.place(table_column(table, name), *span)?.clone();
                     if !subscripts.is_empty() {
-                        return Err(PgError::unsupported(
-                            "assigning to an array element is not supported",
-                        )
-                        .with_hint("Assign the whole array."));
+                        let known = set.iter().position(|(known, _)| known == name);
+                        let known = known.filter(|_| in_parts.contains(&name.as_str()));
+                        let before = known.map(|place| set.remove(place).1);
+                        let part = Part { column: &column, subscripts, value, span: *span };
+                        let value = self.assigned_part(&part, table, before, scope)?;
+                        add(&mut set, name, value)?;
+                        in_parts.push(name);
+                        continue;
                     }
                     let value = self.set_value(value, &column, scope)?;
                     add(&mut set, name, value)?;
