@@ -94,6 +94,7 @@ pub fn sharded_table(oids: &mut OidAllocator, name: &str) -> Collection {
             },
         }],
         indexes: Vec::new(),
+        pending: Vec::new(),
         next_field_number: 4,
         comment: None,
         owner: DATABASE.to_owned(),

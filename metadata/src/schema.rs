@@ -66,6 +66,10 @@ pub struct Collection {
     /// Indexes that are not constraints', in the order of their making.
     #[serde(default)]
     pub indexes: Vec<Index>,
+    /// Unique keys over several shards that are being made: writers keep them already, and nobody relies on them. What a
+    /// definition that was cut short has left here goes with the next definition of the collection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Index>,
     /// The number the next field gets.
     pub next_field_number: i16,
     /// COMMENT ON TABLE.
@@ -507,6 +511,17 @@ impl Schema {
     }
 }
 
+/// A unique key that no shard alone can keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobalKey<'c> {
+    /// The constraint's or index's name.
+    pub name: &'c str,
+    /// Its OID.
+    pub oid: ObjectId,
+    /// Its fields.
+    pub fields: Vec<&'c str>,
+}
+
 impl Collection {
     /// Finds a field by its name.
     #[must_use]
@@ -551,6 +566,35 @@ impl Collection {
                 },
             );
         constraints.chain(indexes)
+    }
+
+    /// The unique keys that lack the shard key: records that are alike in one may be on different shards, so that no shard alone
+    /// can keep it. Those that are being made come last.
+    #[must_use]
+    pub fn global_keys(&self) -> Vec<GlobalKey<'_>> {
+        if self.shard_key().is_empty() {
+            return Vec::new();
+        }
+        let constraints = self.constraints.iter().filter_map(|constraint| match &constraint.kind {
+            ConstraintKind::PrimaryKey { fields } | ConstraintKind::Unique { fields, .. } => {
+                let fields = fields.iter().map(String::as_str).collect();
+                Some(GlobalKey { name: &constraint.name, oid: constraint.oid, fields })
+            }
+            ConstraintKind::Check { .. } | ConstraintKind::ForeignKey { .. } => None,
+        });
+        let indexes = self.indexes.iter().filter(|index| index.unique).chain(&self.pending);
+        let indexes = indexes.map(|index| GlobalKey {
+            name: &index.name,
+            oid: index.oid,
+            fields: index.keys.iter().map(|key| key.expr.as_str()).collect(),
+        });
+        constraints.chain(indexes).filter(|key| self.lacks_shard_key(&key.fields)).collect()
+    }
+
+    /// Whether records that are alike in these fields may be on different shards.
+    #[must_use]
+    pub fn lacks_shard_key(&self, fields: &[&str]) -> bool {
+        self.shard_key().iter().any(|field| !fields.contains(&field.as_str()))
     }
 
     /// How its rows find their shard, when it is sharded.

@@ -473,11 +473,28 @@ mod tests {
             |orders| {
                 orders.constraints[0].kind = ConstraintKind::PrimaryKey { fields: names(&["id"]) }
             },
-            "table \"orders\": its unique key (id) lacks the shard key \"tenant_id\"",
+            "fine",
         );
+        check_orders(|orders| orders.indexes.push(index("i", true, &["name"])), "fine");
         check_orders(
             |orders| orders.indexes.push(index("i", true, &["lower(name)"])),
-            "table \"orders\": its unique index \"i\" lacks the shard key \"tenant_id\"",
+            "table \"orders\": its unique key \"i\" has an expression, and lacks the shard key",
+        );
+        check_orders(
+            |orders| {
+                let mut partial = index("i", true, &["name"]);
+                partial.filter = Some("id > 0".to_owned());
+                orders.indexes.push(partial);
+            },
+            "table \"orders\": its unique index \"i\" is partial, and lacks the shard key",
+        );
+        check_orders(
+            |orders| {
+                let mut alike = index("i", true, &["name"]);
+                alike.nulls_not_distinct = true;
+                orders.indexes.push(alike);
+            },
+            "table \"orders\": its unique key \"i\" takes NULLs for alike, and lacks the shard key",
         );
         check_orders(
             |orders| orders.indexes.push(index("i", true, &["lower(name)", "tenant_id"])),

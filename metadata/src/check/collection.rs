@@ -49,7 +49,7 @@ impl Snapshot {
         if primary_keys > 1 {
             return Err(CheckError::duplicate(what, "it has more than one primary key"));
         }
-        for index in &collection.indexes {
+        for index in collection.indexes.iter().chain(&collection.pending) {
             check_index(what, collection, index)?;
         }
         Ok(())
@@ -161,13 +161,6 @@ fn check_keyspace(
             }
         }
     }
-    for key in collection.unique_keys() {
-        if let Some(outside) = keyspace.fields.iter().find(|field| !key.contains(&field.as_str())) {
-            let rule =
-                format!("its unique key ({}) lacks the shard key \"{outside}\"", key.join(", "));
-            return Err(CheckError::unsupported(what, rule));
-        }
-    }
     Ok(())
 }
 
@@ -208,11 +201,16 @@ fn check_constraint(
                     what,
                     format!("primary key column \"{}\" must be NOT NULL", field.name),
                 )),
-                None => Ok(()),
+                None => {
+                    let names: Vec<&str> = fields.iter().map(String::as_str).collect();
+                    check_global(what, collection, &constraint.name, &names, false)
+                }
             }
         }
-        ConstraintKind::Unique { fields, .. } => {
-            check_known(what, collection, &constraint.name, fields)
+        ConstraintKind::Unique { fields, nulls_not_distinct } => {
+            check_known(what, collection, &constraint.name, fields)?;
+            let names: Vec<&str> = fields.iter().map(String::as_str).collect();
+            check_global(what, collection, &constraint.name, &names, *nulls_not_distinct)
         }
         ConstraintKind::Check { .. } => Ok(()),
         ConstraintKind::ForeignKey { fields, references, references_fields, .. } => {
@@ -275,18 +273,38 @@ fn check_index(what: &str, collection: &Collection, index: &Index) -> Checked {
     if !index.unique {
         return Ok(());
     }
-    let lacking = collection
-        .shard_key()
-        .iter()
-        .find(|field| !index.keys.iter().any(|key| key.expr == **field));
-    match lacking {
-        Some(field) => {
-            let rule =
-                format!("its unique index \"{}\" lacks the shard key \"{field}\"", index.name);
-            Err(CheckError::unsupported(what, rule))
-        }
-        None => Ok(()),
+    let keys: Vec<&str> = index.keys.iter().map(|key| key.expr.as_str()).collect();
+    if index.filter.is_some() && collection.lacks_shard_key(&keys) {
+        let rule = format!("its unique index \"{}\" is partial, and lacks the shard key", index.name);
+        return Err(CheckError::unsupported(what, rule));
     }
+    check_global(what, collection, &index.name, &keys, index.nulls_not_distinct)
+}
+
+/// A unique key without the shard key is kept over the shards by the values of its fields.
+fn check_global(
+    what: &str,
+    collection: &Collection,
+    name: &str,
+    keys: &[&str],
+    nulls_not_distinct: bool,
+) -> Checked {
+    if !collection.lacks_shard_key(keys) {
+        return Ok(());
+    }
+    for key in keys {
+        let rule = match collection.field(key) {
+            None => "has an expression",
+            Some(field) if matches!(field.default, FieldDefault::Generated(_)) => {
+                "has a generated column"
+            }
+            Some(_) if nulls_not_distinct => "takes NULLs for alike",
+            Some(_) => continue,
+        };
+        let rule = format!("its unique key \"{name}\" {rule}, and lacks the shard key");
+        return Err(CheckError::unsupported(what, rule));
+    }
+    Ok(())
 }
 
 /// Whether a foreign key can be kept by each shard alone: every row that a row refers to is on the same shard. `pairs` are

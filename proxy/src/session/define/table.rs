@@ -56,6 +56,7 @@ impl Draft<'_> {
             fields: vec![],
             constraints: vec![],
             indexes: vec![],
+            pending: vec![],
             next_field_number: 1,
             comment: None,
             owner: self.facts.user.to_owned(),
