@@ -28,6 +28,7 @@ use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
 use crate::session::activity::Activity;
 use crate::statistics::StatisticsStore;
+use crate::writers::Writers;
 
 /// How many numbers of a sequence are taken from the store at least: so many inserts share one write to it. What a proxy has
 /// not used when it stops is lost, as the numbers are that PostgreSQL has logged ahead when it crashes.
@@ -64,6 +65,7 @@ pub struct Cluster {
     statistics: Arc<StatisticsStore>,
     /// The lease of this proxy's own membership, when it is one of several.
     own_lease: OnceLock<String>,
+    writers: Writers,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -86,6 +88,7 @@ impl Cluster {
             blocks: Mutex::default(),
             resources,
             statistics: Arc::default(),
+            writers: Writers::default(),
             catalogs: Catalogs::default(),
             activity: Arc::default(),
             started_us: crate::session::now_us(),
@@ -102,6 +105,11 @@ impl Cluster {
     /// The memory and the folder for temporary files that all statements share.
     pub fn resources(&self) -> &Arc<Resources> {
         &self.resources
+    }
+
+    /// The sessions that write.
+    pub fn writers(&self) -> &Writers {
+        &self.writers
     }
 
     /// The system catalogs that were made last.

@@ -40,3 +40,4 @@ pub mod session;
 pub mod sqlstate;
 pub mod statistics;
 pub mod wire;
+pub mod writers;

@@ -275,7 +275,8 @@ fn check_index(what: &str, collection: &Collection, index: &Index) -> Checked {
     }
     let keys: Vec<&str> = index.keys.iter().map(|key| key.expr.as_str()).collect();
     if index.filter.is_some() && collection.lacks_shard_key(&keys) {
-        let rule = format!("its unique index \"{}\" is partial, and lacks the shard key", index.name);
+        let rule =
+            format!("its unique index \"{}\" is partial, and lacks the shard key", index.name);
         return Err(CheckError::unsupported(what, rule));
     }
     check_global(what, collection, &index.name, &keys, index.nulls_not_distinct)

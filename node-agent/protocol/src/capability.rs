@@ -27,6 +27,11 @@ pub trait Capability: Send + Sync {
         false
     }
 
+    /// How a transaction keeps others from the keys that it adds to a unique key over several shards; none when it cannot.
+    fn key_lock(&self) -> Option<KeyLock> {
+        None
+    }
+
     /// Whether this one node of an expression, its arguments being carried out, is exact.
     fn is_exact(&self, expr: &Expr) -> bool;
 
@@ -44,6 +49,15 @@ pub trait Capability: Send + Sync {
 
     /// Whether the type can be stored without loss; else the reason.
     fn stores(&self, ty: dataman_pg::types::TypeRef) -> Result<(), String>;
+}
+
+/// How a database lets one transaction at a time have a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyLock {
+    /// By a number that stands for the key, held to the transaction's end: PostgreSQL's advisory locks.
+    Number,
+    /// By being the one that writes ([`Capability::has_one_writer`]): a locking read of a collection begins it.
+    Writer,
 }
 
 /// The parts of a select that a database may lack.

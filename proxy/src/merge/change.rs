@@ -1,6 +1,6 @@
 //! UPDATE and DELETE by key: the records have been found above the shards.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,11 +19,13 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::distinct::key_bytes;
+use super::global::{NewKey, decide, violation};
 use super::open::Run;
 use super::parameters::encode;
 use super::rows::{Connections, Row, decode_row, encode_row};
 use super::store::Store;
 use crate::error::Error;
+use crate::plan::global::GlobalKeys;
 use crate::plan::operator::{ChangePlan, First, Root};
 use crate::route::key::key_part;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
@@ -88,6 +90,9 @@ impl<'a> Run<'a> {
             .map(|shard| ShardRef { datastore: change.datastore.clone(), shard: *shard })
             .collect();
         self.execution.participants.enlist(&shards, Access::WriteTogether).await?;
+        if let Some(global) = &change.global {
+            self.keep_changed_keys(global, &rows, &by_shard).await?;
+        }
         let mut work = Vec::new();
         for (shard, places) in by_shard {
             let statement = change
@@ -151,6 +156,57 @@ impl<'a> Run<'a> {
             changed.ready = Some(Batch { frames: frames.freeze(), rows: outputs.len() });
         }
         Ok(Box::new(changed))
+    }
+
+    /// Locks the keys that records get of unique keys over several shards, and looks for them.
+    ///
+    /// # Errors
+    /// `23505`; `0A000` where it depends on the order in which PostgreSQL changes the records.
+    async fn keep_changed_keys(
+        &mut self,
+        global: &GlobalKeys,
+        rows: &[Row],
+        by_shard: &BTreeMap<ShardId, Vec<usize>>,
+    ) -> Result<(), Error> {
+        let mut shard_of_row = vec![ShardId(0); rows.len()];
+        for (shard, places) in by_shard {
+            places.iter().for_each(|place| shard_of_row[*place] = *shard);
+        }
+        let mut given_up = HashSet::new();
+        let mut new = Vec::new();
+        for (place, row) in rows.iter().enumerate() {
+            for (number, key) in global.keys.iter().enumerate() {
+                let old = key_bytes(key.old_places.iter().map(|place| &row[*place]));
+                let found = NewKey::of(global, number, place, row, shard_of_row[place]);
+                if found.as_ref().is_some_and(|new| new.bytes == old) {
+                    continue;
+                }
+                new.extend(found);
+                given_up.insert((number, old));
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let written: BTreeSet<ShardId> = by_shard.keys().copied().collect();
+        self.lock_keys(global, &new, &written, false).await?;
+        let within = self.looked_at_within(global, &written)?;
+        let found = self.look_for_keys(global, &new, &within).await?;
+        if let Some(moved) = new.iter().find(|new| {
+            let key = (new.key, new.bytes.clone());
+            found.contains(&key) && given_up.contains(&key)
+        }) {
+            return Err(PgError::unsupported(format!(
+                "an UPDATE that gives rows each other's values of unique key \"{}\", over several shards, is not supported",
+                global.keys[moved.key].name
+            ))
+            .with_hint("Whether PostgreSQL refuses it depends on the order of the rows: update them one after the other.")
+            .into());
+        }
+        match decide(global, &new, &found)?.fails {
+            Some((place, key)) => Err(violation(global, key, &rows[place], self.context()).into()),
+            None => Ok(()),
+        }
     }
 
     /// RETURNING, in the order in which the records were found.

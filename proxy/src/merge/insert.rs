@@ -1,6 +1,6 @@
 //! INSERT: the proxy computes the rows, and each goes to its shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,11 +20,13 @@ use dataman_pg::{Expr, PgError, Value};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use super::global::{NewKey, decide, is_before, references, violation};
 use super::open::{Compiled, Run};
 use super::parameters::encode;
 use super::rows::{Connections, Row};
 use super::taking_numbers;
 use crate::error::Error;
+use crate::plan::global::GlobalKeys;
 use crate::plan::operator::{InsertPlan, InsertSource};
 use crate::plan::{Internal, Plan};
 use crate::route::key::key_part;
@@ -47,10 +49,15 @@ impl<'a> Run<'a> {
         insert: &'a InsertPlan,
     ) -> Result<Box<dyn ResultStream>, Error> {
         let rows = self.insert_rows(insert).await?;
-        let by_shard = self.spread(insert, &rows)?;
+        let mut by_shard = self.spread(insert, &rows)?;
+        let violated = match &insert.global {
+            Some(global) => self.keep_keys(global, &rows, &mut by_shard).await?,
+            None => None,
+        };
         drop(rows);
         let copies = matches!(insert.placement, Placement::Reference);
         if by_shard.is_empty() {
+            debug_assert!(violated.is_none(), "a row that is refused is among the rows");
             return Ok(Box::new(Inserted::default()));
         }
         let width = insert.form.fields.len().max(1);
@@ -103,6 +110,12 @@ impl<'a> Run<'a> {
             inserted.affected += outcome.affected;
             inserted.returned.push((outcome.places, outcome.batches));
         }
+        let failure = match (failure, violated) {
+            (Some(error), Some((global, key, late))) => {
+                Some(if is_before(global, key, &error) { late } else { error })
+            }
+            (failure, violated) => failure.or(violated.map(|(_, _, late)| late)),
+        };
         if let Some(error) = failure {
             for (shard, connection) in inserted.connections {
                 self.execution.participants.give(&shard, connection);
@@ -111,6 +124,51 @@ impl<'a> Run<'a> {
         }
         inserted.order();
         Ok(Box::new(inserted))
+    }
+
+    /// Locks the rows' keys of unique keys over several shards, and looks for them. Takes out the rows that ON CONFLICT leaves
+    /// out. Of what must fail those rows stay that PostgreSQL would have come to, since they may fail for another reason first.
+    async fn keep_keys<'p>(
+        &mut self,
+        global: &'p GlobalKeys,
+        rows: &[Row],
+        by_shard: &mut BTreeMap<ShardId, (Vec<usize>, ShardRows)>,
+    ) -> Result<Option<(&'p GlobalKeys, usize, NodeError)>, Error> {
+        let mut shard_of_row = vec![ShardId(0); rows.len()];
+        for (shard, (places, _)) in by_shard.iter() {
+            places.iter().for_each(|place| shard_of_row[*place] = *shard);
+        }
+        let new: Vec<NewKey> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(place, row)| (0..global.keys.len()).map(move |key| (place, row, key)))
+            .filter_map(|(place, row, key)| {
+                NewKey::of(global, key, place, row, shard_of_row[place])
+            })
+            .collect();
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let written: BTreeSet<ShardId> = by_shard.keys().copied().collect();
+        let shards = references(global, &written);
+        self.execution.participants.enlist(&shards, Access::WriteTogether).await?;
+        self.lock_keys(global, &new, &written, false).await?;
+        let within = self.looked_at_within(global, &written)?;
+        let found = self.look_for_keys(global, &new, &within).await?;
+        let decision = decide(global, &new, &found)?;
+        let last = decision.fails.map(|(place, _)| place);
+        let stays = |place: usize| {
+            !decision.left_out.contains(&place) && last.is_none_or(|last| place <= last)
+        };
+        for (places, values) in by_shard.values_mut() {
+            let mut stayed = places.iter().map(|place| stays(*place));
+            values.retain(|_| stayed.next().unwrap_or(true));
+            places.retain(|place| stays(*place));
+        }
+        by_shard.retain(|_, (places, _)| !places.is_empty());
+        Ok(decision.fails.map(|(place, key)| {
+            (global, key, violation(global, key, &rows[place], self.context()))
+        }))
     }
 
     /// The statement for a shard; when ON CONFLICT or RETURNING read parameters, these are put in as constants, since the

@@ -24,6 +24,7 @@ mod distinct;
 mod entry;
 mod expand;
 mod filter;
+pub(crate) mod global;
 mod groups;
 mod index;
 mod insert;
@@ -66,11 +67,12 @@ use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
 pub(crate) use join::is_decided_by_bytes;
+pub(crate) use distinct::key_bytes;
 pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
 pub(crate) use metrics::Measured;
 pub use metrics::Metrics;
 pub(crate) use parameters::encode;
-pub(crate) use rows::{decode, encode_row};
+pub(crate) use rows::{decode, decode_rows, encode_row};
 pub use spill::{TEMPORARY_BYTES_MAX, TemporaryFolder};
 
 /// What one execution of a plan needs.

@@ -133,6 +133,18 @@ pub(crate) fn decode_row(
         .collect()
 }
 
+/// Reads a batch of binary values.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_rows(
+    batch: &Batch,
+    types: &[TypeRef],
+    context: &Context,
+) -> Result<Vec<Row>, PgError> {
+    batch.iter().map(|row| decode_row(&row, types, context)).collect()
+}
+
 /// Encodes rows as the client wants them.
 pub(crate) struct Encoded {
     pub(crate) rows: Box<dyn ValueStream>,

@@ -20,6 +20,7 @@ use super::Planner;
 use super::bind::{SnapshotTypes, Table};
 use super::condition::{self, Fields};
 use super::form::{self, replace, walk};
+use super::global::GlobalKeys;
 use super::operator::{ChangePlan, Root};
 use super::select::Result;
 use super::sources::all_of;
@@ -33,6 +34,8 @@ pub(super) struct Change {
     pub(super) seen: Select,
     /// The new values of an UPDATE; none for DELETE.
     pub(super) set: Option<Vec<(String, Expr)>>,
+    /// The unique keys that it adds to, and that no shard alone can keep.
+    pub(super) keys: Option<GlobalKeys>,
     /// RETURNING.
     pub(super) returning: Vec<OutputField>,
     /// The target of the node query.
@@ -45,7 +48,7 @@ impl Planner<'_> {
     /// # Errors
     /// `0A000` where a record cannot be named by a key, or an engine cannot do its part.
     pub(super) fn change(&mut self, change: Change) -> Result<Root> {
-        let Change { alias, mut seen, set, returning, target } = change;
+        let Change { alias, mut seen, set, keys: mut global, returning, target } = change;
         let table = self.table(&alias)?;
         let datastore = table.collection.datastore.clone();
         let Some(key) = identity(&table) else {
@@ -69,6 +72,10 @@ impl Planner<'_> {
             form::for_each_expr(inner, &mut |expr| condition::read(expr, &mut read));
         });
         set.iter().flatten().for_each(|(_, value)| condition::read(value, &mut read));
+        // What a unique key reads must not have changed either.
+        for key in global.iter().flat_map(|global| &global.keys) {
+            read.extend(key.fields.iter().map(|field| (alias.clone(), field.name.clone())));
+        }
         let checked: Vec<&NamedType> = columns
             .iter()
             .filter(|column| {
@@ -91,6 +98,12 @@ impl Planner<'_> {
             });
         }
         let filter = all_of(conditions);
+        let found_at =
+            |name: &str| keys.iter().chain(&checked).position(|column| column.name == name);
+        for key in global.iter_mut().flat_map(|global| &mut global.keys) {
+            key.old_places = key.fields.iter().filter_map(|field| found_at(&field.name)).collect();
+            key.places = key.old_places.iter().copied().map(Some).collect();
+        }
         let mut record_op = Vec::new();
         for (name, value) in set.iter().flatten() {
             let ty = columns.iter().find(|column| column.name == *name).map_or(
@@ -98,6 +111,13 @@ impl Planner<'_> {
                 |column| TypeRef { id: column.ty.id, ..value.type_ref() },
             );
             record_op.push((name.clone(), parameter(find.len(), ty)?));
+            for key in global.iter_mut().flat_map(|global| &mut global.keys) {
+                for (field, place) in key.fields.iter().zip(&mut key.places) {
+                    if field.name == *name {
+                        *place = Some(find.len());
+                    }
+                }
+            }
             find.push(value.clone());
         }
         let params: Vec<TypeId> = find.iter().map(Expr::type_id).collect();
@@ -191,6 +211,7 @@ impl Planner<'_> {
             key_types: keys.iter().map(|column| column.ty).collect(),
             given: given.iter().map(|column| column.ty).collect(),
             returning: outputs,
+            global,
             placement: table.collection.placement.clone(),
             shard_count: self.shard_count(&datastore),
             datastore,
@@ -200,7 +221,7 @@ impl Planner<'_> {
     }
 
     /// `left = right` by the types' own operator.
-    fn equal(&mut self, left: Expr, right: Expr) -> Result<Expr> {
+    pub(super) fn equal(&mut self, left: Expr, right: Expr) -> Result<Expr> {
         let database = self
             .context
             .snapshot
@@ -248,17 +269,20 @@ fn output(field: &OutputField) -> Option<&Expr> {
 /// among them.
 fn identity(table: &Table) -> Option<Vec<String>> {
     let collection = &table.collection;
-    let holds = |key: &[String]| {
-        collection.shard_key().iter().all(|field| key.contains(field))
-            && key.iter().all(|name| collection.field(name).is_some_and(|field| field.not_null))
+    let is_never_null = |key: &[&str]| {
+        key.iter().all(|name| collection.field(name).is_some_and(|field| field.not_null))
     };
-    if let Some(key) = collection.primary_key() {
-        return Some(key.to_vec()).filter(|key| holds(key));
+    let key = match collection.primary_key() {
+        Some(key) => key.iter().map(String::as_str).collect(),
+        None => collection.unique_keys().find(|key| is_never_null(key))?,
+    };
+    let mut key: Vec<String> = key.into_iter().map(str::to_owned).collect();
+    for field in collection.shard_key() {
+        if !key.contains(field) {
+            key.push(field.clone());
+        }
     }
-    collection
-        .unique_keys()
-        .map(|key| key.into_iter().map(str::to_owned).collect::<Vec<_>>())
-        .find(|key| holds(key))
+    Some(key)
 }
 
 fn columns_of(table: &Table) -> Vec<NamedType> {

@@ -12,6 +12,7 @@ use dataman_node_protocol::query::{self, CopyIn, Insert, NodeQuery};
 use dataman_pg::{Expr, PgError, TypeId};
 
 use super::bind::{BoundCopy, CopyColumn};
+use super::global::GlobalKeys;
 use super::operator::Root;
 use super::{Planner, fold, form};
 use crate::rows::copy::options::{CopyFormat, CopyOptions};
@@ -52,6 +53,8 @@ pub(crate) struct CopyPlan {
     pub(crate) shard_count: u32,
     /// Which shards take COPY data; the others get rows.
     pub(crate) takes_copy: Vec<bool>,
+    /// The unique keys that no shard alone can keep.
+    pub(crate) global: Option<GlobalKeys>,
     /// WHERE as the shards look at it, when the data passes.
     record_filter: Option<Expr>,
     /// The statements, one for each shard, made once.
@@ -109,7 +112,9 @@ impl Planner<'_> {
         };
         let all_take_copy =
             used.iter().all(|shard| takes_copy.get(*shard).copied().unwrap_or(false));
+        let global = self.inserted_keys(&table, &insert)?;
         let passes = all_take_copy
+            && global.is_none()
             && left_out_is_null
             && filtered_below
             && key_is_read
@@ -144,6 +149,7 @@ impl Planner<'_> {
             database: self.context.database.into(),
             shard_count,
             takes_copy,
+            global,
             record_filter,
             statements: BTreeMap::new(),
         })))

@@ -8,6 +8,7 @@ use dataman_pg::Expr;
 use dataman_pg::expr::{FrameBound, SortKey, SubqueryKind, Window};
 use serde_json::{Value as Json, json};
 
+use super::global::GlobalKeys;
 use super::operator::{
     ChangePlan, GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule,
 };
@@ -293,7 +294,10 @@ fn root_node(root: &Root, shown: &Shown<'_>) -> Node {
             facts: vec![
                 ("Collection", json!(copy.form.target.collection)),
                 ("Data passes", json!(copy.passes)),
-            ],
+            ]
+            .into_iter()
+            .chain(global_fact(copy.global.as_ref()))
+            .collect(),
             inputs: Vec::new(),
             measured: None,
         },
@@ -318,9 +322,16 @@ fn root_node(root: &Root, shown: &Shown<'_>) -> Node {
             if let InsertSource::Values(rows) = &insert.rows {
                 facts.push(("Rows", json!(rows.len())));
             }
+            facts.extend(global_fact(insert.global.as_ref()));
             Node { name: "Insert".to_owned(), facts, inputs, measured: None }
         }
     }
+}
+
+/// The unique keys for which a statement asks all shards.
+fn global_fact(global: Option<&GlobalKeys>) -> Option<(&'static str, Json)> {
+    let names: Vec<&str> = global?.keys.iter().map(|key| key.name.as_str()).collect();
+    Some(("Unique over Shards", json!(names.join(", "))))
 }
 
 fn change_node(change: &ChangePlan, shown: &Shown<'_>) -> Node {
@@ -342,7 +353,10 @@ fn change_node(change: &ChangePlan, shown: &Shown<'_>) -> Node {
             ("Collection", json!(target.collection)),
             ("Key columns", json!(change.keys)),
             ("Each", node_query(&change.query)),
-        ],
+        ]
+        .into_iter()
+        .chain(global_fact(change.global.as_ref()))
+        .collect(),
         inputs: vec![operator_node(&change.find, shown)],
         measured: None,
     }

@@ -19,6 +19,7 @@ mod fold;
 pub(crate) mod form;
 mod fragment;
 pub(crate) mod joining;
+pub(crate) mod global;
 pub(crate) mod lift;
 mod narrow;
 mod number;

@@ -15,6 +15,7 @@ use dataman_pg::{Expr, PgError, TypeId};
 use super::Plan;
 use super::form;
 use super::joining::Joining;
+use super::global::GlobalKeys;
 use super::visit::each_query_expr_mut;
 use crate::route::prune::KeyRule;
 
@@ -425,6 +426,8 @@ pub(crate) struct InsertPlan {
     pub(crate) statements: BTreeMap<ShardId, Arc<NodeStatement>>,
     /// The names and NOT NULL of the key's fields, for the error of a missing key.
     pub(crate) label: String,
+    /// The unique keys that no shard alone can keep.
+    pub(crate) global: Option<GlobalKeys>,
 }
 
 /// Where an INSERT's rows come from.
@@ -478,6 +481,8 @@ pub(crate) struct ChangePlan {
     pub(crate) given: Vec<TypeRef>,
     /// RETURNING, over those and then the columns of `find`.
     pub(crate) returning: Vec<Expr>,
+    /// The unique keys that it adds to, and that no shard alone can keep; their places are columns of `find`.
+    pub(crate) global: Option<GlobalKeys>,
     /// The collection's spread.
     pub(crate) placement: dataman_metadata::schema::Placement,
     /// How many shards the datastore has.

@@ -107,7 +107,10 @@ impl Pass {
         let InsertSource::Values(rows) = &insert.rows else { return None };
         let ([row], false) = (rows.as_slice(), plan.numbers) else { return None };
         let fields = &insert.form.fields;
-        if fields.is_empty() || fields.iter().any(|field| field.ty.id.is_user()) {
+        if insert.global.is_some()
+            || fields.is_empty()
+            || fields.iter().any(|field| field.ty.id.is_user())
+        {
             return None;
         }
         let mut reads = false;

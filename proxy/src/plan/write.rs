@@ -151,6 +151,7 @@ impl Planner<'_> {
         });
         self.check_insert_carried_out(&form_query, &table)?;
 
+        let global = self.inserted_keys(&table, &form_query)?;
         let key_places = table
             .collection
             .shard_key()
@@ -177,6 +178,7 @@ impl Planner<'_> {
             shard_count,
             statements: BTreeMap::new(),
             label: table.name,
+            global,
         })))
     }
 
@@ -335,10 +337,16 @@ impl Planner<'_> {
         let change = Change {
             alias: update.alias.clone(),
             seen: seen.clone(),
+            keys: None,
             set: Some(update.record_op.clone()),
             returning: update.returning.clone(),
             target: update.target.clone(),
         };
+        let sets = |name: &str| update.record_op.iter().any(|(set, _)| set == name);
+        if let Some(keys) = self.updated_keys(&table, sets)? {
+            // Which keys are new has to be known before they are written.
+            return self.change(Change { keys: Some(keys), ..change });
+        }
         let (shards, agree) = match self.shards_or_change(&mut seen, &table, change)? {
             Found::Shards(shards, agree) => (shards, agree),
             Found::Change(root) => return Ok(root),
@@ -385,6 +393,7 @@ impl Planner<'_> {
         let change = Change {
             alias: delete.alias.clone(),
             seen: seen.clone(),
+            keys: None,
             set: None,
             returning: delete.returning.clone(),
             target: delete.target.clone(),

@@ -7,6 +7,7 @@ use dataman_metadata::id::{CollectionId, DatastoreId, ShardId};
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::node::NodeConnection;
 use dataman_node_protocol::record::Batch;
+use dataman_pg::PgError;
 
 use crate::error::Error;
 use crate::plan::estimate::Statistics;
@@ -31,6 +32,8 @@ pub enum Access {
     WriteTogether,
     /// Changes the schema, in the transaction that is open.
     Define,
+    /// Takes locks of keys, held until all other shards have committed.
+    Lock,
 }
 
 /// Where a statement takes its shards' connections from: the session's open transaction, or the pools.
@@ -53,6 +56,39 @@ pub trait Participants: Send {
 
     /// Hands a connection back while the statement goes on: it may be taken again. None for one that broke.
     fn give(&mut self, shard: &ShardRef, connection: Option<Box<dyn NodeConnection>>);
+
+    /// Takes a connection to a shard that is in no transaction, and sees what is committed now. Dropped after use.
+    ///
+    /// # Errors
+    /// As of [`Participants::take`].
+    async fn aside(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        Err(PgError::internal(format!("shard {} is not reached aside", shard.shard)).into())
+    }
+
+    /// Whether the transaction is one that the client began, and that goes on after the statement.
+    fn is_block(&self) -> bool {
+        false
+    }
+
+    /// Whether the transaction's statements see what was there when it began.
+    fn has_old_snapshot(&self) -> bool {
+        false
+    }
+
+    /// Whether a shard takes part in the transaction.
+    fn takes_part(&self, _shard: &ShardRef) -> bool {
+        false
+    }
+
+    /// Whether the transaction writes a shard.
+    fn has_written(&self, _shard: &ShardRef) -> bool {
+        false
+    }
+
+    /// Counts keys that the transaction locks; gives how many they are by now.
+    fn count_keys(&mut self, more: usize) -> usize {
+        more
+    }
 }
 
 /// The client's side of a COPY.

@@ -32,17 +32,34 @@ impl Transaction {
         }
         let mut readers = Vec::new();
         let mut writers = Vec::new();
+        let mut lockers = Vec::new();
+        let key_locks = std::mem::take(&mut self.key_locks);
         for (shard, participant) in std::mem::take(&mut self.participants) {
             let Some(connection) = participant.connection else { continue };
+            let rows = participant.rows;
+            let locks_keys = key_locks.contains(&shard);
             if participant.written {
-                writers.push(Writer { shard, connection, rows: participant.rows });
+                writers.push(Writer { shard, connection, rows, locks_keys });
+            } else if locks_keys {
+                lockers.push((shard, connection));
             } else {
                 readers.push(connection);
             }
         }
         let mut defined = self.defined.take();
         self.end();
-        let outcome = commit_on(readers, writers, defined.as_mut()).await;
+        let outcome = match still_locked(&mut lockers, &mut writers).await {
+            Ok(()) => commit_on(readers, writers, defined.as_mut()).await,
+            Err(error) => {
+                let writers = writers.into_iter().map(|writer| writer.connection);
+                let mut all: Vec<_> = readers.into_iter().chain(writers).collect();
+                roll_back_all(&mut all).await;
+                Err(error)
+            }
+        };
+        // Nothing was written there: whoever waits for the keys may look now.
+        let mut lockers: Vec<_> = lockers.into_iter().map(|(_, connection)| connection).collect();
+        roll_back_all(&mut lockers).await;
         if let Some(defined) = defined {
             let cluster = defined.end().await;
             if let (Ok(()), Some(late)) = (&outcome, acknowledge(&cluster).await) {
@@ -86,6 +103,27 @@ struct Writer {
     connection: Box<dyn NodeConnection>,
     /// Whether rows were changed there.
     rows: bool,
+    /// Whether it has locks of keys, to be held until all others have committed.
+    locks_keys: bool,
+}
+
+/// Asks the shards that have locks of keys and no rows whether they have them still: a lock that was lost with its connection
+/// may be somebody else's, and the row must not be committed then.
+async fn still_locked(
+    lockers: &mut [(ShardRef, Box<dyn NodeConnection>)],
+    writers: &mut [Writer],
+) -> Result<(), Error> {
+    if writers.is_empty() {
+        return Ok(());
+    }
+    let several = writers.len() > 1;
+    let writers = writers.iter_mut().filter(|writer| writer.locks_keys && several);
+    let writers = writers.map(|writer| (&writer.shard, &mut writer.connection));
+    let lockers = lockers.iter_mut().map(|(shard, connection)| (&*shard, connection));
+    for (shard, connection) in lockers.chain(writers) {
+        connection.savepoint("dataman_keys").await.map_err(|error| name_shard(shard, error))?;
+    }
+    Ok(())
 }
 
 async fn commit_on(
@@ -113,8 +151,8 @@ async fn commit_on(
             return Err(error);
         }
     }
-    // The shard whose rows were changed goes first: when it refuses, no other has committed yet.
-    writers.sort_by_key(|writer| !writer.rows);
+    // The shard whose rows were changed goes first: when it refuses, no other has committed yet. That of the locks goes last.
+    writers.sort_by_key(|writer| (writer.locks_keys, !writer.rows));
     let shards = writers.len();
     let mut rest = writers.into_iter();
     let Some(mut first) = rest.next() else {
@@ -124,14 +162,16 @@ async fn commit_on(
         return Ok(());
     };
     let mut rest: Vec<Writer> = rest.collect();
+    let mut last = rest.pop_if(|writer| writer.locks_keys);
     if let Err(error) = first.connection.commit().await {
         let Some(defined) = &defined else {
+            rest.extend(last);
             roll_back(rest).await;
             return Err(error.into());
         };
         // The metadata is ahead of the shards now: what was defined must come to be there.
         if defined.finish(&first.shard).await.is_err() || first.rows {
-            for writer in &mut rest {
+            for writer in rest.iter_mut().chain(&mut last) {
                 let _ = writer.connection.commit().await;
             }
             return Err(partly(shards - 1, shards, &error.into()));
@@ -140,11 +180,14 @@ async fn commit_on(
     } else {
         drop(first);
     }
-    let outcomes = join_all(rest.iter_mut().map(async |writer| {
+    let commit = async |writer: &mut Writer| {
         writer.connection.commit().await.map_err(|error| (writer.shard.clone(), writer.rows, error))
-    }))
-    .await;
+    };
+    let mut outcomes = join_all(rest.iter_mut().map(commit)).await;
     drop(rest);
+    if let Some(last) = &mut last {
+        outcomes.push(commit(last).await);
+    }
     let mut failed = 0;
     let mut failure = None;
     for (shard, rows, error) in outcomes.into_iter().filter_map(Result::err) {
@@ -172,13 +215,15 @@ async fn commit_on(
 /// Lets each shard note, in its transaction, what was defined there: so that it is done once, whatever happens from now on.
 async fn note(defined: &mut Defined, writers: &mut Vec<Writer>) -> Result<(), Error> {
     let cancel = CancellationToken::new();
-    for Writer { shard, connection, rows } in std::mem::take(writers) {
+    for Writer { shard, connection, rows, locks_keys } in std::mem::take(writers) {
         let Some((note, context)) = defined.note(&shard) else {
-            writers.push(Writer { shard, connection, rows });
+            writers.push(Writer { shard, connection, rows, locks_keys });
             continue;
         };
         match carry_out_on(connection, vec![note], &context, &cancel).await {
-            (Some(connection), Ok(())) => writers.push(Writer { shard, connection, rows }),
+            (Some(connection), Ok(())) => {
+                writers.push(Writer { shard, connection, rows, locks_keys });
+            }
             (_, outcome) => {
                 let lost = || NodeError::statement("08006", "the connection to a node broke");
                 let error = outcome.err().unwrap_or_else(lost);

@@ -49,6 +49,7 @@ impl Session {
             });
             running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
+        self.writer.end();
         match outcome {
             Ok(tag) => {
                 self.doing.ended(activity::counted(&tag), self.status());
@@ -121,6 +122,7 @@ impl Session {
         client: &mut dyn CopyClient,
         token: &CancellationToken,
     ) -> Result<u64, Error> {
+        self.writer.begin(self.cluster.epoch());
         let planned = match self.plan(statement, &[], &self.snapshot()) {
             Ok(planned) => planned,
             Err(Error::Statement(error)) if error.sqlstate() == "42809" => {

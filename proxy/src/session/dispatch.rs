@@ -126,6 +126,7 @@ impl Session {
             });
             running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
+        self.writer.end();
         match outcome {
             Ok(tag) => {
                 self.doing.ended(activity::counted(&tag), self.status());
@@ -166,6 +167,7 @@ impl Session {
             let work = pin!(self.continue_portal(name, &mut portal, rows_max, place, sink, &token));
             running.watch(&token, time, work).await.and_then(|outcome| outcome)
         };
+        self.writer.end();
         match outcome {
             Ok(progress) => {
                 // A transaction that has ended took its portals with it.
@@ -344,6 +346,7 @@ impl Session {
     ) -> Result<(Rows, Planned), Error> {
         let mut attempt = 1;
         loop {
+            self.writer.begin(self.cluster.epoch());
             let mut planned = self.current_plan(prepared)?;
             if !planned.plan.sampled.is_empty()
                 && let Some(better) = Box::pin(self.plan_by_samples(prepared, &planned)).await?

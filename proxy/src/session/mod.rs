@@ -60,6 +60,7 @@ use crate::session::sequence::SharedTaken;
 use crate::session::settings::Settings;
 use crate::session::transaction::Transaction;
 use crate::sqlstate::{Report, Severity};
+use crate::writers::Writer;
 
 /// Who a session is.
 #[derive(Debug, Clone)]
@@ -89,6 +90,8 @@ pub struct Session {
     pub(crate) running: Arc<Running>,
     pub(crate) sequences: SharedTaken,
     notices: Vec<Report>,
+    /// Its place among the sessions that write.
+    pub(crate) writer: Writer,
     /// Room for what goes ahead of the rows of a statement that passes.
     opening: BytesMut,
     lifting: lift::Lifting,
@@ -125,6 +128,7 @@ impl Session {
         let application = application.unwrap_or_default();
         let doing = cluster.activity().join(&identity, client, &running, &application);
         Self {
+            writer: cluster.writers().join(),
             cluster,
             identity,
             settings,

@@ -173,6 +173,24 @@ impl Session {
         bytes: &[u8],
         answer: Answer,
     ) -> Option<Passing> {
+        if !planned.plan.writes {
+            return self.put_planned(prepared, planned, bytes, answer);
+        }
+        self.writer.begin(self.cluster.epoch());
+        let passing = self.put_planned(prepared, planned, bytes, answer);
+        if passing.is_none() {
+            self.writer.end();
+        }
+        passing
+    }
+
+    fn put_planned(
+        &mut self,
+        prepared: Arc<Prepared>,
+        planned: &Planned,
+        bytes: &[u8],
+        answer: Answer,
+    ) -> Option<Passing> {
         let plan = &*planned.plan;
         let pass = plan.pass.as_ref()?;
         let settings = Arc::clone(self.settings.typed());
@@ -353,6 +371,7 @@ impl Session {
     fn let_go(&mut self, passing: Passing) {
         let Passing { mut connection, role, opening, .. } = passing;
         self.opening = opening;
+        self.writer.end();
         if let Role::Within(shard) = role {
             let is_ready =
                 connection.pass_through().is_some_and(|connection| connection.is_ready());

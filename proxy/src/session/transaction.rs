@@ -122,6 +122,10 @@ pub struct Transaction {
     fresh: Vec<String>,
     /// What it has defined.
     pub(crate) defined: Option<Defined>,
+    /// The shards on which it has locks of keys that it adds: they are told to commit last.
+    pub(crate) key_locks: BTreeSet<ShardRef>,
+    /// How many keys it has locked.
+    keys_locked: usize,
     /// `now()`, in microseconds since 2000.
     pub(crate) started_us: i64,
 }
@@ -190,6 +194,8 @@ impl Transaction {
         self.savepoints.clear();
         self.fresh.clear();
         self.defined = None;
+        self.key_locks.clear();
+        self.keys_locked = 0;
         self.queried = false;
     }
 
@@ -403,8 +409,12 @@ impl Transaction {
 
     /// Lets go of shards whose connections a portal took with it; what was written there would be lost, so that stays.
     pub(crate) fn forget_unread(&mut self) {
-        self.participants.retain(|_, participant| {
-            participant.connection.is_some() || participant.written || participant.lost
+        let key_locks = &self.key_locks;
+        self.participants.retain(|shard, participant| {
+            participant.connection.is_some()
+                || participant.written
+                || participant.lost
+                || key_locks.contains(shard)
         });
         self.mark_lost(|_| false);
     }
@@ -471,8 +481,14 @@ impl Participants for Enlistment<'_> {
             let connections = self.portals.drain(shard).await?;
             self.transaction.give_back(connections);
         }
-        if matches!(access, Access::Read | Access::Define) {
-            return Ok(());
+        match access {
+            Access::Read | Access::Define => return Ok(()),
+            Access::Lock => {
+                self.transaction.key_locks.extend(shards.iter().cloned());
+                self.transactional = true;
+                return Ok(());
+            }
+            Access::Write | Access::WriteTogether => {}
         }
         for shard in shards {
             if !self.writes.contains(shard) {
@@ -535,5 +551,30 @@ impl Participants for Enlistment<'_> {
             self.taken.swap_remove(at);
         }
         self.transaction.give_back(vec![(shard.clone(), connection)]);
+    }
+
+    async fn aside(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        self.cluster.connect(shard).await
+    }
+
+    fn is_block(&self) -> bool {
+        matches!(self.transaction.state, State::Open | State::Failed)
+    }
+
+    fn has_old_snapshot(&self) -> bool {
+        self.transaction.modes.isolation >= Level::RepeatableRead
+    }
+
+    fn takes_part(&self, shard: &ShardRef) -> bool {
+        self.transaction.participants.contains_key(shard)
+    }
+
+    fn has_written(&self, shard: &ShardRef) -> bool {
+        self.transaction.participants.get(shard).is_some_and(|participant| participant.written)
+    }
+
+    fn count_keys(&mut self, more: usize) -> usize {
+        self.transaction.keys_locked = self.transaction.keys_locked.saturating_add(more);
+        self.transaction.keys_locked
     }
 }

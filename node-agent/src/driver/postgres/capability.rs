@@ -4,7 +4,7 @@
 //! Left out is what depends on where or when it runs: the clock, randomness, the session's user and database, catalogs and
 //! sequences of the datasource. The proxy answers those itself.
 
-use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::capability::{Capability, Feature, KeyLock};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::catalog;
 use dataman_pg::expr::{CastMethod, Expr, FunctionId};
@@ -78,6 +78,10 @@ impl Capability for PostgresCapability {
 
     fn statement_text(&self, query: &NodeQuery) -> Option<String> {
         lower(query, Dialect::Postgres, 0).ok()
+    }
+
+    fn key_lock(&self) -> Option<KeyLock> {
+        Some(KeyLock::Number)
     }
 
     fn is_exact(&self, expr: &Expr) -> bool {

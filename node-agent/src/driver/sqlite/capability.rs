@@ -1,6 +1,6 @@
 //! What SQLite does with PostgreSQL's exact meaning: what [`crate::driver::sql::native`] lowers.
 
-use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::capability::{Capability, Feature, KeyLock};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
 use dataman_pg::types::{TypeId, TypeRef};
@@ -23,6 +23,10 @@ impl Capability for SqliteCapability {
 
     fn has_one_writer(&self) -> bool {
         true
+    }
+
+    fn key_lock(&self) -> Option<KeyLock> {
+        Some(KeyLock::Writer)
     }
 
     fn is_exact(&self, expr: &Expr) -> bool {

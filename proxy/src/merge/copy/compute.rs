@@ -1,5 +1,7 @@
 //! Rows of a COPY that the proxy computes: defaults of its own, generated columns, WHERE, engines without COPY.
 
+use std::collections::{BTreeSet, HashMap};
+
 use bytes::{BufMut, Bytes};
 use dataman_metadata::id::ShardId;
 use dataman_metadata::schema::Placement;
@@ -7,19 +9,28 @@ use dataman_metadata::sharding::shard_of;
 use dataman_pg::eval::Evaluator;
 use dataman_pg::value::EnumLabel;
 use dataman_pg::{Context, Expr, PgError, Value};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::failure::{of_column, of_line};
+use super::failure::{Failure, of_column, of_line};
 use super::{Feed, Load, PART_BYTES, Record, Step, Stop, check_utf8, part_rows};
 use crate::error::Error;
+use crate::merge::global::{NewKey, decide, violation};
 use crate::merge::open::Run;
 use crate::merge::parameters::encode;
 use crate::plan::Internal;
 use crate::plan::bind::CopyColumn;
 use crate::plan::copy::CopyPlan;
 use crate::plan::form;
+use crate::plan::global::GlobalKeys;
 use crate::route::key::key_part;
 use crate::rows::copy::options::CopyFormat;
 use crate::rows::copy::{binary, csv, shown, text};
+
+/// Rows that are held back at most, until their keys have been looked for.
+const HELD_ROWS: usize = 1_000;
+
+/// What a key that has gone to a shard takes up.
+const TAKEN_BYTES: usize = 64;
 
 /// Records whose content is kept for CONTEXT.
 const SHOWN_RECORDS: usize = 16 * 1024;
@@ -42,6 +53,24 @@ pub(super) struct Computer {
     record: Vec<Option<Vec<u8>>>,
     columns: Vec<Value>,
     row: Vec<Value>,
+}
+
+/// Rows whose keys are looked for before they go to their shards.
+#[derive(Default)]
+pub(super) struct HeldRows {
+    rows: Vec<HeldRow>,
+    /// The keys are locked.
+    locked: bool,
+    /// The keys of rows that have gone: the unique key's place and a hash of the values, with the shard.
+    taken: HashMap<(usize, u128), ShardId>,
+}
+
+struct HeldRow {
+    number: u64,
+    content: String,
+    record: Vec<Option<Vec<u8>>>,
+    row: Vec<Value>,
+    shard: ShardId,
 }
 
 /// Where a field's value comes from.
@@ -70,7 +99,10 @@ impl Computer {
         for (place, value) in copy.values.iter().enumerate() {
             if let Expr::Column { index, .. } = value {
                 fields.push(Source::Column(*index));
-                if copy.key_places.contains(&place) {
+                let keys = copy.global.iter().flat_map(|global| &global.keys);
+                if copy.key_places.contains(&place)
+                    || keys.flat_map(|key| &key.places).any(|found| *found == Some(place))
+                {
                     need(value);
                 }
                 continue;
@@ -292,6 +324,15 @@ impl Load<'_> {
     }
 
     async fn take_all_computed(&mut self, computer: &mut Computer) -> Result<(), Stop> {
+        let outcome = self.take_each_computed(computer).await;
+        if let Err(Stop::Now(_)) = outcome {
+            return outcome;
+        }
+        // What is wrong with an earlier row counts.
+        self.release(computer).await.and(outcome)
+    }
+
+    async fn take_each_computed(&mut self, computer: &mut Computer) -> Result<(), Stop> {
         let copy = self.copy;
         let context = std::sync::Arc::clone(self.run.execution.evaluation);
         while let Some(record) = self.next_record()? {
@@ -324,18 +365,122 @@ impl Load<'_> {
             let shard = self.shard_of_row(&computer.row).map_err(at_line)?;
             let content = shown(line);
             self.groups.push(number, line.len());
-            if self.feeds.get(shard.0 as usize).is_none_or(Option::is_none) {
-                self.open(shard).await?;
+            if copy.global.is_none() {
+                self.put(computer, number, content, shard).await?;
+                continue;
             }
-            let Some(feed) = self.feeds.get_mut(shard.0 as usize).and_then(Option::as_mut) else {
-                return Err(Error::from(PgError::internal("a shard that is not there")).into());
-            };
-            feed.put_row(copy, computer, number, content, &context);
-            if feed.rows >= part_rows(copy.form.fields.len()) || feed.data.len() >= PART_BYTES {
-                self.send(shard).await?;
+            let (record, row) = (computer.record.clone(), computer.row.clone());
+            self.held.rows.push(HeldRow { number, content, record, row, shard });
+            if self.held.rows.len() >= HELD_ROWS {
+                self.release(computer).await?;
             }
         }
         Ok(())
+    }
+
+    /// Hands the row at hand to its shard.
+    async fn put(
+        &mut self,
+        computer: &Computer,
+        number: u64,
+        content: String,
+        shard: ShardId,
+    ) -> Result<(), Stop> {
+        let copy = self.copy;
+        if self.feeds.get(shard.0 as usize).is_none_or(Option::is_none) {
+            self.open(shard).await?;
+        }
+        let context = std::sync::Arc::clone(self.run.execution.evaluation);
+        let Some(feed) = self.feeds.get_mut(shard.0 as usize).and_then(Option::as_mut) else {
+            return Err(Error::from(PgError::internal("a shard that is not there")).into());
+        };
+        feed.put_row(copy, computer, number, content, &context);
+        if feed.rows >= part_rows(copy.form.fields.len()) || feed.data.len() >= PART_BYTES {
+            self.send(shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands rows to their shards that were held back, up to the first whose key is there already.
+    async fn release(&mut self, computer: &mut Computer) -> Result<(), Stop> {
+        let rows = std::mem::take(&mut self.held.rows);
+        let copy = self.copy;
+        let Some(global) = copy.global.as_ref().filter(|_| !rows.is_empty()) else {
+            return Ok(());
+        };
+        let fails = self.keep_keys(global, &rows).await?;
+        let mut refused = None;
+        for (place, held) in rows.into_iter().enumerate() {
+            if let Some((at, key)) = fails
+                && at == place
+            {
+                let context = self.run.execution.evaluation;
+                let mut error = violation(global, key, &held.row, context);
+                error.context = Some(format!("COPY {}, line {}", copy.label, held.number));
+                let line = Some(held.number);
+                let failure = Failure { line, late: true, is_doubt: false, error: error.into() };
+                refused = Some(Stop::At(Box::new(failure)));
+                break;
+            }
+            computer.record = held.record;
+            computer.row = held.row;
+            self.put(computer, held.number, held.content, held.shard).await?;
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Looks for the keys of rows of unique keys over several shards; gives the first row whose key is there, and which key.
+    async fn keep_keys(
+        &mut self,
+        global: &GlobalKeys,
+        rows: &[HeldRow],
+    ) -> Result<Option<(usize, usize)>, Stop> {
+        let mut new = Vec::new();
+        for (place, held) in rows.iter().enumerate() {
+            for key in 0..global.keys.len() {
+                new.extend(NewKey::of(global, key, place, &held.row, held.shard));
+            }
+        }
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let first = global.first();
+        if !self.held.locked {
+            let participants = &self.run.execution.participants;
+            let wrote = global.shards().any(|shard| participants.has_written(&global.shard(shard)));
+            if wrote && !participants.is_block() {
+                return Err(Error::from(
+                    PgError::unsupported(
+                        "COPY to a table with a unique key that lacks the shard key, after other writes of the same string or pipeline, is not supported",
+                    )
+                    .with_hint("Send it by itself."),
+                )
+                .into());
+            }
+            // How many rows come is not known: all keys are locked.
+            self.run.lock_keys(global, &new, &BTreeSet::new(), true).await?;
+            self.held.locked = true;
+        }
+        // The connections of shards that rows go to are with their tasks.
+        let is_open =
+            |shard: ShardId| self.feeds.get(shard.0 as usize).is_some_and(Option::is_some);
+        let old = self.run.execution.participants.has_old_snapshot();
+        let within: BTreeSet<ShardId> =
+            [first.shard].into_iter().filter(|shard| !is_open(*shard) && !old).collect();
+        let mut found = self.run.look_for_keys(global, &new, &within).await?;
+        for new in &new {
+            // Rows that went to other shards may not be there yet.
+            let other = self.held.taken.get(&(new.key, xxh3_128(&new.bytes)));
+            if other.is_some_and(|shard| *shard != new.shard) {
+                found.insert((new.key, new.bytes.clone()));
+            }
+        }
+        let fails = decide(global, &new, &found).map_err(Error::from)?.fails;
+        self.run.memory.take(new.len() * TAKEN_BYTES, "COPY")?;
+        for new in new {
+            self.held.taken.entry((new.key, xxh3_128(&new.bytes))).or_insert(new.shard);
+        }
+        Ok(fails)
     }
 
     fn shard_of_row(&self, row: &[Value]) -> Result<ShardId, PgError> {

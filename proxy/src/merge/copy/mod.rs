@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::compute::Computer;
+use self::compute::{Computer, HeldRows};
 use self::failure::{Failure, of_line, of_line_bare};
 use self::feed::{Done, PARTS_WAITING, Part, Shard};
 use self::key::{Destination, Router};
@@ -211,6 +211,7 @@ struct Load<'a> {
     records: Records,
     router: Option<Router<'a>>,
     computer: Option<Computer>,
+    held: HeldRows,
     /// By the shard's place; all copies of a reference collection are one feed.
     feeds: Vec<Option<Feed>>,
     tasks: JoinSet<Done>,
@@ -256,6 +257,7 @@ impl<'a> Load<'a> {
             records,
             router,
             computer,
+            held: HeldRows::default(),
             feeds: (0..shards).map(|_| None).collect(),
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -439,6 +441,12 @@ impl<'a> Load<'a> {
             .collect();
         let execution = &mut self.run.execution;
         execution.participants.enlist(&references, Access::WriteTogether).await?;
+        if let Some(global) = &self.copy.global {
+            for reference in &references {
+                self.run.hold_all_keys(global, reference.shard).await?;
+            }
+        }
+        let execution = &mut self.run.execution;
         let mut feed = Feed {
             targets: Vec::new(),
             data: BytesMut::new(),

@@ -51,6 +51,7 @@ impl Draft<'_> {
         };
         self.must_own(&collection.owner, ObjectKind::Table, &base)?;
         let mut altered = Altered { schema, name: base, collection: collection.clone() };
+        altered.collection.pending.clear();
         for action in actions {
             self.alter_action(&mut altered, action)?;
         }
@@ -460,6 +461,7 @@ impl Draft<'_> {
             ))
             .with_hint("Create a table with the other type and copy the rows."));
         }
+        self.check_not_in_global_key(&table.collection, name)?;
         if matches!(field.default, FieldDefault::Generated(_))
             || used_by_generated(&table.collection, name)
         {
@@ -619,6 +621,7 @@ impl Draft<'_> {
             }
         }
         table.collection = after;
+        self.make_unique_key((&table.schema, &table.name), &table.collection, &name, When::Around);
         self.altered_step(table, AlterStep::AddConstraint { name })
     }
 

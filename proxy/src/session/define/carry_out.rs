@@ -19,6 +19,7 @@ use dataman_pg::PgError;
 use futures_util::future::try_join_all;
 
 use super::draft::{Step, When, Work};
+use super::global::{Reading, find_duplicates};
 use super::{Facts, Outcome, unfinished};
 use crate::cluster::Cluster;
 use crate::error::Error;
@@ -143,7 +144,50 @@ pub(super) async fn carry_out(
     cluster: &Arc<Cluster>,
     facts: &Facts<'_>,
 ) -> Result<Outcome, Failure> {
-    let Work { steps, mut changes, restarts, mut notices, tag, fill } = work;
+    let Some(pending) = &work.pending else {
+        return carry_out_at(work, snapshot, cluster, facts).await;
+    };
+    let (at, withdraw) = (pending.at().clone(), pending.withdraw());
+    let begun = match cluster.commit(snapshot.epoch, &[pending.begin()]).await {
+        Ok(begun) => begun,
+        Err(StoreError::Conflict { .. }) => return Err(Failure::Conflict),
+        Err(StoreError::Refused(refusal)) => return Err(refused(&refusal).into()),
+        Err(other) => return Err(other.into()),
+    };
+    let ended = tokio::select! {
+        biased;
+        () = cluster.writers().ended_before(begun.epoch) => Ok(()),
+        () = facts.cancel.cancelled() => Err(Failure::from(Error::Cancelled)),
+    };
+    let outcome = match ended {
+        Ok(()) => carry_out_at(work, &begun, cluster, facts).await,
+        Err(failure) => Err(failure),
+    };
+    if outcome.is_err() {
+        let taken_back = async {
+            let newest = cluster.store().read().await?;
+            let found = newest.collection(&at.database.0, &at.schema, &at.name);
+            // Else the key is there, and only what came after has failed.
+            if found.is_some_and(|found| !found.pending.is_empty()) {
+                cluster.commit(newest.epoch, &[withdraw]).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = taken_back.await {
+            tracing::warn!(%error, "a unique key that could not be made is kept until the table is changed again");
+        }
+    }
+    outcome
+}
+
+/// Carries the work out, with what the metadata says about it meanwhile in force.
+async fn carry_out_at(
+    work: Work,
+    snapshot: &Arc<Snapshot>,
+    cluster: &Arc<Cluster>,
+    facts: &Facts<'_>,
+) -> Result<Outcome, Failure> {
+    let Work { steps, mut changes, restarts, mut notices, tag, fill, made, pending: _ } = work;
     let context = StatementContext {
         epoch: snapshot.epoch.0,
         settings: Arc::clone(&facts.settings),
@@ -152,7 +196,15 @@ pub(super) async fn carry_out(
     };
     let run = Run { cluster, facts, context };
     run.alone(by_shard(&steps, When::First)).await?;
+    let database = facts.database.into();
+    let reading = Reading {
+        context: &run.context,
+        evaluation: facts.context,
+        database: &database,
+        cancel: facts.cancel,
+    };
     let before = run.in_transactions(by_shard(&steps, When::Before)).await?;
+    let before = find_duplicates(before, &made, When::Before, &reading).await?;
     commit(before).await?;
     let mut around = by_shard(&steps, When::Around);
     let record =
@@ -168,6 +220,7 @@ pub(super) async fn carry_out(
         changes.push(Change::PutUnfinished(record.clone()));
     }
     let open = run.in_transactions(around.clone()).await?;
+    let open = find_duplicates(open, &made, When::Around, &reading).await?;
     if !changes.is_empty() {
         match cluster.commit(snapshot.epoch, &changes).await {
             Ok(_) => {}

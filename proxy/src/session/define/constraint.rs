@@ -378,21 +378,15 @@ impl Draft<'_> {
         .with_hint(hint)
     }
 
-    /// Refuses unique keys that no shard alone can keep.
+    /// Refuses unique keys that the shards can keep neither alone nor together.
     pub(super) fn check_unique_placement(
         &self,
         table: &str,
         collection: &Collection,
     ) -> Result<()> {
-        let Some(keyspace) = collection.keyspace() else { return Ok(()) };
         for constraint in &collection.constraints {
-            let (fields, what) = match &constraint.kind {
-                ConstraintKind::PrimaryKey { fields } => (fields, "PRIMARY KEY"),
-                ConstraintKind::Unique { fields, .. } => (fields, "UNIQUE"),
-                ConstraintKind::Check { .. } | ConstraintKind::ForeignKey { .. } => continue,
-            };
-            if let Some(missing) = keyspace.fields.iter().find(|field| !fields.contains(field)) {
-                return Err(unique_without_key(table, what, missing));
+            if let Some((fields, what, plain)) = Self::key_of(&constraint.kind) {
+                self.check_unique_key(table, collection, what, &fields, plain)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use dataman_node_protocol::definition::Definition;
 use dataman_pg::PgError;
 
 use super::Facts;
+use super::global::{MadeKey, Pending};
 use crate::parse::syntax::{Define, ObjectKind, Span};
 use crate::plan::PlanContext;
 use crate::scatter::contract::{Capabilities, ShardRef};
@@ -48,6 +49,10 @@ pub(super) struct Work {
     pub(super) notices: Vec<Report>,
     pub(super) tag: String,
     pub(super) fill: Option<String>,
+    /// Unique keys over several shards that are made for rows that are there.
+    pub(super) made: Vec<MadeKey>,
+    /// What the metadata says meanwhile.
+    pub(super) pending: Option<Pending>,
 }
 
 /// The state of deciding.
@@ -85,6 +90,8 @@ impl<'a> Draft<'a> {
                 notices: vec![],
                 tag: String::new(),
                 fill: None,
+                made: vec![],
+                pending: None,
             },
         })
     }

@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::draft::{Draft, Step, When, Work};
+use super::global::{Reading, find_duplicates};
 use super::{Facts, carry_out, unfinished};
 use crate::cluster::Cluster;
 use crate::error::Error;
@@ -385,6 +386,21 @@ impl Session {
         self.transaction.defined.is_some()
     }
 
+    /// Whether the table that is changed was created in the transaction that is open.
+    fn is_own_table(&self, changes: &[Change]) -> bool {
+        let base = self.transaction.defined.as_ref().map(|defined| &defined.definitions.base);
+        changes.iter().all(|change| match change {
+            Change::Replace { object: Object::Collection(collection), .. } => {
+                base.is_some_and(|base| {
+                    base.databases
+                        .values()
+                        .all(|database| database.collection_by_id(collection.id).is_none())
+                })
+            }
+            _ => true,
+        })
+    }
+
     /// Carries a definition out within the transaction that is open; gives its tag and the statement that fills a new table.
     ///
     /// # Errors
@@ -421,12 +437,20 @@ impl Session {
             in_transaction: true,
             cancel,
         };
-        let Work { mut steps, changes, restarts, notices, tag, fill } = {
+        let Work { mut steps, changes, restarts, notices, tag, fill, made, pending } = {
             let capabilities = self.cluster.capabilities(&snapshot);
             let mut draft = Draft::new(&snapshot, &facts, &capabilities, &statement.text)?;
             draft.define(define)?;
             draft.into_work()
         };
+        if pending.is_some() && !self.is_own_table(&changes) {
+            // Everybody's writers would have to know of the key before the transaction ends.
+            return Err(PgError::unsupported(
+                "a unique key without the shard key cannot be added to a table in a transaction that has not created it",
+            )
+            .with_hint("Run the statement outside a transaction block, and by itself.")
+            .into());
+        }
         // The metadata is asked first: what it refuses needs no shard.
         let next = match &self.transaction.defined {
             Some(defined) if !changes.is_empty() => {
@@ -500,6 +524,27 @@ impl Session {
         }
         if let Some(error) = failure {
             return Err(error.into());
+        }
+        if !made.is_empty() {
+            let mut open = Vec::new();
+            for shard in &shards {
+                open.push((shard.clone(), enlistment.take(shard).await?));
+            }
+            let database = snapshot
+                .database(&self.identity.database)
+                .ok_or_else(|| PgError::internal("the session's database is not there"))?;
+            let reading = Reading {
+                context: &context,
+                evaluation: &typed.context,
+                database: &database.id,
+                cancel,
+            };
+            for when in [When::Before, When::Around] {
+                open = find_duplicates(open, &made, when, &reading).await?;
+            }
+            for (shard, connection) in open {
+                enlistment.give(&shard, Some(connection));
+            }
         }
         for step in &steps {
             match &step.definition {

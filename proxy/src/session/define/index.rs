@@ -5,7 +5,6 @@ use dataman_metadata::schema::{Index, IndexKey, Relation};
 use dataman_node_protocol::definition::Definition;
 use dataman_pg::PgError;
 
-use super::constraint::unique_without_key;
 use super::draft::{Draft, Result, When};
 use super::expression::{Use, is_immutable};
 use super::name::{choose, joined, relation_word};
@@ -110,13 +109,9 @@ impl Draft<'_> {
             None => None,
         };
         if create.unique {
-            let lacking = collection
-                .shard_key()
-                .iter()
-                .find(|field| !keys.iter().any(|key| key.expr == **field));
-            if let Some(field) = lacking {
-                return Err(unique_without_key(&table, "UNIQUE", field));
-            }
+            let names: Vec<&str> = keys.iter().map(|key| key.expr.as_str()).collect();
+            let plain = filter.is_none() && !create.nulls_not_distinct;
+            self.check_unique_key(&table, collection, "UNIQUE", &names, plain)?;
         }
         let name = match &create.name {
             Some(name) => name.clone(),
@@ -152,7 +147,12 @@ impl Draft<'_> {
             );
         }
         let mut changed = collection.clone();
+        changed.pending.clear();
+        let made = index.unique.then(|| index.name.clone());
         changed.indexes.push(index);
+        if let Some(made) = made {
+            self.make_unique_key((&schema, &table), &changed, &made, When::Before);
+        }
         let at = self.place(&schema, &table);
         self.change(Change::Replace { at, object: Object::Collection(changed) });
         Ok(())

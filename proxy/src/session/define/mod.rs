@@ -21,6 +21,7 @@ mod database;
 mod draft;
 mod drop;
 mod expression;
+mod global;
 pub(crate) mod in_block;
 mod index;
 mod maintain;
