@@ -49,7 +49,7 @@ const KEYS_LOCKED_TOGETHER: usize = 1_000;
 
 /// How long a transaction that writes a shard of a database with one writer already waits for being that of the first shard:
 /// whoever is it may be waiting for this transaction, which no database can see.
-const WRITER_WAIT: &str = "2s";
+const WRITER_WAIT: &str = "5s";
 
 /// A key that a statement adds.
 #[derive(Debug)]
@@ -128,7 +128,11 @@ impl Run<'_> {
         let wrote = global.shards().any(|shard| participants.has_written(&global.shard(shard)));
         participants.enlist(std::slice::from_ref(&first), Access::Lock).await?;
         if in_block {
-            for shard in written.iter().filter(|shard| **shard != first.shard) {
+            let others = written.iter().filter(|shard| **shard != first.shard);
+            // To be the writer before the first shard's would be out of turn.
+            let others =
+                others.filter(|shard| global.locks[shard.0 as usize].kind == KeyLock::Number);
+            for shard in others {
                 let intents = numbers(Purpose::Intend, global, new, whole, false);
                 self.lock_on(global, *shard, intents, false).await?;
             }
