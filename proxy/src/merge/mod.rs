@@ -66,8 +66,8 @@ use crate::plan::{Plan, Root};
 use crate::scatter::contract::{Participants, ResultStream, ShardRef};
 
 pub use copy::copy_in;
-pub(crate) use join::is_decided_by_bytes;
 pub(crate) use distinct::key_bytes;
+pub(crate) use join::is_decided_by_bytes;
 pub use memory::{Bounds, Resources, STATEMENT_BYTES_MAX};
 pub(crate) use metrics::Measured;
 pub use metrics::Metrics;

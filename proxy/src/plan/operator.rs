@@ -14,8 +14,8 @@ use dataman_pg::{Expr, PgError, TypeId};
 
 use super::Plan;
 use super::form;
-use super::joining::Joining;
 use super::global::GlobalKeys;
+use super::joining::Joining;
 use super::visit::each_query_expr_mut;
 use crate::route::prune::KeyRule;
 
