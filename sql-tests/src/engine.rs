@@ -144,11 +144,11 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/dataman-mariadb-XXXXXX") || exit 1
 trap '' INT TERM HUP
 fail() { echo failed; cat "$dir/log"; rm -rf "$dir"; exit 1; }
 cd "$dir"
-mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal --skip-test-db \
+mariadb-install-db --no-defaults --datadir="$dir/data" --tmpdir="$dir" --auth-root-authentication-method=normal --skip-test-db \
   --skip-name-resolve >log 2>&1 </dev/null || fail
 echo "CREATE USER dataman@'%' IDENTIFIED BY 'secret';" >init.sql
 echo "GRANT ALL ON *.* TO dataman@'%' WITH GRANT OPTION;" >>init.sql
-"$1" --no-defaults --datadir="$dir/data" --init-file="$dir/init.sql" --port="$2" --bind-address=127.0.0.1 \
+"$1" --no-defaults --datadir="$dir/data" --init-file="$dir/init.sql" --tmpdir="$dir" --port="$2" --bind-address=127.0.0.1 \
   --socket="$dir/socket" --pid-file="$dir/pid" --skip-log-bin --skip-name-resolve --performance-schema=OFF \
   --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=OFF --innodb-buffer-pool-size=64M --innodb-log-file-size=32M \
   --innodb-file-per-table=OFF --max-connections=400 --character-set-server=latin1 >>log 2>&1 </dev/null &

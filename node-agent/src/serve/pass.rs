@@ -45,8 +45,9 @@ impl Session {
         let outcome = self.pass(wire, &mut *connection).await?;
         wire.input.advance(length);
         if self.status == TransactionStatus::Open {
+            // One that cannot pass has begun nothing.
             let is_ready =
-                connection.pass_through().is_some_and(|connection| connection.is_ready());
+                connection.pass_through().is_none_or(|connection| connection.is_ready());
             self.put_back(&bound.datasource, is_ready.then_some(connection));
             // As after Bind and Execute: the unnamed portal is there, and has no more rows.
             self.portals.insert(String::new(), Portal::finished(Prepared::Query(bound)));
@@ -86,8 +87,9 @@ impl Session {
             connection.put_statement(&context, &bound.statement, pipeline.values).is_ok()
         });
         if !put {
+            // One that cannot pass has begun nothing.
             let is_ready =
-                connection.pass_through().is_some_and(|connection| connection.is_ready());
+                connection.pass_through().is_none_or(|connection| connection.is_ready());
             self.put_back(&bound.datasource, is_ready.then_some(connection));
             return None;
         }

@@ -373,8 +373,9 @@ impl Session {
         self.opening = opening;
         self.writer.end();
         if let Role::Within(shard) = role {
+            // One that cannot pass has begun nothing.
             let is_ready =
-                connection.pass_through().is_some_and(|connection| connection.is_ready());
+                connection.pass_through().is_none_or(|connection| connection.is_ready());
             let connection = is_ready.then_some(connection);
             self.transaction.give_back(vec![(shard, connection)]);
         }
