@@ -432,7 +432,6 @@ async fn sqlite_claims_only_what_is_exact() {
 
 /// The same of MySQL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "what differs is not listed yet: run by name"]
 async fn mysql_claims_only_what_is_exact() {
     let effort = Effort::from_environment();
     let only = std::env::var("DATAMAN_TEST_ONLY").ok();
