@@ -46,8 +46,7 @@ impl Session {
         wire.input.advance(length);
         if self.status == TransactionStatus::Open {
             // One that cannot pass has begun nothing.
-            let is_ready =
-                connection.pass_through().is_none_or(|connection| connection.is_ready());
+            let is_ready = connection.pass_through().is_none_or(|connection| connection.is_ready());
             self.put_back(&bound.datasource, is_ready.then_some(connection));
             // As after Bind and Execute: the unnamed portal is there, and has no more rows.
             self.portals.insert(String::new(), Portal::finished(Prepared::Query(bound)));
@@ -88,8 +87,7 @@ impl Session {
         });
         if !put {
             // One that cannot pass has begun nothing.
-            let is_ready =
-                connection.pass_through().is_none_or(|connection| connection.is_ready());
+            let is_ready = connection.pass_through().is_none_or(|connection| connection.is_ready());
             self.put_back(&bound.datasource, is_ready.then_some(connection));
             return None;
         }

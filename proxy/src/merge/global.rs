@@ -479,8 +479,7 @@ pub(crate) fn shown_key<'v>(
     values: impl Iterator<Item = (Option<&'v Value>, TypeRef)>,
     context: &Context,
 ) -> String {
-    let names: Vec<String> =
-        names.map(|name| dataman_pg::catalog::quote_identifier(name)).collect();
+    let names: Vec<String> = names.map(dataman_pg::catalog::quote_identifier).collect();
     let values: Vec<String> = values
         .map(|(value, ty)| match value.filter(|value| !value.is_null()) {
             None => "null".to_owned(),

@@ -374,8 +374,7 @@ impl Session {
         self.writer.end();
         if let Role::Within(shard) = role {
             // One that cannot pass has begun nothing.
-            let is_ready =
-                connection.pass_through().is_none_or(|connection| connection.is_ready());
+            let is_ready = connection.pass_through().is_none_or(|connection| connection.is_ready());
             let connection = is_ready.then_some(connection);
             self.transaction.give_back(vec![(shard, connection)]);
         }

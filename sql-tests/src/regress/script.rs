@@ -126,7 +126,7 @@ fn reordered(text: &str, salt: usize) -> Option<String> {
          FROM pg_class c WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relnamespace <> \
          'pg_catalog'::regnamespace AND c.relname IN ({list}) \\gexec\n\\echo {MARK}again\n{text}\n",
         list = list.join(", "),
-        text = if salt % 2 == 0 { text.to_owned() } else { swapped(text) },
+        text = if salt.is_multiple_of(2) { text.to_owned() } else { swapped(text) },
     ))
 }
 

@@ -94,7 +94,7 @@ impl Draft<'_> {
                     |field: &&Field| matches!(field.default, FieldDefault::Generated(_));
                 let types: Vec<TypeRef> = fields.iter().map(|field| type_of(field)).collect();
                 let shards = self.shards_with(collection).len();
-                !fields.iter().any(|field| is_generated(field))
+                !fields.iter().any(is_generated)
                     && can_keep(
                         self.capabilities,
                         &collection.datastore,
