@@ -11,7 +11,7 @@
 //! - [`connect`]: the server, its sessions and what they are set to. [`connection`]: transactions and statements of one user.
 //! - [`layout`]: what columns a collection has, and in which forms; [`value`]: values ↔ these forms; [`rows`]: rows → DataRow.
 //! - [`lower`]: selects as MySQL's SQL, where its operators mean PostgreSQL's on these forms; [`read`]: runs them.
-//! - [`write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`reference`]: what they may not do.
+//! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
 //! **Writes are computed here.** MySQL's own INSERT … ON DUPLICATE KEY, CHECK, foreign keys, truncation and arithmetic differ
