@@ -15,6 +15,14 @@ use crate::session::Session;
 use crate::session::prepared::{PlanKey, Planned, Prepared};
 use crate::statistics;
 
+/// What PostgreSQL says when a prepared statement would have other columns than its client was told.
+const OTHER_RESULT: &str = "cached plan must not change result type";
+
+/// Whether a statement failed since its columns are others by newer metadata.
+pub(super) fn is_other_result(error: &Error) -> bool {
+    matches!(error, Error::Statement(error) if error.message() == OTHER_RESULT)
+}
+
 impl Session {
     /// Finds what a statement takes and gives. SELECT and DML are planned here, so that their errors come with Parse.
     pub(super) fn describe(
@@ -142,7 +150,7 @@ impl Session {
         };
         let planned = self.plan(statement, &prepared.declared, &snapshot)?;
         if planned.plan.columns != prepared.columns {
-            return Err(PgError::new("0A000", "cached plan must not change result type").into());
+            return Err(PgError::new("0A000", OTHER_RESULT).into());
         }
         if !self.has_overlay() {
             prepared.keep(planned.clone());

@@ -27,6 +27,7 @@ use crate::merge::{self, Execution};
 use crate::parse::syntax::{self, ParsedStatement, Statement};
 use crate::plan::bind::DatabaseTypes;
 use crate::rows::tag;
+use crate::session::describe::is_other_result;
 use crate::session::portal::{Portal, PortalState, Rows};
 use crate::session::prepared::{Planned, Prepared};
 use crate::session::sequence::StatementSequences;
@@ -102,14 +103,24 @@ impl Session {
             let work = pin!(async {
                 self.check_not_failed(&statement.statement)?;
                 self.begin_statement(place);
-                let prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
+                let mut prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
                 // The simple protocol has no values to give.
                 if !prepared.params.is_empty() {
                     return Err(PgError::new("42P02", "there is no parameter $1").into());
                 }
-                let formats = vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)];
+                let text = |prepared: &Prepared| {
+                    vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)]
+                };
+                let mut formats = text(&prepared);
                 let parameters = Parameters::default();
-                let started = self.start(&prepared, &parameters, &formats, &token).await?;
+                let mut started = self.start(&prepared, &parameters, &formats, &token).await;
+                if started.as_ref().is_err_and(is_other_result) {
+                    // Newer metadata have come in between, and the client knows nothing of the columns yet.
+                    prepared = Arc::new(self.describe(Some(Arc::clone(statement)), &[])?);
+                    formats = text(&prepared);
+                    started = self.start(&prepared, &parameters, &formats, &token).await;
+                }
+                let started = started?;
                 let tag = match started {
                     Started::Done(tag) => tag,
                     Started::Rows(mut rows) => {
