@@ -126,3 +126,5 @@ select row
 insert into t select
 select count(*) from t group by distinct rollup (a)
 select * from a join b using (c) as d
+select * from f() as (a int, b text)
+select * from f() x (a int)

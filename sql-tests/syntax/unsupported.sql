@@ -2,8 +2,6 @@
 select 1 into x
 select a into temp x from t
 select * from pg_class tablesample system (10)
-select * from f() as (a int, b text)
-select * from f() x (a int)
 select * from rows from (f() as (a int)) x
 select a, (t).* from t
 select count(t.*) from t
