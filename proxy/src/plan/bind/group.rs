@@ -101,7 +101,10 @@ impl Binder<'_> {
                 .map(|(_, key)| key.clone())
                 .collect(),
         };
-        let is_computed = |key: &Expr| !matches!(key, Expr::Const(_)) && reads_nothing(key);
+        // Of a constant it takes the rows of all sets for the same when it looks for what is distinct.
+        let is_distinct = !select.distinct.is_all();
+        let is_computed =
+            |key: &Expr| (is_distinct || !matches!(key, Expr::Const(_))) && reads_nothing(key);
         if keys.iter().any(|key| !common.contains(key) && is_computed(key)) {
             // PostgreSQL 15 computes it before it groups, and then shows it in the rows of other sets too.
             return Err(PgError::unsupported(

@@ -208,7 +208,7 @@ impl<'p> Scope<'p> {
     /// The column of one table.
     ///
     /// # Errors
-    /// As [`Scope::table`]; `42703` when the table has no such column.
+    /// As [`Scope::table`]; `42703` when the table has no such column, `42702` when it has several.
     pub(crate) fn qualified(
         &self,
         schema: Option<&str>,
@@ -216,11 +216,14 @@ impl<'p> Scope<'p> {
         name: &str,
     ) -> Result<Expr, PgError> {
         let found = self.table(schema, table)?;
-        found
-            .columns
-            .iter()
-            .chain(&found.hidden)
-            .find(|column| column.name == name)
+        let mut columns = found.columns.iter().filter(|column| column.name == name);
+        let first = columns.next();
+        if columns.next().is_some() {
+            let message = format!("column reference \"{name}\" is ambiguous");
+            return Err(PgError::new("42702", message));
+        }
+        first
+            .or_else(|| found.hidden.iter().find(|column| column.name == name))
             .map(|column| column.expr.clone())
             .ok_or_else(|| PgError::new("42703", format!("column {table}.{name} does not exist")))
     }
