@@ -243,6 +243,12 @@ fn check_keys(shape: &CollectionShape) -> Result<(), NodeError> {
         }
         for key in &index.keys {
             check(key.expr.type_id())?;
+            if !index.unique && !matches!(key.expr, Expr::Field(_)) {
+                return Err(NodeError::unsupported(
+                    "MySQL has no index over expressions in PostgreSQL's meaning",
+                )
+                .with_hint("Index the columns, or a column that holds the expression."));
+            }
         }
     }
     Ok(())
@@ -1241,7 +1247,6 @@ fn plan_index(
     });
     let digest = (wanted.is_unique && (wanted.is_special || !is_whole))
         .then(|| free_name(&format!("!{}", index_name(wanted.owner)), taken));
-    // MySQL has no index over PostgreSQL's expressions: what it would find is found by a scan.
     let has_fields = fields.as_ref().is_some_and(|fields| !fields.is_empty());
     let name = free_name(&index_name(wanted.owner), indexes);
     PlannedIndex {
