@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::engine::{Mariadb, Postgres, Session};
@@ -188,8 +189,10 @@ fn cluster_file_of(datastores: &[(&str, &[(&str, String)])], databases: &[String
 /// What the server says.
 pub async fn postgres_shards(count: usize) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let server = Postgres::shared();
-    // A port is a number that nobody else has for now.
-    let prefix = format!("d{}_", TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port());
+    // Other test programs may share the server, and other tests this program.
+    static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+    let cluster = CLUSTERS.fetch_add(1, Ordering::Relaxed);
+    let prefix = format!("d{}_{cluster}_", std::process::id());
     let mut urls = Vec::new();
     for shard in 0..count {
         let name = format!("{prefix}{shard}");
