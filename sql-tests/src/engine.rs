@@ -219,6 +219,105 @@ impl Drop for Mariadb {
     }
 }
 
+/// A server that speaks MongoDB's protocol and that the test started: SecantusDB, a replica set of one member, no users.
+///
+/// It lives and ends as [`Postgres`] does. MongoDB's own server is in no public package repository; what this one cannot show is
+/// listed in ARCHITECTURE.md.
+#[derive(Debug)]
+pub struct Mongodb {
+    port: u16,
+    shell: Mutex<Child>,
+}
+
+/// What the shell does: `$1` the server's program, `$2` the port.
+const MONGODB_SCRIPT: &str = r#"
+dir=$(mktemp -d "${TMPDIR:-/tmp}/dataman-mongodb-XXXXXX") || exit 1
+trap '' INT TERM HUP
+fail() { echo failed; cat "$dir/log"; rm -rf "$dir"; exit 1; }
+cd "$dir"
+HOME="$dir" "$1" --host 127.0.0.1 --port "$2" --storage-path "$dir/data" --cache-size 256M --oplog-max-entries 1000 \
+  --log-level WARNING >log 2>&1 </dev/null &
+server=$!
+until bash -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null </dev/null; do
+  kill -0 $server 2>/dev/null || fail
+  sleep 0.05
+done
+echo ready
+read -r _
+kill -KILL $server
+wait $server
+cd /
+rm -rf "$dir"
+"#;
+
+impl Mongodb {
+    /// Starts a server and waits until it answers. As root it runs as the user `postgres`, as the other servers do.
+    ///
+    /// # Errors
+    /// What kept it from starting, with the server's log.
+    pub fn start() -> std::io::Result<Self> {
+        let mut attempts = 5;
+        loop {
+            let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+            let mut command = as_server_user("sh");
+            command
+                .args(["-c", MONGODB_SCRIPT, "sh"])
+                .arg(mongodb_program()?)
+                .arg(port.to_string());
+            match start_in_shell(command, "SecantusDB") {
+                Ok(shell) => return Ok(Self { port, shell: Mutex::new(shell) }),
+                Err(e) if attempts > 1 && e.kind() == std::io::ErrorKind::AddrInUse => {
+                    attempts -= 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The server that all tests of one binary share. Each test makes its own databases in it.
+    ///
+    /// # Panics
+    /// When it cannot be started: without the server these tests mean nothing.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Mongodb> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().expect("a MongoDB server can be started"))
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of the server.
+    pub fn url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
+    }
+}
+
+impl Drop for Mongodb {
+    fn drop(&mut self) {
+        if let Ok(shell) = self.shell.get_mut() {
+            drop(shell.stdin.take());
+            // It has nothing more to say: whether it went well shows in the folder being gone.
+            let _ = shell.wait();
+        }
+    }
+}
+
+/// The server's program: `DATAMAN_TEST_SECANTUSD`, else where `sql-tests/run` puts it.
+fn mongodb_program() -> std::io::Result<PathBuf> {
+    let candidates = [
+        std::env::var_os("DATAMAN_TEST_SECANTUSD").map(PathBuf::from),
+        Some("/opt/dataman-tests/secantus/bin/secantusd-py".into()),
+    ];
+    candidates.into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+        std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "no server for MongoDB's protocol found: ./sql-tests/run installs it, or set DATAMAN_TEST_SECANTUSD",
+        )
+    })
+}
+
 /// MariaDB's server: `DATAMAN_TEST_MARIADBD`, else where Debian has it.
 fn mariadb_program() -> std::io::Result<PathBuf> {
     let candidates = [

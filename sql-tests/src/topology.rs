@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::engine::{Mariadb, Postgres, Session};
+use crate::engine::{Mariadb, Mongodb, Postgres, Session};
 
 /// Which databases stand behind dataman.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,26 @@ pub enum Topology {
     My1,
     /// Four MariaDB shards.
     My4,
+    /// One MongoDB shard.
+    Mongo1,
+    /// Four MongoDB shards.
+    Mongo4,
     /// Two datastores: one of two PostgreSQL shards, the default, and one of two SQLite shards, named `second`.
     Mixed,
 }
 
 impl Topology {
     /// Those of one engine.
-    pub const ALL: [Self; 6] =
-        [Self::Pg1, Self::Pg4, Self::Sqlite1, Self::Sqlite4, Self::My1, Self::My4];
+    pub const ALL: [Self; 8] = [
+        Self::Pg1,
+        Self::Pg4,
+        Self::Sqlite1,
+        Self::Sqlite4,
+        Self::My1,
+        Self::My4,
+        Self::Mongo1,
+        Self::Mongo4,
+    ];
 
     /// The name that `skipif` and `onlyif` use.
     pub fn name(self) -> &'static str {
@@ -41,6 +53,8 @@ impl Topology {
             Self::Sqlite4 => "sqlite4",
             Self::My1 => "my1",
             Self::My4 => "my4",
+            Self::Mongo1 => "mongo1",
+            Self::Mongo4 => "mongo4",
             Self::Mixed => "mixed",
         }
     }
@@ -53,8 +67,8 @@ impl Topology {
     /// How many shards.
     pub fn shards(self) -> usize {
         match self {
-            Self::Pg1 | Self::Sqlite1 | Self::My1 => 1,
-            Self::Pg4 | Self::Sqlite4 | Self::My4 | Self::Mixed => 4,
+            Self::Pg1 | Self::Sqlite1 | Self::My1 | Self::Mongo1 => 1,
+            Self::Pg4 | Self::Sqlite4 | Self::My4 | Self::Mongo4 | Self::Mixed => 4,
         }
     }
 
@@ -69,6 +83,7 @@ impl Topology {
             Self::Pg1 | Self::Pg4 => "pg",
             Self::Sqlite1 | Self::Sqlite4 => "sqlite",
             Self::My1 | Self::My4 => "my",
+            Self::Mongo1 | Self::Mongo4 => "mongo",
             Self::Mixed => "mixed",
         };
         let spread = if self.shards() == 1 { "one_shard" } else { "sharded" };
@@ -79,7 +94,12 @@ impl Topology {
     fn postgres_shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Pg4 => self.shards(),
-            Self::Sqlite1 | Self::Sqlite4 | Self::My1 | Self::My4 => 0,
+            Self::Sqlite1
+            | Self::Sqlite4
+            | Self::My1
+            | Self::My4
+            | Self::Mongo1
+            | Self::Mongo4 => 0,
             Self::Mixed => 2,
         }
     }
@@ -211,6 +231,8 @@ pub struct Running {
     launch: Launch,
     /// The server of its MariaDB shards, whose instances are databases there.
     mariadb: Option<Mariadb>,
+    /// The server of its MongoDB shards, whose instances are databases there.
+    mongodb: Option<Mongodb>,
 }
 
 impl Running {
@@ -228,6 +250,14 @@ impl Running {
             let launch = Launch::up(cluster_file(&datasources, databases), databases);
             let mut running = Self::launch(launch).await?;
             running.mariadb = Some(mariadb);
+            return Ok(running);
+        }
+        if matches!(topology, Topology::Mongo1 | Topology::Mongo4) {
+            let mongodb = Mongodb::start()?;
+            let datasources = vec![("mongodb", mongodb.url()); topology.shards()];
+            let launch = Launch::up(cluster_file(&datasources, databases), databases);
+            let mut running = Self::launch(launch).await?;
+            running.mongodb = Some(mongodb);
             return Ok(running);
         }
         let postgres = topology.postgres_shards();
@@ -257,7 +287,7 @@ impl Running {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let child = launch.spawn(&folder, port)?;
         let databases = launch.databases.clone();
-        let mut running = Self { child, port, folder, launch, mariadb: None };
+        let mut running = Self { child, port, folder, launch, mariadb: None, mongodb: None };
         running.wait_ready(&databases).await?;
         Ok(running)
     }
@@ -313,6 +343,11 @@ impl Running {
     /// The server of its MariaDB shards.
     pub fn mariadb(&self) -> Option<&Mariadb> {
         self.mariadb.as_ref()
+    }
+
+    /// The server of its MongoDB shards.
+    pub fn mongodb(&self) -> Option<&Mongodb> {
+        self.mongodb.as_ref()
     }
 
     /// Where its data, its cluster file and its log are.

@@ -11,7 +11,7 @@ use dataman_node_agent::serve::listen::listen;
 use dataman_node_agent::{Datasource, Limits};
 use dataman_node_protocol::node::Node;
 use dataman_node_protocol::pool::PoolLimits;
-use dataman_sql_tests::engine::{Mariadb, Postgres, Session};
+use dataman_sql_tests::engine::{Mariadb, Mongodb, Postgres, Session};
 use dataman_sql_tests::pushdown::Pair;
 use dataman_sql_tests::semantics::Effort;
 use tokio::task::JoinSet;
@@ -93,6 +93,29 @@ async fn mysql_connections_are_bounded() {
     let url = Mariadb::shared().url();
     let limits = Limits { connections_max: 3, wait: Duration::from_millis(50) };
     let node = dataman_node_agent::open(Engine::Mysql, &url, limits).await.unwrap();
+    conformance::pool_is_bounded(node, 3).await;
+}
+
+#[tokio::test]
+async fn mongodb() {
+    let url = Mongodb::shared().url();
+    let node = dataman_node_agent::open(Engine::Mongodb, &url, Limits::default()).await.unwrap();
+    conformance::run(node, "mongo").await;
+}
+
+#[tokio::test]
+async fn mongodb_behind_an_agent() {
+    let url = Mongodb::shared().url();
+    let node = dataman_node_agent::open(Engine::Mongodb, &url, Limits::default()).await.unwrap();
+    let agent = RunningAgent::start("main", node).await;
+    conformance::run(agent.remote(Engine::Mongodb), "mongoagent").await;
+}
+
+#[tokio::test]
+async fn mongodb_connections_are_bounded() {
+    let url = Mongodb::shared().url();
+    let limits = Limits { connections_max: 3, wait: Duration::from_millis(50) };
+    let node = dataman_node_agent::open(Engine::Mongodb, &url, limits).await.unwrap();
     conformance::pool_is_bounded(node, 3).await;
 }
 
@@ -447,4 +470,24 @@ async fn mysql_claims_only_what_is_exact() {
     pair.compare_functions(effort, only.as_deref()).await;
     pair.compare_aggregates(only.as_deref()).await;
     pair.report.finish("what MySQL claims", effort.seed);
+}
+
+/// The same of MongoDB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mongodb_claims_only_what_is_exact() {
+    let effort = Effort::from_environment();
+    let only = std::env::var("DATAMAN_TEST_ONLY").ok();
+    let url = Postgres::shared().url_of("postgres");
+    let theirs = dataman_node_agent::open(Engine::Postgres, &url, Limits::default())
+        .await
+        .expect("the test's own set-up works");
+    let url = Mongodb::shared().url();
+    let ours = dataman_node_agent::open(Engine::Mongodb, &url, Limits::default())
+        .await
+        .expect("the test's own set-up works");
+    let mut pair = Pair::open(theirs, ours, effort).await;
+    pair.compare_types().await;
+    pair.compare_functions(effort, only.as_deref()).await;
+    pair.compare_aggregates(only.as_deref()).await;
+    pair.report.finish("what MongoDB claims", effort.seed);
 }

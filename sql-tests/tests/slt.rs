@@ -96,6 +96,18 @@ async fn my4() {
     run_topology(Topology::My4).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
+async fn mongo1() {
+    run_topology(Topology::Mongo1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
+async fn mongo4() {
+    run_topology(Topology::Mongo4).await;
+}
+
 async fn run_corpus(topology: Topology) {
     if std::env::var("DATAMAN_TEST_TOPOLOGY").is_ok_and(|chosen| chosen != topology.name()) {
         return;
@@ -158,4 +170,10 @@ async fn corpus_sqlite4() {
 #[ignore = "what MySQL shards refuse is not listed yet: run by name"]
 async fn corpus_my4() {
     run_corpus(Topology::My4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
+async fn corpus_mongo4() {
+    run_corpus(Topology::Mongo4).await;
 }

@@ -116,15 +116,11 @@ impl Parser<'_> {
             "postgres" => Some(Engine::Postgres),
             "sqlite" => Some(Engine::Sqlite),
             "mysql" => Some(Engine::Mysql),
-            "mongodb" => {
-                let problem = format!("engine \"{}\" is not built in yet", engine.text);
-                self.add(engine.line, problem, "Use \"postgres\", \"mysql\" or \"sqlite\".");
-                None
-            }
+            "mongodb" => Some(Engine::Mongodb),
             other => {
                 let remedy = match nearest(other, ENGINES) {
                     Some(near) => format!("Did you mean \"{near}\"?"),
-                    None => "Use \"postgres\", \"mysql\" or \"sqlite\".".to_owned(),
+                    None => "Use \"postgres\", \"mysql\", \"mongodb\" or \"sqlite\".".to_owned(),
                 };
                 self.add(engine.line, format!("unknown engine \"{other}\""), remedy);
                 None
@@ -197,7 +193,19 @@ impl Parser<'_> {
                     );
                 }
             }
-            Engine::Mongodb => {}
+            Engine::Mongodb => {
+                if text.strip_prefix("mongodb://").is_none_or(str::is_empty) {
+                    let problem = format!(
+                        "url \"{}\" is not one of engine \"mongodb\"",
+                        without_password(text)
+                    );
+                    self.add(
+                        url.line,
+                        problem,
+                        "Write `url = \"mongodb://user:password@host:27017/?replicaSet=name\"`.",
+                    );
+                }
+            }
         }
     }
 
@@ -467,8 +475,8 @@ shard_keys = ["tenant_id"]
         );
         check(
             "engine = \"sqlite\"",
-            "engine = \"mongodb\"",
-            "c.toml:13: engine \"mongodb\" is not built in yet\n  Use \"postgres\", \"mysql\" or \"sqlite\".\n\
+            "engine = \"oracle\"",
+            "c.toml:13: unknown engine \"oracle\"\n  Use \"postgres\", \"mysql\", \"mongodb\" or \"sqlite\".\n\
              c.toml:24: primary \"b/main\" names no datasource of this file\n  Did you mean \"a/main\"?",
         );
         check(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dataman_node_protocol::capability::Feature;
 use dataman_node_protocol::definition::{
     AlterStep, CollectionShape, ConstraintKind, ConstraintShape, Definition, FieldShape,
     ForeignKeyAction, IndexShape,
@@ -912,7 +913,7 @@ async fn many(probe: &Probe, rows: usize) {
     }
 }
 
-/// A product of the collection with itself: more rows than any buffer holds.
+/// A product of the collection with itself, or its rows many times as wide: more than any buffer holds.
 fn endless(probe: &Probe) -> NodeQuery {
     let source = |alias: &str| Source::Collection {
         target: probe.target("many"),
@@ -924,6 +925,13 @@ fn endless(probe: &Probe) -> NodeQuery {
         name: "filler".to_owned(),
         ty: TypeId::TEXT.into(),
     });
+    if !probe.node.capability().supports(Feature::Join) {
+        return NodeQuery::Filter(Select {
+            source: vec![source("one")],
+            fields: vec![output("filler", one); 16],
+            ..Select::default()
+        });
+    }
     NodeQuery::Filter(Select {
         source: vec![source("one"), source("two")],
         fields: vec![output("filler", one)],

@@ -2,6 +2,8 @@
 
 pub mod conformance;
 pub mod contract;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -28,6 +30,9 @@ pub fn of(engine: Engine) -> Result<Box<dyn contract::Driver>, NodeError> {
         Engine::Sqlite => Ok(Box::new(sqlite::SqliteDriver)),
         #[cfg(feature = "mysql")]
         Engine::Mysql => Ok(Box::new(mysql::MysqlDriver)),
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => Ok(Box::new(mongodb::MongodbDriver)),
+        #[allow(unreachable_patterns, reason = "reached by builds without some driver")]
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }
@@ -44,6 +49,9 @@ pub fn capability_of(engine: Engine) -> Result<Arc<dyn Capability>, NodeError> {
         Engine::Sqlite => Ok(Arc::new(sqlite::SqliteCapability)),
         #[cfg(feature = "mysql")]
         Engine::Mysql => Ok(Arc::new(mysql::MysqlCapability)),
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => Ok(Arc::new(mongodb::MongodbCapability)),
+        #[allow(unreachable_patterns, reason = "reached by builds without some driver")]
         other => Err(NodeError::unsupported(format!("this program was built without {other:?}"))),
     }
 }

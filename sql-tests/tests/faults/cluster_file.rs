@@ -105,7 +105,7 @@ fn each_mistake() {
         "primary = \"b/s0\"",
         &["c.toml:15: primary \"b/s0\" names no datasource", "Did you mean"],
     );
-    for engine in ["mongodb", "oracle"] {
+    for engine in ["db2", "oracle"] {
         check(
             "engine = \"sqlite\"\nurl = \"data0\"",
             &format!("engine = \"{engine}\"\nurl = \"data0\""),

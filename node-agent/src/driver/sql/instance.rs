@@ -28,7 +28,7 @@ pub(crate) fn instance_of(query: &NodeQuery) -> Result<Option<String>, NodeError
 }
 
 /// The physical names of the collections that a query reads or writes.
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "mongodb"))]
 pub(crate) fn collections_of(query: &NodeQuery) -> HashSet<String> {
     let mut names = HashSet::new();
     each_target(query, &mut |target| {
@@ -38,7 +38,7 @@ pub(crate) fn collections_of(query: &NodeQuery) -> HashSet<String> {
 }
 
 /// The physical names of the collections that a definition changes.
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "mongodb"))]
 pub(crate) fn defined_collections(definition: &Definition) -> HashSet<String> {
     use dataman_node_protocol::definition::AlterStep;
     let mut names = HashSet::new();
