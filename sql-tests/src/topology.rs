@@ -94,12 +94,9 @@ impl Topology {
     fn postgres_shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Pg4 => self.shards(),
-            Self::Sqlite1
-            | Self::Sqlite4
-            | Self::My1
-            | Self::My4
-            | Self::Mongo1
-            | Self::Mongo4 => 0,
+            Self::Sqlite1 | Self::Sqlite4 | Self::My1 | Self::My4 | Self::Mongo1 | Self::Mongo4 => {
+                0
+            }
             Self::Mixed => 2,
         }
     }

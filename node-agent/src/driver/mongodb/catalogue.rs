@@ -220,10 +220,7 @@ impl Collection {
     ///
     /// # Errors
     /// `0A000` for a CHECK or key that is not computed here.
-    pub(super) fn new(
-        id: ObjectId, body: Body,
-        catalogue: &Catalogue,
-    ) -> Result<Self, NodeError> {
+    pub(super) fn new(id: ObjectId, body: Body, catalogue: &Catalogue) -> Result<Self, NodeError> {
         let Body { shape, layout } = body;
         let place = |field: &dataman_pg::expr::Field| {
             shape.fields.iter().position(|known| known.name == field.name)

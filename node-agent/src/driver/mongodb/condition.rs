@@ -405,9 +405,9 @@ impl Scope<'_> {
         }
         let place = usize::from(index).checked_sub(1);
         let found = place.and_then(|place| self.params.get(place));
-        found.map(Some).ok_or_else(|| {
-            NodeError::statement("42P02", format!("there is no parameter ${index}"))
-        })
+        found
+            .map(Some)
+            .ok_or_else(|| NodeError::statement("42P02", format!("there is no parameter ${index}")))
     }
 
     fn elements(&self, array: &Expr) -> Result<Elements, NodeError> {

@@ -112,10 +112,8 @@ impl Statement<'_> {
                 if let Some((_, error)) = self.find_duplicate(collection, records, None).await? {
                     return Err(error);
                 }
-                let ids = self
-                    .insert_records(collection, records)
-                    .await
-                    .map_err(|(error, _)| error)?;
+                let ids =
+                    self.insert_records(collection, records).await.map_err(|(error, _)| error)?;
                 touched.extend(ids.iter().map(sign));
                 self.answer_insert(&record, insert, answer)?;
                 inserted.push(record);

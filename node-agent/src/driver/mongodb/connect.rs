@@ -55,16 +55,18 @@ impl Driver for MongodbDriver {
         options.server_selection_timeout.get_or_insert(PRIMARY_WAIT);
         options.connect_timeout.get_or_insert(CONNECT_WAIT);
         let client = Client::with_options(options).map_err(|error| wrong(&error.to_string()))?;
-        Ok(Arc::new(Server {
-            client,
-            limits,
-            permits: Arc::new(Semaphore::new(limits.connections_max)),
-            keeps_transactions: OnceLock::new(),
-            instances: Mutex::new(HashMap::new()),
-            prepared: Mutex::new(HashMap::new()),
-            afterwards: Mutex::new(JoinSet::new()),
-        }
-        .into_node()))
+        Ok(Arc::new(
+            Server {
+                client,
+                limits,
+                permits: Arc::new(Semaphore::new(limits.connections_max)),
+                keeps_transactions: OnceLock::new(),
+                instances: Mutex::new(HashMap::new()),
+                prepared: Mutex::new(HashMap::new()),
+                afterwards: Mutex::new(JoinSet::new()),
+            }
+            .into_node(),
+        ))
     }
 }
 
@@ -231,7 +233,8 @@ impl Server {
                 cursor.try_collect().await.map_err(classify)?
             }
         };
-        if !documents.iter().any(|document| document.get_str("_id").is_ok_and(|id| id == INSTANCE)) {
+        if !documents.iter().any(|document| document.get_str("_id").is_ok_and(|id| id == INSTANCE))
+        {
             return Err(NodeError::statement(
                 "3F000",
                 format!("shard instance \"{instance}\" does not exist"),

@@ -371,11 +371,7 @@ impl MongodbConnection {
             Isolation::ReadCommitted => ReadConcern::local(),
             Isolation::RepeatableRead | Isolation::Serializable => ReadConcern::snapshot(),
         };
-        starting
-            .read_concern(level)
-            .write_concern(WriteConcern::majority())
-            .await
-            .map_err(classify)
+        starting.read_concern(level).write_concern(WriteConcern::majority()).await.map_err(classify)
     }
 
     /// Commits the session's transaction.
@@ -557,10 +553,7 @@ impl MongodbConnection {
             let Err(error) = &result else { break result };
             let is_first = self.transaction.as_ref().is_none_or(|transaction| !transaction.used);
             let is_over = request.settled.load(Ordering::Acquire);
-            if !is_conflict(error)
-                || !is_first
-                || is_over
-                || request.handed.load(Ordering::Acquire)
+            if !is_conflict(error) || !is_first || is_over || request.handed.load(Ordering::Acquire)
             {
                 break result;
             }

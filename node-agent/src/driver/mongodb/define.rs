@@ -407,8 +407,8 @@ fn plan_index(
     let is_whole = fields.as_ref().is_some_and(|fields| {
         fields.len() <= KEY_FIELDS_MAX && fields.iter().all(|place| place.form != Form::Opaque)
     });
-    let digest =
-        (wanted.is_unique && (wanted.is_special || has_twin || !is_whole)).then(|| digest_name(wanted.owner));
+    let digest = (wanted.is_unique && (wanted.is_special || has_twin || !is_whole))
+        .then(|| digest_name(wanted.owner));
     let has_fields = fields.as_ref().is_some_and(|fields| !fields.is_empty());
     let name = free_name(&index_name(wanted.owner), taken);
     let is_primary = shape.constraints.iter().any(|constraint| {
@@ -725,10 +725,9 @@ impl Definer<'_, '_> {
         let name = layout.collection.clone();
         self.statement.write(&database, doc! { "create": &name }).await.map_err(other)?;
         self.leftover.created.push(collection.place_name());
-        self.leftover.orphans.push(Chore::DropCollection {
-            database: database.clone(),
-            collection: name.clone(),
-        });
+        self.leftover
+            .orphans
+            .push(Chore::DropCollection { database: database.clone(), collection: name.clone() });
         if !documents.is_empty() {
             let command = doc! { "createIndexes": name, "indexes": documents };
             self.statement.write(&database, command).await.map_err(other)?;
@@ -884,8 +883,7 @@ impl Definer<'_, '_> {
                 self.leftover.finish.push(Chore::MakeIndex { database, collection, index });
                 continue;
             }
-            let unique =
-                collection.uniques.iter().find(|unique| unique.owner == plan.index.owner);
+            let unique = collection.uniques.iter().find(|unique| unique.owner == plan.index.owner);
             if let (true, Some(digest), Some(unique)) = (is_unique, &plan.index.digest, unique) {
                 self.leftover.undo.push(Chore::Unset {
                     database: database.clone(),

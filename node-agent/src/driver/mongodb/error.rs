@@ -219,7 +219,10 @@ mod tests {
             "E11000 duplicate key error collection: d.t index: t_pkey dup key: { id: 1 }",
             "t_pkey",
         );
-        check("E11000 duplicate key error collection: d.t index: a b dup key: { x: \"dup key: \" }", "a b");
+        check(
+            "E11000 duplicate key error collection: d.t index: a b dup key: { x: \"dup key: \" }",
+            "a b",
+        );
         check("something else", "");
     }
 }

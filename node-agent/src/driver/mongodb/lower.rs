@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::query::{Condition, Lock, OutputField, Select, Source};
+use dataman_pg::Context;
 use dataman_pg::eval::{self, Evaluator};
 use dataman_pg::expr::{Aggregate, Constant, Expr, SortKey};
 use dataman_pg::types::TypeId;
 use dataman_pg::value::Value;
-use dataman_pg::Context;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::DOCUMENTS_A_BATCH;
 use super::catalogue::{Catalogue, Collection};
-use super::condition::{NativeAggregate, Scope, is_given, native_aggregate, not_carried_out, refusal};
+use super::condition::{
+    NativeAggregate, Scope, is_given, native_aggregate, not_carried_out, refusal,
+};
 use super::layout;
 
 /// A select made ready. What it says to MongoDB is written at each execution, when the parameters are known.
@@ -201,7 +203,9 @@ impl Lowered {
     /// What it raises.
     pub(super) fn holds(&self, params: &[Value], context: &Context) -> Result<bool, NodeError> {
         match &self.filter {
-            Some(filter) => Ok(Evaluator::compile(filter, &|_| None)?.holds(&[], params, context)?),
+            Some(filter) => {
+                Ok(Evaluator::compile(filter, &|_| None)?.holds(&[], params, context)?)
+            }
             None => Ok(true),
         }
     }
@@ -400,11 +404,8 @@ fn place_inputs(expr: &mut Expr, inputs: &[(Expr, Input)]) {
 
 impl Group {
     fn new(keys: &[Expr], select: &Select) -> Result<Self, NodeError> {
-        let mut group = Self {
-            keys: Vec::new(),
-            aggregates: Vec::new(),
-            having: select.having.clone(),
-        };
+        let mut group =
+            Self { keys: Vec::new(), aggregates: Vec::new(), having: select.having.clone() };
         for key in keys {
             if !is_given(key) {
                 return Err(refusal(key));

@@ -9,10 +9,10 @@ use mongodb::bson::{Bson, Document, doc};
 use tokio::sync::mpsc;
 
 use super::error::{Failure, classify, is_conflict};
+use super::layout::LOCK;
 use super::lower::{Lowered, Output};
 use super::rows::RowWriter;
 use super::statement::{Prepared, Statement};
-use super::layout::LOCK;
 use super::value::load;
 
 /// Runs a select and hands its batches to `sender`, no faster than they are taken; those of locked records are left in

@@ -13,8 +13,8 @@ use dataman_pg::value::Value;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::catalogue::Collection;
-use super::constraint::{key_text, values_of};
 use super::condition::not_carried_out;
+use super::constraint::{key_text, values_of};
 use super::layout::Form;
 use super::read::lock_records;
 use super::statement::{Statement, find};
@@ -184,7 +184,8 @@ impl Statement<'_> {
             match event {
                 Event::Refer { foreign, key } => {
                     // One look is enough for each key, as long as nothing was removed in between.
-                    let mut sign = format!("{}.{} ", foreign.child.id.to_hex(), foreign.name).into_bytes();
+                    let mut sign =
+                        format!("{}.{} ", foreign.child.id.to_hex(), foreign.name).into_bytes();
                     key.iter().for_each(|value| order::encode_ordered(value, &mut sign));
                     if seen.insert(sign) {
                         self.check_reference(&foreign, &key).await?;

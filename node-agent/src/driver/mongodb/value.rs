@@ -196,7 +196,9 @@ mod tests {
         };
         let plain = TypeRef::plain;
         let decimal = TypeRef { id: TypeId::NUMERIC, typmod: ((34 << 16) | 20) + 4 };
-        for text in ["1.50", "0", "-0.00000000000000000001", "99999999999999.12345678901234567890", "NaN"] {
+        for text in
+            ["1.50", "0", "-0.00000000000000000001", "99999999999999.12345678901234567890", "NaN"]
+        {
             check(decimal, text);
         }
         for text in ["1.50", "1e100", "NaN", "Infinity", "0.000"] {

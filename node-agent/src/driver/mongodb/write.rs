@@ -46,7 +46,6 @@ enum RecordSource {
     Values(Vec<Vec<Evaluator>>),
     /// Tuples of parameters.
     Parameters,
-
 }
 
 /// An UPDATE made ready.
