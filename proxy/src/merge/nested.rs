@@ -28,7 +28,7 @@ pub(super) async fn open<'a>(
     let mut held = Store::new(&run.memory, WHAT);
     run.gather_into(&mut held, right).await?;
     let mut account = run.memory.account();
-    let matched = if kind.keeps_right() {
+    let matched = if !kind.is_of_left() {
         account.take(held.len(), WHAT)?;
         vec![false; held.len()]
     } else {
@@ -86,8 +86,8 @@ enum Stage {
     Match,
     /// The left rows of the block that nothing matched come out, from this one on.
     UnmatchedLeft(usize),
-    /// The right rows that nothing matched come out, from this one on.
-    UnmatchedRight(usize),
+    /// The right rows that nothing matched, or of which alone it counts whether something did, come out, from this one on.
+    Right(usize),
     End,
 }
 
@@ -114,18 +114,21 @@ impl ValueStream for Nested {
                         out.push(row);
                     }
                 }
-                Stage::UnmatchedRight(place) => {
+                Stage::Right(place) => {
                     let Some(found) = self.matched.get(place) else {
                         self.stage = Stage::End;
                         continue;
                     };
-                    if !*found {
+                    if *found == (self.kind == Joining::RightSemi) {
                         self.held.load(place).await?;
-                        let mut row = vec![Value::Null; self.widths.0];
+                        let mut row = Vec::new();
+                        if self.kind.gives_left() {
+                            row.resize(self.widths.0, Value::Null);
+                        }
                         row.extend_from_slice(self.held.row(place));
                         out.push(row);
                     }
-                    self.stage = Stage::UnmatchedRight(place + 1);
+                    self.stage = Stage::Right(place + 1);
                 }
                 Stage::End => break,
             }
@@ -175,7 +178,7 @@ impl Nested {
                 break;
             }
         }
-        self.stage = if self.block.is_empty() { Stage::UnmatchedRight(0) } else { Stage::Match };
+        self.stage = if self.block.is_empty() { Stage::Right(0) } else { Stage::Match };
         Ok(())
     }
 
@@ -210,10 +213,15 @@ impl Nested {
             let mut joined = Vec::with_capacity(self.widths.0 + self.widths.1);
             joined.extend_from_slice(row);
             joined.extend_from_slice(right);
-            let matches = match &self.on {
-                None => true,
-                Some(on) if on.waits() => on.holds(&joined).await?,
-                Some(on) => on.is_true(&joined)?,
+            let value = match &self.on {
+                None => Value::Bool(true),
+                Some(on) if on.waits() => on.value(&joined).await?,
+                Some(on) => on.eval(&joined)?,
+            };
+            let matches = match value {
+                Value::Bool(matches) => matches,
+                // What is unknown may be equal.
+                _ => self.kind == Joining::NotIn,
             };
             if matches {
                 *found = true;

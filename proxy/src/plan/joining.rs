@@ -47,6 +47,11 @@ impl Joining {
         matches!(self, Self::Right | Self::Full | Self::RightAnti)
     }
 
+    /// Whether nothing is asked of a right row when all left ones have met it.
+    pub(crate) fn is_of_left(self) -> bool {
+        !self.keeps_right() && self != Self::RightSemi
+    }
+
     /// Whether the left side's columns come out.
     pub(crate) fn gives_left(self) -> bool {
         !matches!(self, Self::RightSemi | Self::RightAnti)

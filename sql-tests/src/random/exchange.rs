@@ -1,5 +1,7 @@
 //! A client that sees all that a server says of a statement: names, types, bytes, tag, SQLSTATE.
 
+use dataman_pg::{TypeId, array};
+
 use super::tree::Parameter;
 use crate::raw::{RawClient, frame, query};
 
@@ -96,11 +98,21 @@ fn extended(sql: &str, parameters: &[Parameter], declared: bool, binary: bool) -
 async fn exchange(client: &mut RawClient, message: &[u8]) -> std::io::Result<Said> {
     client.send(message).await?;
     let mut rows = Rows::default();
+    let mut arrays = Vec::new();
     let mut failure = None;
     while let Some(answer) = client.answer().await? {
         match answer.kind {
-            b'T' => rows.columns = columns(&answer.body),
-            b'D' => rows.rows.push(values(&answer.body)),
+            b'T' => {
+                rows.columns = columns(&answer.body);
+                arrays = binary_arrays(&answer.body);
+            }
+            b'D' => {
+                let mut row = values(&answer.body);
+                for place in &arrays {
+                    forget_flags(row.get_mut(*place).and_then(Option::as_mut));
+                }
+                rows.rows.push(row);
+            }
             b'C' => rows.tag = text(&answer.body).0.to_owned(),
             b'E' => {
                 failure =
@@ -124,21 +136,42 @@ fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
-fn columns(body: &[u8]) -> Vec<(String, u32, i32)> {
+/// The names of a RowDescription, and what it says of each beside.
+fn described(body: &[u8]) -> Vec<(&str, &[u8])> {
     let mut found = Vec::new();
     let mut rest = body.get(2..).unwrap_or_default();
     while !rest.is_empty() {
         let (name, behind) = text(rest);
         let Some((fields, behind)) = behind.split_at_checked(18) else { break };
-        // Objects that each server numbers itself.
-        let oid = match number(&fields[6..10]) {
-            oid if oid >= 16_384 => 16_384,
-            oid => oid,
-        };
-        found.push((name.to_owned(), oid, number(&fields[12..16]).cast_signed()));
+        found.push((name, fields));
         rest = behind;
     }
     found
+}
+
+fn columns(body: &[u8]) -> Vec<(String, u32, i32)> {
+    let column = |(name, fields): (&str, &[u8])| {
+        // Objects that each server numbers itself.
+        let oid = number(&fields[6..10]).min(16_384);
+        (name.to_owned(), oid, number(&fields[12..16]).cast_signed())
+    };
+    described(body).into_iter().map(column).collect()
+}
+
+/// The columns of arrays in binary.
+fn binary_arrays(body: &[u8]) -> Vec<usize> {
+    let is_array = |fields: &[u8]| {
+        fields[17] == 1 && array::element_type(TypeId(number(&fields[6..10]))).is_some()
+    };
+    let columns = described(body).into_iter().enumerate();
+    columns.filter(|(_, (_, fields))| is_array(fields)).map(|(place, _)| place).collect()
+}
+
+/// Clears an array's flags: PostgreSQL sets them for a part without NULL, of an array that has one, as well.
+fn forget_flags(value: Option<&mut Vec<u8>>) {
+    if let Some(flags) = value.and_then(|value| value.get_mut(4..8)) {
+        flags.fill(0);
+    }
 }
 
 fn values(body: &[u8]) -> Vec<Option<Vec<u8>>> {

@@ -112,6 +112,7 @@ impl Binder<'_> {
             )
             .with_hint("Leave the key out, or make it a column of a query in FROM."));
         }
+        check_subqueries_of_sets(select, &keys, &common)?;
         self.check_hashed(select, &keys)?;
         let determined = self.determined_aliases(select, &common);
 
@@ -423,6 +424,35 @@ fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
         walk_expr(having, &mut seek);
     }
     seek.1.unwrap_or_default()
+}
+
+/// Refuses a subquery beside a key of some grouping sets that is one: where both are the same, PostgreSQL takes it for the key,
+/// which is NULL in the rows of the other sets.
+fn check_subqueries_of_sets(
+    select: &mut query::Select,
+    keys: &[Expr],
+    common: &[Expr],
+) -> Result<()> {
+    if select.grouping_sets.is_none() {
+        return Ok(());
+    }
+    let subqueries = |expr: &Expr, found: &mut Vec<usize>| {
+        walk(expr, &mut |node| {
+            if let Expr::Subquery { index, .. } = node {
+                found.push(*index);
+            }
+        });
+    };
+    let (mut of_keys, mut of_outputs) = (Vec::new(), Vec::new());
+    keys.iter().filter(|key| !common.contains(key)).for_each(|key| subqueries(key, &mut of_keys));
+    for_each_own_output(select, &mut |expr| subqueries(expr, &mut of_outputs));
+    if of_keys.is_empty() || of_outputs.iter().all(|index| of_keys.contains(index)) {
+        return Ok(());
+    }
+    Err(PgError::unsupported(
+        "grouping sets with a subquery as a key beside other subqueries are not supported",
+    )
+    .with_hint("Make the key a column of a query in FROM."))
 }
 
 /// Whether an expression has no part that differs from row to row.
