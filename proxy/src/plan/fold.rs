@@ -3,17 +3,48 @@
 //! `now()`, `current_date - 7`, `'yesterday'::date` and their like depend on the session and the moment, not on the row. Each
 //! becomes an internal parameter: all shards see the same value, keys made of it prune shards, and a cached plan stays right.
 
-use dataman_node_protocol::query::Select;
+use dataman_node_protocol::query::{Condition, Select, Source};
 use dataman_pg::expr::CastMethod;
-use dataman_pg::{Expr, TypeId, catalog};
+use dataman_pg::{Expr, TypeId, Value, catalog};
 
 use super::bind::{Internal, Parameters};
+use super::distribution::filter_conjuncts;
 use super::form;
+use super::select::drop_unused_subqueries;
 use crate::route::prune::is_fixed;
 
 /// Folds every expression of a select and of what is inside it.
 pub(crate) fn fold_select(select: &mut Select, parameters: &mut Parameters) {
+    form::each_select_mut(select, &mut forget_unreached);
     form::each_expr_mut(select, &mut |expr| fold(expr, parameters));
+}
+
+/// Where WHERE can never be true, takes out the subqueries of FROM and WHERE: no row reaches them, and they may raise errors.
+fn forget_unreached(select: &mut Select) {
+    if select.subqueries.is_empty() {
+        return;
+    }
+    let mut conditions = Vec::new();
+    filter_conjuncts(select.filter.as_ref(), &mut conditions);
+    let is_never = |condition: &&Expr| matches!(condition, Expr::Const(constant) if matches!(constant.value, Value::Bool(false) | Value::Null));
+    if !conditions.iter().any(is_never) {
+        return;
+    }
+    let never = || Expr::constant(Value::Bool(false), TypeId::BOOL);
+    select.filter = Some(Condition::Expr(never()));
+    for source in &mut select.source {
+        each_join_mut(source, &mut |on| *on = never());
+    }
+    drop_unused_subqueries(select);
+}
+
+/// Calls `visit` on the conditions of joins.
+fn each_join_mut(source: &mut Source, visit: &mut dyn FnMut(&mut Expr)) {
+    if let Source::Join { left, right, on, .. } = source {
+        each_join_mut(left, visit);
+        each_join_mut(right, visit);
+        on.iter_mut().for_each(visit);
+    }
 }
 
 /// Replaces the largest parts of an expression that are fixed and depend on the session.

@@ -465,29 +465,8 @@ impl Planner<'_> {
         *select = shell;
         select.subqueries = subqueries;
         result?;
-        self.drop_unused_subqueries(select);
+        drop_unused_subqueries(select);
         Ok(())
-    }
-
-    /// Leaves out subqueries that nothing refers to any more.
-    pub(super) fn drop_unused_subqueries(&self, select: &mut Select) {
-        let subqueries = std::mem::take(&mut select.subqueries);
-        let mut kept: Vec<Select> = Vec::new();
-        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
-        form::own_exprs_mut(select, &mut |expr| {
-            form::each_node_mut(expr, &mut |node| {
-                if let Expr::Subquery { index, .. } = node
-                    && super::apply::applied(*index).is_none()
-                {
-                    let place = *places.entry(*index).or_insert_with(|| {
-                        kept.extend(subqueries.get(*index).cloned());
-                        kept.len() - 1
-                    });
-                    *index = place;
-                }
-            });
-        });
-        select.subqueries = kept;
     }
 
     /// A subquery that runs before the statement, and the expression that reads its result.
@@ -778,4 +757,25 @@ pub(super) fn keeps_order_of_source(select: &Select) -> bool {
         }
     }
     is_plain && !query.sort.is_empty() && !aggregates && (shows || super::split::has_window(select))
+}
+
+/// Leaves out subqueries that nothing refers to any more.
+pub(super) fn drop_unused_subqueries(select: &mut Select) {
+    let subqueries = std::mem::take(&mut select.subqueries);
+    let mut kept: Vec<Select> = Vec::new();
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    form::own_exprs_mut(select, &mut |expr| {
+        form::each_node_mut(expr, &mut |node| {
+            if let Expr::Subquery { index, .. } = node
+                && super::apply::applied(*index).is_none()
+            {
+                let place = *places.entry(*index).or_insert_with(|| {
+                    kept.extend(subqueries.get(*index).cloned());
+                    kept.len() - 1
+                });
+                *index = place;
+            }
+        });
+    });
+    select.subqueries = kept;
 }

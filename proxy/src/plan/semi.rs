@@ -22,7 +22,7 @@ use super::condition::{self, Fields};
 use super::distribution::filter_conjuncts;
 use super::form::{self, each_node_mut, output_columns, replace, walk};
 use super::joining::Joining;
-use super::select::{is_uncorrelated, output_exprs};
+use super::select::{drop_unused_subqueries, is_uncorrelated, output_exprs};
 use super::sources::all_of;
 use super::split::{aggregates_of, has_window, named};
 
@@ -113,7 +113,7 @@ impl Planner<'_> {
         }
         if !semis.is_empty() {
             select.filter = (!rest.is_empty()).then(|| Condition::Expr(all_of(rest)));
-            self.drop_unused_subqueries(select);
+            drop_unused_subqueries(select);
         }
         semis
     }
@@ -366,7 +366,7 @@ impl Planner<'_> {
                 .fold(joined, |left, (right, on)| join(left, right, JoinKind::Left, Some(on)));
             select.source = vec![joined];
         }
-        self.drop_unused_subqueries(select);
+        drop_unused_subqueries(select);
     }
 
     /// The groups among which a subquery finds its value by keys alone, the condition that finds it, and the value. None where

@@ -207,7 +207,7 @@ impl Planner<'_> {
             subqueries: select.subqueries.clone(),
             ..Select::default()
         };
-        self.drop_unused_subqueries(&mut node);
+        super::select::drop_unused_subqueries(&mut node);
         if !self.carried_out(&node, datastore) {
             return Err(PgError::unsupported(
                 "the shards' databases cannot carry out the query exactly",
@@ -294,7 +294,7 @@ impl Planner<'_> {
             ..Select::default()
         };
         let mut node = node;
-        self.drop_unused_subqueries(&mut node);
+        super::select::drop_unused_subqueries(&mut node);
         self.carried_out(&node, datastore).then(|| (node, aggregates.to_vec()))
     }
 
@@ -340,7 +340,7 @@ impl Planner<'_> {
             subqueries: select.subqueries.clone(),
             ..Select::default()
         };
-        self.drop_unused_subqueries(&mut node);
+        super::select::drop_unused_subqueries(&mut node);
         if !self.carried_out(&node, datastore) {
             return Err(PgError::unsupported(
                 "the shards' databases cannot carry out the query exactly",

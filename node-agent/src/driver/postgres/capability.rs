@@ -117,12 +117,10 @@ impl Capability for PostgresCapability {
                 is_exact_function(aggregate.function) && is_known(aggregate.ty.id)
             }
             Expr::Window(window) => is_exact_function(window.function) && is_known(window.ty.id),
-            Expr::Distinct { call, .. } | Expr::NullIf { call, .. } => {
-                is_exact_function(call.function)
-            }
+            Expr::Distinct { call, .. } | Expr::NullIf { call, .. } => is_exact_comparison(call),
             Expr::RowCompare { fields, .. } => fields.iter().all(|field| {
-                is_exact_function(field.equal.function)
-                    && field.compare.as_ref().is_none_or(|call| is_exact_function(call.function))
+                is_exact_comparison(&field.equal)
+                    && field.compare.as_ref().is_none_or(is_exact_comparison)
             }),
             Expr::Case { ty, .. } | Expr::Coalesce { ty, .. } | Expr::Extreme { ty, .. } => {
                 is_known(ty.id)
@@ -186,6 +184,11 @@ fn is_known(ty: TypeId) -> bool {
 
 fn is_user(ty: TypeId) -> bool {
     ty.0 >= FIRST_USER_TYPE
+}
+
+fn is_exact_comparison(call: &dataman_pg::expr::Call) -> bool {
+    is_exact_function(call.function)
+        && (call.args.iter().all(|arg| !is_user(arg.type_id())) || is_enum_comparison(call))
 }
 
 /// A comparison of a field of a user's enum with another value of it.
