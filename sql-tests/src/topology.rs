@@ -1,4 +1,4 @@
-//! Topologies: a running dataman over one or four shards of one engine.
+//! Topologies: a running dataman over one or four shards, of one engine or of several.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -27,13 +27,15 @@ pub enum Topology {
     Mongo1,
     /// Four MongoDB shards.
     Mongo4,
+    /// One datastore of four shards, one on each engine: PostgreSQL, SQLite, MariaDB, MongoDB.
+    Mixed4,
     /// Two datastores: one of two PostgreSQL shards, the default, and one of two SQLite shards, named `second`.
     Mixed,
 }
 
 impl Topology {
-    /// Those of one engine.
-    pub const ALL: [Self; 8] = [
+    /// Those of one datastore.
+    pub const ALL: [Self; 9] = [
         Self::Pg1,
         Self::Pg4,
         Self::Sqlite1,
@@ -42,6 +44,7 @@ impl Topology {
         Self::My4,
         Self::Mongo1,
         Self::Mongo4,
+        Self::Mixed4,
     ];
 
     /// The name that `skipif` and `onlyif` use.
@@ -55,6 +58,7 @@ impl Topology {
             Self::My4 => "my4",
             Self::Mongo1 => "mongo1",
             Self::Mongo4 => "mongo4",
+            Self::Mixed4 => "mixed4",
             Self::Mixed => "mixed",
         }
     }
@@ -68,7 +72,12 @@ impl Topology {
     pub fn shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Sqlite1 | Self::My1 | Self::Mongo1 => 1,
-            Self::Pg4 | Self::Sqlite4 | Self::My4 | Self::Mongo4 | Self::Mixed => 4,
+            Self::Pg4
+            | Self::Sqlite4
+            | Self::My4
+            | Self::Mongo4
+            | Self::Mixed4
+            | Self::Mixed => 4,
         }
     }
 
@@ -84,10 +93,15 @@ impl Topology {
             Self::Sqlite1 | Self::Sqlite4 => "sqlite",
             Self::My1 | Self::My4 => "my",
             Self::Mongo1 | Self::Mongo4 => "mongo",
-            Self::Mixed => "mixed",
+            Self::Mixed4 | Self::Mixed => "mixed",
         };
         let spread = if self.shards() == 1 { "one_shard" } else { "sharded" };
-        vec!["dataman", self.name(), engine, spread]
+        let mut labels = vec!["dataman", self.name(), engine, spread];
+        if self == Self::Mixed4 {
+            // What one of the shards does not carry out is not carried out.
+            labels.extend(["my", "mongo"]);
+        }
+        labels
     }
 
     /// How many of its shards are PostgreSQL; they come first.
@@ -97,6 +111,7 @@ impl Topology {
             Self::Sqlite1 | Self::Sqlite4 | Self::My1 | Self::My4 | Self::Mongo1 | Self::Mongo4 => {
                 0
             }
+            Self::Mixed4 => 1,
             Self::Mixed => 2,
         }
     }
@@ -247,6 +262,19 @@ impl Running {
             let launch = Launch::up(cluster_file(&datasources, databases), databases);
             let mut running = Self::launch(launch).await?;
             running.mariadb = Some(mariadb);
+            return Ok(running);
+        }
+        if topology == Topology::Mixed4 {
+            let (mariadb, mongodb) = (Mariadb::start()?, Mongodb::start()?);
+            let urls = postgres_shards(topology.postgres_shards()).await?;
+            let mut datasources: Vec<_> = urls.into_iter().map(|url| ("postgres", url)).collect();
+            datasources.push(("sqlite", "{folder}/shard1".to_owned()));
+            datasources.push(("mysql", mariadb.url()));
+            datasources.push(("mongodb", mongodb.url()));
+            let launch = Launch::up(cluster_file(&datasources, databases), databases);
+            let mut running = Self::launch(launch).await?;
+            running.mariadb = Some(mariadb);
+            running.mongodb = Some(mongodb);
             return Ok(running);
         }
         if matches!(topology, Topology::Mongo1 | Topology::Mongo4) {
