@@ -98,6 +98,7 @@ pub fn sharded_table(oids: &mut OidAllocator, name: &str) -> Collection {
         next_field_number: 4,
         comment: None,
         owner: DATABASE.to_owned(),
+        adopted: None,
     }
 }
 

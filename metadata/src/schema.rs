@@ -77,6 +77,22 @@ pub struct Collection {
     pub comment: Option<String>,
     /// The role that owns it.
     pub owner: String,
+    /// The table that was there before dataman, and that this collection is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
+}
+
+/// Where the records of a collection that dataman did not make lie. What they are there stays as it is: dataman neither changes nor
+/// drops the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The PostgreSQL schema, MySQL database or MongoDB database.
+    pub namespace: String,
+    /// The table's or collection's name there.
+    pub name: String,
+    /// The fields whose text the database orders in another way than by its bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collated: Vec<String>,
 }
 
 /// How a collection is spread over its datastore's shards.
@@ -178,6 +194,27 @@ pub enum FieldDefault {
     },
     /// `GENERATED ALWAYS AS (expr) STORED`, as SQL text.
     Generated(String),
+    /// What the database of an adopted collection fills in by itself.
+    Source {
+        /// How: in the words of that database.
+        text: String,
+        /// What of.
+        kind: SourceDefault,
+    },
+}
+
+/// What the database of an adopted collection fills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceDefault {
+    /// A default.
+    Default,
+    /// An identity that may be given.
+    IdentityByDefault,
+    /// An identity that may not be given.
+    IdentityAlways,
+    /// A generated column.
+    Generated,
 }
 
 /// A constraint.
@@ -647,7 +684,7 @@ impl FieldDefault {
     pub fn sequence(&self) -> Option<&str> {
         match self {
             Self::Serial(sequence) | Self::Identity { sequence, .. } => Some(sequence),
-            Self::None | Self::Expr(_) | Self::Generated(_) => None,
+            Self::None | Self::Expr(_) | Self::Generated(_) | Self::Source { .. } => None,
         }
     }
 }

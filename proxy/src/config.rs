@@ -258,7 +258,8 @@ pub enum CtlAction {
         #[arg(long)]
         replace: bool,
     },
-    /// Prints metadata as JSON: all of it, or what a name means: a database, DATABASE.SCHEMA.TABLE
+    /// Prints metadata as JSON: all of it, or what a name means: a database, DATABASE.SCHEMA.TABLE. Of NODE/DATASOURCE[.SCHEMA], prints the
+    /// tables that the database holds and how IMPORT FOREIGN SCHEMA takes them over
     Inspect {
         /// What to print
         name: Option<String>,

@@ -166,6 +166,9 @@ impl Sampler<'_> {
     /// What a PostgreSQL knows by itself: its planner's statistics, or the size of a table that it has not analyzed.
     async fn by_catalog(&self, shard: &ShardRef) -> Option<Statistics> {
         let instance = shard_instance_name(self.database, shard.shard);
+        let adopted = self.collection.adopted.as_ref();
+        let namespace = adopted.map_or(&instance, |adopted| &adopted.namespace);
+        let name = adopted.map_or(&self.physical, |adopted| &adopted.name);
         let text = format!(
             "SELECT CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 * greatest(pg_catalog.pg_relation_size(c.oid), 1)::float8 \
                / (greatest(c.relpages, 1) * 8192)::float8 ELSE pg_catalog.pg_relation_size(c.oid)::float8 / 100 END, \
@@ -173,8 +176,8 @@ impl Sampler<'_> {
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname \
              WHERE n.nspname = {} AND c.relname = {}",
-            literal(&instance),
-            literal(&self.physical)
+            literal(namespace),
+            literal(name)
         );
         let query = NodeQuery::Sql(SqlText { text, params: Vec::new(), writes: false });
         let types = [TypeId::FLOAT8, TypeId::TEXT, TypeId::FLOAT8];
@@ -280,6 +283,7 @@ impl Sampler<'_> {
                     db: self.database.0.clone(),
                     shard_instance: shard_instance_name(self.database, shard.shard),
                     collection: self.physical.clone(),
+                    adopted: crate::plan::bind::adopted_of(self.collection),
                 },
                 alias: "t".to_owned(),
                 fields: read.clone(),

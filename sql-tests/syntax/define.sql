@@ -105,3 +105,7 @@ create group g
 drop role r
 drop user if exists a, b
 drop group g
+import foreign schema a from server b into c
+import foreign schema a limit to (x) from server b into c
+import foreign schema "A" limit to (x, y.z) from server b into c options (o 'v')
+import foreign schema a except (x, "Y") from server b into c options (o 'v', import_default 'true')

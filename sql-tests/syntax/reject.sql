@@ -434,3 +434,11 @@ show databases like 'x'
 select 1 where true and
 select 1 where 1 is 2
 select 1 where 1 is not 2
+import foreign schema a.b from server b into c
+import foreign schema a from server b
+import foreign schema a limit to () from server b into c
+import foreign schema a only (x) from server b into c
+import foreign schema a from b into c
+import foreign schema a from server b into c options (o)
+import foreign schema a from server b into c options ()
+import schema a from server b into c

@@ -36,7 +36,6 @@ reindex table t
 load 'x'
 do $$ begin end $$
 call f(1)
-import foreign schema a from server b into c
 security label on table t is 'x'
 reassign owned by a to b
 refresh materialized view v

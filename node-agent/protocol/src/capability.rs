@@ -47,6 +47,11 @@ pub trait Capability: Send + Sync {
     /// Whether the given part of a select is carried out.
     fn supports(&self, feature: Feature) -> bool;
 
+    /// What it carries out over collections that dataman did not make; none when that is all the same.
+    fn adopted(&self) -> Option<&dyn Capability> {
+        None
+    }
+
     /// Whether the type can be stored without loss; else the reason.
     fn stores(&self, ty: dataman_pg::types::TypeRef) -> Result<(), String>;
 }

@@ -66,6 +66,15 @@ pub enum Definition {
         /// The index's physical name.
         name: String,
     },
+    /// Takes over a table that is there: its records stay where they are and as they are. Engines that keep a catalogue write it there.
+    Adopt {
+        /// The collection that it becomes.
+        shape: CollectionShape,
+        /// The table, as an inspection found it.
+        found: Box<crate::inspect::FoundTable>,
+    },
+    /// Forgets a collection that was taken over; its records stay.
+    Release(Target),
     /// Empties collections, all in one go (they may refer to each other).
     Truncate(Vec<Target>),
     /// Notes, in the transaction of some work, that it was done: fails with `23505` when that is noted already. Notes of a day ago go.

@@ -16,6 +16,7 @@ pub mod definition;
 pub mod error;
 pub mod frame;
 pub mod frontend;
+pub mod inspect;
 pub mod node;
 pub mod pass;
 pub mod pool;

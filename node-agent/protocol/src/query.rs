@@ -48,13 +48,23 @@ pub enum NodeQuery {
     Sql(SqlText),
     /// Creates, changes or drops a collection and what belongs to it.
     Define(Definition),
+    /// Looks at what the database holds: one row for each finding, of one column of type json, a [`crate::inspect::Found`].
+    Inspect(Inspect),
+}
+
+/// `inspect`: what a database holds, whoever made it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspect {
+    /// The PostgreSQL schema, MySQL or MongoDB database; all that are not the server's own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
 }
 
 impl NodeQuery {
     /// Whether it may change something.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Get(_) => false,
+            Self::Get(_) | Self::Inspect(_) => false,
             Self::Filter(select) | Self::Aggregate(select) => select.lock.is_some(),
             Self::Sql(sql) => sql.writes,
             Self::Set(_)
@@ -102,6 +112,22 @@ pub struct Target {
     pub shard_instance: String,
     /// The collection's physical name in the instance: its name, or `schema.name` outside `public`.
     pub collection: String,
+    /// Where the records lie when dataman did not make the collection: a PostgreSQL reads and writes there; other engines know by
+    /// their catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Box<Adopted>>,
+}
+
+/// A table that was there before dataman.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The PostgreSQL schema, MySQL or MongoDB database.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// The fields whose text the database orders in another way than by its bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collated: Vec<String>,
 }
 
 /// `filter` and `aggregate`: a SELECT.

@@ -73,6 +73,7 @@ impl Probe {
             db: String::new(),
             shard_instance: self.instance.clone(),
             collection: collection.to_owned(),
+            adopted: None,
         }
     }
 

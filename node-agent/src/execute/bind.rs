@@ -84,7 +84,9 @@ fn is_bound(query: &NodeQuery) -> bool {
                 && delete.filter.as_ref().is_none_or(is_bound_condition)
                 && are_bound(&delete.returning)
         }
-        NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) => true,
+        NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) | NodeQuery::Inspect(_) => {
+            true
+        }
     }
 }
 
@@ -151,17 +153,18 @@ fn instance_of(query: &NodeQuery) -> Option<&str> {
         NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
             select.source.iter().find_map(of_source)?
         }
-        NodeQuery::Sql(_) => return None,
+        NodeQuery::Sql(_) | NodeQuery::Inspect(_) => return None,
         NodeQuery::Define(definition) => match definition {
             Definition::CreateInstance { shard_instance }
             | Definition::DropInstance { shard_instance }
             | Definition::CreateEnum { shard_instance, .. }
             | Definition::Note { shard_instance, .. }
             | Definition::DropEnum { shard_instance, .. } => return Some(shard_instance),
-            Definition::CreateCollection(shape) | Definition::AlterCollection { to: shape, .. } => {
-                &shape.target
-            }
+            Definition::CreateCollection(shape)
+            | Definition::Adopt { shape, .. }
+            | Definition::AlterCollection { to: shape, .. } => &shape.target,
             Definition::DropCollection(target)
+            | Definition::Release(target)
             | Definition::CreateIndex { target, .. }
             | Definition::DropIndex { target, .. } => target,
             Definition::Truncate(targets) => targets.first()?,

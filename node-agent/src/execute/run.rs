@@ -15,6 +15,7 @@ pub fn command_tag(query: &NodeQuery, affected: u64) -> String {
         NodeQuery::Delete(_) => format!("DELETE {affected}"),
         NodeQuery::Copy(_) => format!("COPY {affected}"),
         NodeQuery::Define(_) => "DEFINE".to_owned(),
+        NodeQuery::Inspect(_) => format!("INSPECT {affected}"),
         NodeQuery::Sql(sql) => sql_tag(&sql.text, affected),
     }
 }

@@ -180,6 +180,10 @@ fn may_pass(query: &NodeQuery, pipeline: &Pipeline<'_>) -> bool {
         NodeQuery::Sql(sql) => {
             !sql.text.trim_start().get(..4).is_none_or(|word| word.eq_ignore_ascii_case("copy"))
         }
-        NodeQuery::Get(_) | NodeQuery::Set(_) | NodeQuery::Copy(_) | NodeQuery::Define(_) => false,
+        NodeQuery::Get(_)
+        | NodeQuery::Set(_)
+        | NodeQuery::Copy(_)
+        | NodeQuery::Define(_)
+        | NodeQuery::Inspect(_) => false,
     }
 }

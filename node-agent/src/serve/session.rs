@@ -922,9 +922,11 @@ fn no_portal(name: &str) -> NodeError {
 
 fn may_return_rows(query: &NodeQuery) -> bool {
     match query {
-        NodeQuery::Get(_) | NodeQuery::Filter(_) | NodeQuery::Aggregate(_) | NodeQuery::Sql(_) => {
-            true
-        }
+        NodeQuery::Get(_)
+        | NodeQuery::Filter(_)
+        | NodeQuery::Aggregate(_)
+        | NodeQuery::Inspect(_)
+        | NodeQuery::Sql(_) => true,
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => !insert.returning.is_empty(),
         NodeQuery::Update(update) => !update.returning.is_empty(),
         NodeQuery::Delete(delete) => !delete.returning.is_empty(),

@@ -3,7 +3,7 @@
 //! The metadata keeps expressions as they were written; here they are bound and written as PostgreSQL writes them. A
 //! `pg_node_tree` of the catalogs says which expression it is, for `pg_get_expr` to find it again.
 
-use dataman_metadata::schema::{Collection, ConstraintKind, FieldDefault};
+use dataman_metadata::schema::{Collection, ConstraintKind, FieldDefault, SourceDefault};
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::query::Select;
 use dataman_pg::catalog::quote_identifier;
@@ -231,6 +231,9 @@ fn default(
     let Some(field) = found else { return Ok(None) };
     let (text, record) = match &field.default {
         FieldDefault::None | FieldDefault::Identity { .. } => return Ok(None),
+        FieldDefault::Source { text, .. } => {
+            return Ok(has_default(&field.default, field.typmod).then(|| text.clone()));
+        }
         FieldDefault::Serial(sequence) => {
             let found = catalog.content().and_then(|content| content.sequence_at(sequence));
             let name = found
@@ -254,6 +257,9 @@ fn default(
 
 /// Whether a column has a default: PostgreSQL keeps none that is only NULL.
 pub(super) fn has_default(default: &FieldDefault, typmod: i32) -> bool {
+    if let FieldDefault::Source { kind, .. } = default {
+        return matches!(kind, SourceDefault::Default | SourceDefault::Generated);
+    }
     let FieldDefault::Expr(text) = default else {
         return !matches!(default, FieldDefault::None | FieldDefault::Identity { .. });
     };

@@ -4,7 +4,8 @@ use super::cursor::{Parser, Result};
 use super::expr::expr;
 use super::lexer::TokenKind;
 use super::syntax::{
-    CreateIndex, Define, ExprKind, ObjectKind, ObjectName, OrderBy, SequenceOptions, Statement,
+    CreateIndex, Define, ExprKind, ImportSchema, ImportedTables, ObjectKind, ObjectName, OrderBy,
+    SequenceOptions, Statement,
 };
 
 /// Makes the statement.
@@ -134,6 +135,38 @@ impl Parser<'_> {
             );
         }
         define(Define::DropDatabase { name, if_exists })
+    }
+
+    /// Takes IMPORT FOREIGN SCHEMA.
+    pub(super) fn import_schema(&mut self) -> Result<Statement> {
+        self.expect("import")?;
+        self.expect("foreign")?;
+        self.expect("schema")?;
+        let schema = self.name()?;
+        let tables = if self.accept("limit") {
+            self.expect("to")?;
+            ImportedTables::Only(self.imported_tables()?)
+        } else if self.accept("except") {
+            ImportedTables::Except(self.imported_tables()?)
+        } else {
+            ImportedTables::All
+        };
+        self.expect("from")?;
+        self.expect("server")?;
+        let server = self.name()?;
+        self.expect("into")?;
+        let into = self.name()?;
+        let mut options = Vec::new();
+        if self.accept("options") {
+            options = self.parenthesized(|parser| Ok((parser.label()?, parser.string()?)))?;
+        }
+        define(Define::ImportSchema(ImportSchema { schema, tables, server, into, options }))
+    }
+
+    /// Tables that IMPORT names; their schema is known.
+    fn imported_tables(&mut self) -> Result<Vec<String>> {
+        let names = self.parenthesized(Self::object_name)?;
+        Ok(names.into_iter().map(|name| name.last().to_owned()).collect())
     }
 
     /// Takes TRUNCATE.

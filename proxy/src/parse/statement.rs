@@ -103,6 +103,7 @@ impl Parser<'_> {
             "drop" => self.drop_statement(),
             "truncate" => self.truncate(),
             "comment" => self.comment(),
+            "import" => self.import_schema(),
             _ => self.unsupported_statement(),
         }
     }

@@ -87,7 +87,7 @@ impl Planner<'_> {
             .collect();
         let left_out_is_null = collection.fields.iter().all(|field| {
             columns.iter().any(|column| column.name == field.name)
-                || field.default == FieldDefault::None
+                || matches!(field.default, FieldDefault::None | FieldDefault::Source { .. })
         });
         let filtered_below = filter.as_ref().is_none_or(|filter| {
             !reads_parameters(filter)
@@ -134,7 +134,10 @@ impl Planner<'_> {
         };
         Ok(Root::Copy(Box::new(CopyPlan {
             options,
-            physical: insert.target.collection.clone(),
+            physical: match &insert.target.adopted {
+                Some(adopted) => adopted.name.clone(),
+                None => insert.target.collection.clone(),
+            },
             label: table.name.clone(),
             schema: table.schema.clone(),
             columns,

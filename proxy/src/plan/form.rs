@@ -294,6 +294,6 @@ pub(crate) fn set_instance(query: &mut NodeQuery, database: &str, instance: &str
         NodeQuery::Get(get) => set(&mut get.target),
         NodeQuery::Set(one) => set(&mut one.target),
         NodeQuery::Copy(copy) => set(&mut copy.target),
-        NodeQuery::Sql(_) | NodeQuery::Define(_) => {}
+        NodeQuery::Sql(_) | NodeQuery::Define(_) | NodeQuery::Inspect(_) => {}
     }
 }

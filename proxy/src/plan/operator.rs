@@ -7,7 +7,7 @@ use dataman_metadata::id::{DatabaseId, DatastoreId, ShardId};
 use dataman_metadata::schema::Keyspace;
 use dataman_metadata::snapshot::shard_instance_name;
 use dataman_node_protocol::node::NodeStatement;
-use dataman_node_protocol::query::{NodeQuery, SetOperationKind};
+use dataman_node_protocol::query::{NodeQuery, SetOperationKind, Target};
 use dataman_pg::expr::{Aggregate, Call, SortKey, Window};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
@@ -316,7 +316,7 @@ pub(crate) struct TextTemplate {
     /// Text pieces; between two of them stands a name.
     pub(crate) pieces: Vec<String>,
     /// The names: physical collection and the alias to add.
-    pub(crate) names: Vec<(String, Option<String>)>,
+    pub(crate) names: Vec<(Target, Option<String>)>,
 }
 
 /// Which shards of a datastore hold what a query asks for.
@@ -660,8 +660,12 @@ impl TextTemplate {
         let mut text = String::new();
         for (place, piece) in self.pieces.iter().enumerate() {
             text.push_str(piece);
-            if let Some((name, alias)) = self.names.get(place) {
-                text.push_str(&quoted(instance));
+            if let Some((target, alias)) = self.names.get(place) {
+                let (namespace, name) = match &target.adopted {
+                    Some(adopted) => (adopted.namespace.as_str(), &adopted.name),
+                    None => (instance, &target.collection),
+                };
+                text.push_str(&quoted(namespace));
                 text.push('.');
                 text.push_str(&quoted(name));
                 if let Some(alias) = alias {

@@ -7,12 +7,14 @@ use dataman_metadata::schema::Placement;
 use dataman_node_protocol::capability::{
     Capability, Feature, is_exact_tree, is_exact_tree_in_write,
 };
-use dataman_node_protocol::query::{Distinct, JoinKind, NodeQuery, OutputField, Select, Source};
+use dataman_node_protocol::query::{
+    Distinct, JoinKind, NodeQuery, OutputField, Select, Source, Target,
+};
 use dataman_pg::expr::{Field, SubqueryKind};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
-use super::bind::{Internal, NamePlace};
+use super::bind::{Internal, NamePlace, Table};
 use super::distribution::{
     Distribution, Prover, collection_aliases, collections_with_conditions, equal_to,
     filter_conjuncts, inner_join_conditions, key_fields, source_with_conditions,
@@ -231,6 +233,18 @@ impl Planner<'_> {
         }
     }
 
+    /// What a shard can do for this statement: less over collections that dataman did not make.
+    pub(super) fn capability(&self, shard: &ShardRef) -> Option<&dyn Capability> {
+        let found = self.context.capabilities.of(shard)?;
+        let is_adopted = |table: &Table| {
+            table.collection.adopted.is_some() && table.collection.datastore == shard.datastore
+        };
+        Some(match found.adopted() {
+            Some(adopted) if self.tables.values().any(is_adopted) => adopted,
+            _ => found,
+        })
+    }
+
     pub(super) fn shard_count(&self, datastore: &DatastoreId) -> u32 {
         self.context
             .snapshot
@@ -348,7 +362,7 @@ impl Planner<'_> {
         }
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            let Some(capability) = self.context.capabilities.of(&shard) else {
+            let Some(capability) = self.capability(&shard) else {
                 return false;
             };
             let mut exact = true;
@@ -383,10 +397,7 @@ impl Planner<'_> {
     pub(super) fn exact(&self, expr: &Expr, datastore: &DatastoreId) -> bool {
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.context
-                .capabilities
-                .of(&shard)
-                .is_some_and(|capability| is_exact_tree(capability, expr))
+            self.capability(&shard).is_some_and(|capability| is_exact_tree(capability, expr))
         })
     }
 
@@ -394,10 +405,7 @@ impl Planner<'_> {
     pub(super) fn supports(&self, feature: Feature, datastore: &DatastoreId) -> bool {
         (0..self.shard_count(datastore)).all(|shard| {
             let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.context
-                .capabilities
-                .of(&shard)
-                .is_some_and(|capability| capability.supports(feature))
+            self.capability(&shard).is_some_and(|capability| capability.supports(feature))
         })
     }
 
@@ -536,6 +544,13 @@ impl Planner<'_> {
         {
             return None;
         }
+        // The text means what its fields' collations mean.
+        let is_collated = |target: &Target| {
+            target.adopted.as_ref().is_some_and(|adopted| !adopted.collated.is_empty())
+        };
+        if facts.names.iter().any(|name| is_collated(&name.target)) {
+            return None;
+        }
         let mut names: Vec<&NamePlace> = facts.names.iter().collect();
         names.sort_by_key(|name| name.span.start);
         let mut pieces = Vec::new();
@@ -548,7 +563,7 @@ impl Planner<'_> {
             at = name.span.end;
         }
         pieces.push(self.text.get(at..)?.to_owned());
-        let names = names.iter().map(|name| (name.physical.clone(), name.alias.clone())).collect();
+        let names = names.iter().map(|name| (name.target.clone(), name.alias.clone())).collect();
         Some(TextTemplate { pieces, names })
     }
 }

@@ -316,6 +316,10 @@ pub(crate) fn each_query_expr_mut(query: &mut NodeQuery, visit: &mut dyn FnMut(&
             delete.subqueries.iter_mut().for_each(|select| form::each_expr_mut(select, visit));
         }
         NodeQuery::Copy(copy) => copy.filter.iter_mut().for_each(&mut *visit),
-        NodeQuery::Get(_) | NodeQuery::Set(_) | NodeQuery::Sql(_) | NodeQuery::Define(_) => {}
+        NodeQuery::Get(_)
+        | NodeQuery::Set(_)
+        | NodeQuery::Sql(_)
+        | NodeQuery::Define(_)
+        | NodeQuery::Inspect(_) => {}
     }
 }

@@ -289,7 +289,7 @@ impl Planner<'_> {
                 datastore: datastore.clone(),
                 shard: dataman_metadata::id::ShardId(shard),
             };
-            if let Some(capability) = self.context.capabilities.of(&shard)
+            if let Some(capability) = self.capability(&shard)
                 && !is_exact_tree_in_write(capability, expr)
             {
                 let mut named = eval::check_computed(expr).err();

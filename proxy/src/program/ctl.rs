@@ -79,7 +79,13 @@ pub(crate) async fn run(ctl: Ctl) -> Result<(), Failure> {
         CtlAction::Inspect { name } => {
             let store = open_existing(&ctl.metadata).await?;
             let snapshot = store.read().await?;
-            say(&inspect(&snapshot, name.as_deref().unwrap_or(""))?);
+            let name = name.as_deref().unwrap_or("");
+            if name.contains('/') {
+                let nodes = open_nodes(&snapshot, &Nodes::new(), true, 1).await?;
+                say(super::inspect::datasource(&snapshot, &nodes, name).await?.trim_end());
+                return Ok(());
+            }
+            say(&inspect(&snapshot, name)?);
             Ok(())
         }
     }
@@ -194,8 +200,9 @@ fn inspect(snapshot: &Snapshot, name: &str) -> Result<String, Failure> {
         });
     }
     let found = found.ok_or_else(|| {
-        Failure::new(format!("the cluster has no \"{name}\""))
-            .with_remedy("Name a database, DATABASE.SCHEMA, or DATABASE.SCHEMA.TABLE.")
+        Failure::new(format!("the cluster has no \"{name}\"")).with_remedy(
+            "Name a database, DATABASE.SCHEMA, DATABASE.SCHEMA.TABLE, or NODE/DATASOURCE.",
+        )
     })?;
     serde_json::to_string_pretty(found)
         .map_err(|error| Failure::new(format!("cannot print the metadata: {error}")))

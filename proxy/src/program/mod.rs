@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod agent;
 pub(crate) mod ctl;
+mod inspect;
 pub(crate) mod proxy;
 pub(crate) mod up;
 

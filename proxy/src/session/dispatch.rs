@@ -563,6 +563,7 @@ fn define_command(define: &syntax::Define) -> &'static str {
         Define::Role { create: true, .. } => "CREATE ROLE",
         Define::Role { create: false, .. } => "ALTER ROLE",
         Define::DropRole { .. } => "DROP ROLE",
+        Define::ImportSchema(_) => "IMPORT FOREIGN SCHEMA",
     }
 }
 

@@ -5,6 +5,7 @@ use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
 use dataman_pg::types::{TypeId, TypeRef};
 
+use super::adopted::AdoptedCapability;
 use super::layout::{self, Form, form};
 use super::lower;
 use crate::driver::sql::native;
@@ -61,6 +62,10 @@ impl Capability for MysqlCapability {
             | Feature::TableFunction
             | Feature::WriteJoin => false,
         }
+    }
+
+    fn adopted(&self) -> Option<&dyn Capability> {
+        Some(&AdoptedCapability)
     }
 
     fn stores(&self, ty: TypeRef) -> Result<(), String> {

@@ -334,6 +334,10 @@ impl Collection {
 
     /// The table in SQL, the instance's database before it.
     pub(super) fn table(&self) -> String {
+        if let Some(adopted) = &self.layout.adopted {
+            let (database, table) = (&adopted.database, &self.layout.table);
+            return format!("{}.{}", layout::quoted(database), layout::quoted(table));
+        }
         let instance = layout::instance_name(&self.shape.target.shard_instance);
         format!("{}.{}", layout::quoted(&instance), layout::quoted(&self.layout.table))
     }

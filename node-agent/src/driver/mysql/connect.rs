@@ -222,7 +222,7 @@ impl Server {
         conn.query_drop(format!("SET NAMES utf8mb4 COLLATE {}", flavour.collation())).await?;
         // A reader that takes its time must not lose its connection.
         conn.query_drop(
-            "SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES,\
+            "SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,\
              ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, \
              max_sort_length = 4096, lock_wait_timeout = 20, net_write_timeout = 86400, net_read_timeout = 86400, sql_safe_updates = 0",
         )

@@ -11,7 +11,8 @@ use dataman_node_protocol::node::{
     StatementContext, TransactionOptions,
 };
 use dataman_node_protocol::query::NodeQuery;
-use dataman_node_protocol::record::{Batch, StatementDescription};
+use dataman_node_protocol::record::{Batch, ColumnDescription, StatementDescription};
+use dataman_pg::types::{TypeId, TypeRef};
 use mysql_async::prelude::Queryable;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use super::connect::{Flavour, Reap, Server, Session, read_catalogue};
 use super::define::{self, Leftover};
 use super::error::{classify, lost};
 use super::statement::{Prepared, Statement, Work, read_parameters};
-use super::{BATCHES_AHEAD, GATE_WAIT, KILL_STEP, read};
+use super::{BATCHES_AHEAD, GATE_WAIT, KILL_STEP, inspect, read};
 use crate::driver::sql::context::{context_of, lock_timeout};
 use crate::driver::sql::instance::{collections_of, defined_collections, instance_of};
 
@@ -113,6 +114,10 @@ impl NodeConnection for MysqlConnection {
         let instance = instance_of(&statement.query)?.unwrap_or_default();
         let columns = match &statement.query {
             NodeQuery::Define(_) => None,
+            NodeQuery::Inspect(_) => Some(vec![ColumnDescription {
+                name: "found".to_owned(),
+                ty: TypeRef::plain(TypeId::JSON),
+            }]),
             _ => {
                 let catalogue = self.catalogue(&instance).await?;
                 self.server.prepare(statement, &catalogue)?.columns.clone()
@@ -456,6 +461,15 @@ impl MysqlConnection {
                 }
             }
             return done.map(|()| End::default());
+        }
+        if let NodeQuery::Inspect(wanted) = query {
+            let flavour = self.server.flavour();
+            let session = self.session.as_mut().ok_or_else(lost)?;
+            let batch = inspect::run(session, flavour, wanted).await?;
+            let affected = u64::try_from(batch.rows).unwrap_or(u64::MAX);
+            // Whoever has gone away needs nothing.
+            let _ = request.sender.send(batch).await;
+            return Ok(End { affected });
         }
         let patience = lock_timeout(&request.context);
         // Those of a statement that is no part of a transaction are left with it.

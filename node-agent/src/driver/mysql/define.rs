@@ -12,6 +12,7 @@ use dataman_node_protocol::definition::{
     AlterStep, CollectionShape, ConstraintKind, Definition, FieldShape, ForeignKeyAction,
     IndexShape, Maintenance,
 };
+use dataman_node_protocol::inspect::FoundTable;
 use dataman_node_protocol::query::{SortKey, Target};
 use dataman_pg::eval::Evaluator;
 use dataman_pg::expr::{Expr, Field};
@@ -21,6 +22,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value as Raw};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::adopted;
 use super::catalogue::{Body, COLUMNS, Catalogue, Collection, TABLE, Unique};
 use super::connect::{Server, Session};
 use super::constraint::key_text;
@@ -295,6 +297,8 @@ impl Definer<'_, '_> {
             }
             // The labels of an enum come with each field that bears it.
             Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
+            Definition::Adopt { shape, found } => self.adopt(shape, found).await,
+            Definition::Release(target) => self.drop_collection(target).await,
             Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
                 Err(NodeError::unsupported("an instance is not made inside an instance"))
             }
@@ -452,6 +456,7 @@ impl Definer<'_, '_> {
             table: free_name(&table_name(&shape.target.collection), &taken),
             columns: columns(shape),
             indexes: Vec::new(),
+            adopted: None,
         };
         let collation = self.statement.server.flavour().collation();
         let mut parts = vec![format!("{ROW} BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY")];
@@ -484,8 +489,33 @@ impl Definer<'_, '_> {
         };
         let text = format!("DELETE FROM {} WHERE id = ?", catalogue_table(target));
         self.statement.run(&text, vec![Raw::Int(found.id)]).await?;
-        self.leftover.finish.push(format!("DROP TABLE IF EXISTS {}", found.table()));
+        // A table that dataman did not make stays.
+        if found.layout.adopted.is_none() {
+            self.leftover.finish.push(format!("DROP TABLE IF EXISTS {}", found.table()));
+        }
         Ok(())
+    }
+
+    /// Writes a table that is there into the catalogue. Its own database keeps its constraints.
+    async fn adopt(
+        &mut self,
+        shape: &CollectionShape,
+        found: &FoundTable,
+    ) -> Result<(), NodeError> {
+        let known = self.statement.catalogue.find(&shape.target.collection).cloned();
+        if known.as_ref().is_some_and(|known| known.layout.adopted.is_none()) {
+            return Err(NodeError::statement(
+                "42P07",
+                format!("relation \"{}\" already exists", shape.label),
+            ));
+        }
+        let collation = self.statement.server.flavour().collation();
+        let layout = adopted::layout_of(shape, found, collation)?;
+        let mut shape = shape.clone();
+        shape.constraints.clear();
+        shape.indexes.clear();
+        self.collection(0, &shape, &layout)?;
+        self.save(known.map(|known| known.id), &shape, &layout).await
     }
 
     async fn change_indexes(
@@ -525,7 +555,12 @@ impl Definer<'_, '_> {
         anew: Option<&str>,
     ) -> Result<(), NodeError> {
         check_keys(to)?;
-        let mut layout = Layout { table: from.layout.table.clone(), columns, indexes: Vec::new() };
+        let mut layout = Layout {
+            table: from.layout.table.clone(),
+            columns,
+            indexes: Vec::new(),
+            adopted: None,
+        };
         let mut added = Vec::new();
         for wanted in wanted(to) {
             let reads = match (&wanted.keys, anew) {
@@ -1172,6 +1207,12 @@ impl Definer<'_, '_> {
         }
         for target in targets {
             if let Some(found) = catalogue.find(&target.collection) {
+                if found.layout.adopted.is_some() {
+                    return Err(NodeError::unsupported(
+                        "TRUNCATE of an adopted MySQL table is not supported",
+                    )
+                    .with_hint("Use DELETE."));
+                }
                 // MySQL's own TRUNCATE cannot be rolled back.
                 let text = format!("DELETE FROM {}", found.table());
                 self.statement.run(&text, Vec::new()).await?;

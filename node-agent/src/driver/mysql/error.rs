@@ -66,7 +66,25 @@ fn server(code: u16, message: &str) -> NodeError {
         // Before the record that a unique index refuses is found, its key is not known.
         DUPLICATE | 1586 | 1569 => {
             statement("23505", "duplicate key value violates unique constraint")
+                .with_detail(message.to_owned())
         }
+        // Of tables that dataman did not make: their own constraints. What is said becomes PostgreSQL's in `adopted::refine`.
+        1048 | 1263 | 1364 => statement("23502", "null value violates not-null constraint")
+            .with_detail(message.to_owned()),
+        1216 | 1217 | 1451 | 1452 => statement("23503", "a foreign key constraint is violated")
+            .with_detail(message.to_owned()),
+        3819 | 4025 => {
+            statement("23514", "a check constraint is violated").with_detail(message.to_owned())
+        }
+        1406 => {
+            statement("22001", "value too long for a MySQL column").with_detail(message.to_owned())
+        }
+        1265 | 1366 => statement("22P02", "a value is none of a MySQL column's")
+            .with_detail(message.to_owned()),
+        1292 => {
+            statement("22008", "date/time field value out of range").with_detail(message.to_owned())
+        }
+        1644 => statement("P0001", message),
         1213 | 1613 | 1614 => statement("40P01", "deadlock detected")
             .with_hint("See the MySQL server's log for query details."),
         1205 => statement("55P03", "canceling statement due to lock timeout"),

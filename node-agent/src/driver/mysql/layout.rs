@@ -23,6 +23,7 @@ use dataman_pg::types::TypeId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::adopted::AdoptedTable;
 use crate::driver::sql::stored;
 
 /// The column of a record's number.
@@ -37,6 +38,9 @@ pub(super) struct Layout {
     pub(super) columns: Vec<Column>,
     /// The indexes of unique constraints and of indexes.
     pub(super) indexes: Vec<Index>,
+    /// Where it is when dataman did not make it; then columns have none of the forms here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) adopted: Option<AdoptedTable>,
 }
 
 /// The columns of one field.

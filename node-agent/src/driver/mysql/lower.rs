@@ -18,6 +18,7 @@ use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::value::Value;
 use mysql_async::Value as Raw;
 
+use super::adopted;
 use super::catalogue::{Catalogue, Collection};
 use super::connect::SORTED_BYTES_MAX;
 use super::layout::{self, Column, Form, form, quoted};
@@ -237,13 +238,20 @@ pub(super) fn search<'q>(
     if let Some(filter) = filter {
         flatten(filter, &mut conjuncts)?;
     }
-    let (natives, residual): (Vec<&Expr>, Vec<&Expr>) =
-        conjuncts.into_iter().partition(|expr| is_native_tree(expr));
+    let own = adopted::of(collection);
+    let (natives, residual): (Vec<&Expr>, Vec<&Expr>) = conjuncts.into_iter().partition(|expr| {
+        if own.is_some() { adopted::is_native_tree(expr) } else { is_native_tree(expr) }
+    });
     let mut lowering = Lowering::new(Some(catalogue));
     lowering.tables.insert(alias.to_owned(), Some(Arc::clone(collection)));
-    lowering.push(&format!("SELECT {}", qualified(alias, layout::ROW)));
-    for column in &collection.layout.columns {
-        lowering.push(&format!(", {}", qualified(alias, &column.name)));
+    match own {
+        None => lowering.push(&format!("SELECT {}", qualified(alias, layout::ROW))),
+        Some(_) => lowering.push("SELECT 0"),
+    }
+    for (place, column) in collection.layout.columns.iter().enumerate() {
+        let name = qualified(alias, &column.name);
+        let read = own.map_or_else(|| name.clone(), |own| own.read(place, &name));
+        lowering.push(&format!(", {read}"));
     }
     lowering.push(&format!(" FROM {} AS {}", collection.table(), alias_name(alias)));
     for (place, condition) in natives.into_iter().enumerate() {
@@ -662,12 +670,36 @@ impl<'c> Lowering<'c> {
         let [left, right] = args else {
             return Err(NodeError::unsupported("a comparison has two operands"));
         };
+        // Beside the comparison by bytes the column's own, which holds where that does, and which its indexes serve.
+        let column = match (operator, right) {
+            ("=", Expr::Const(_) | Expr::Param { .. }) => self.adopted_text(left),
+            _ => None,
+        };
+        if let Some(column) = &column {
+            self.push(&format!("({column} = "));
+            self.key(right)?;
+            self.push(" AND ");
+        }
         self.push("(");
         self.key(left)?;
         self.push(&format!(" {operator} "));
         self.key(right)?;
-        self.push(")");
+        self.push(if column.is_some() { "))" } else { ")" });
         Ok(())
+    }
+
+    /// The column of an adopted table's text, as it is.
+    fn adopted_text(&self, expr: &Expr) -> Option<String> {
+        let field = match expr {
+            Expr::Field(field) => field,
+            Expr::Cast(cast) if is_relabel(cast) => return self.adopted_text(&cast.arg),
+            _ => return None,
+        };
+        let collection = self.tables.get(&field.source)?.as_ref()?;
+        let place = collection.place(&field.name)?;
+        adopted::of(collection)?
+            .is_text(place)
+            .then(|| qualified(&field.source, &collection.layout.columns[place].name))
     }
 
     fn list_elements(&mut self, array: &Expr) -> Result<(), NodeError> {
@@ -707,6 +739,15 @@ impl<'c> Lowering<'c> {
     }
 
     fn field(&mut self, field: &Field, key: bool) -> Result<(), NodeError> {
+        if let Some(Some(collection)) = self.tables.get(&field.source)
+            && let Some(own) = adopted::of(collection)
+            && let Some(place) = collection.place(&field.name)
+        {
+            let name = qualified(&field.source, &collection.layout.columns[place].name);
+            let text = if key { own.compared(place, &name) } else { own.read(place, &name) };
+            self.push(&text);
+            return Ok(());
+        }
         let column = match self.tables.get(&field.source) {
             Some(Some(collection)) => match collection.column(&field.name) {
                 Some(column) => column.clone(),
@@ -752,6 +793,9 @@ impl<'c> Lowering<'c> {
 const EMPTY_LIST: &str = "(SELECT 1 FROM DUAL WHERE FALSE)";
 
 fn default_table(target: &Target) -> String {
+    if let Some(adopted) = &target.adopted {
+        return format!("{}.{}", quoted(&adopted.namespace), quoted(&adopted.name));
+    }
     let instance = layout::instance_name(&target.shard_instance);
     format!("{}.{}", quoted(&instance), quoted(&layout::table_name(&target.collection)))
 }

@@ -12,6 +12,7 @@
 //! - [`layout`]: what columns a collection has, and in which forms; [`value`]: values ↔ these forms; [`rows`]: rows → DataRow.
 //! - [`lower`]: selects as MySQL's SQL, where its operators mean PostgreSQL's on these forms; [`read`]: runs them.
 //! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
+//! - [`adopted`]: tables that were there before dataman; [`inspect`]: which there are.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
 //! **Writes are computed here.** MySQL's own INSERT … ON DUPLICATE KEY, CHECK, foreign keys, truncation and arithmetic differ
@@ -27,6 +28,7 @@
 //! beside the transaction's, and what they mean is a row of the catalogue's table, which is written in the transaction. Columns
 //! and tables that no catalogue names are as good as not there, and are removed when they are met or the transaction ends.
 
+mod adopted;
 mod capability;
 mod catalogue;
 mod conflict;
@@ -35,6 +37,7 @@ mod connection;
 mod constraint;
 mod define;
 mod error;
+mod inspect;
 mod layout;
 mod lower;
 mod read;

@@ -72,6 +72,9 @@ impl Prepared {
                 (returned(&delete.returning)?, Work::Delete(work))
             }
             NodeQuery::Define(_) => (None, Work::Define),
+            NodeQuery::Inspect(_) => {
+                return Err(NodeError::unsupported("an inspection is no statement of MySQL's"));
+            }
             NodeQuery::Copy(_) => {
                 return Err(NodeError::unsupported("this datasource does not take COPY data"));
             }

@@ -62,6 +62,9 @@ pub(super) fn load(raw: &Raw, ty: TypeId, enums: &dyn EnumLabels) -> Result<Valu
             return Ok(stored::load(StoredRef::Integer(value), ty, enums)?);
         }
         Raw::Bytes(bytes) => bytes,
+        Raw::Float(value) if ty == TypeId::FLOAT4 => return Ok(Value::Float4(*value)),
+        Raw::Double(value) if ty == TypeId::FLOAT8 => return Ok(Value::Float8(*value)),
+        Raw::Date(..) | Raw::Time(..) => return moment(raw, ty),
         _ => return Err(damaged()),
     };
     if matches!(ty, TypeId::BYTEA | TypeId::UUID | TypeId::TIMETZ) {
@@ -75,6 +78,39 @@ pub(super) fn load(raw: &Raw, ty: TypeId, enums: &dyn EnumLabels) -> Result<Valu
         }
         _ => Ok(stored::load(StoredRef::Text(text), ty, enums)?),
     }
+}
+
+/// Reads a date or time of MySQL's own.
+///
+/// # Errors
+/// `22008` for a date that has no year, month or day.
+fn moment(raw: &Raw, ty: TypeId) -> Result<Value, NodeError> {
+    let text = match *raw {
+        Raw::Date(year, month, day, hour, minute, second, micros) => {
+            let date = format!("{year:04}-{month:02}-{day:02}");
+            if year == 0 || month == 0 || day == 0 {
+                return Err(NodeError::statement(
+                    "22008",
+                    format!("date/time field value out of range: \"{date}\""),
+                )
+                .with_detail("The MySQL table has a date that does not exist.")
+                .with_hint("Leave the column out, or correct the value in MySQL."));
+            }
+            let time = format!(" {hour:02}:{minute:02}:{second:02}.{micros:06}");
+            match ty {
+                TypeId::DATE => date,
+                TypeId::TIMESTAMPTZ => format!("{date}{time}+00"),
+                _ => date + &time,
+            }
+        }
+        Raw::Time(is_negative, days, hours, minutes, seconds, micros) => {
+            let sign = if is_negative { "-" } else { "" };
+            let hours = u64::from(days) * 24 + u64::from(hours);
+            format!("{sign}{hours}:{minutes:02}:{seconds:02}.{micros:06}")
+        }
+        _ => String::new(),
+    };
+    Ok(io::text::input(&text, TypeRef::plain(ty), &Context::default())?)
 }
 
 /// Appends a value that is not NULL in a format.

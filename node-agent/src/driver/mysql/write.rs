@@ -12,6 +12,7 @@ use dataman_pg::value::Value;
 use mysql_async::Value as Raw;
 
 use super::RECORDS_BYTES_MAX;
+use super::adopted;
 use super::catalogue::{Catalogue, Collection};
 use super::conflict::PreparedConflict;
 use super::constraint::test;
@@ -25,10 +26,10 @@ use super::value::{exact, key, load};
 use crate::driver::sql::default_alias;
 
 /// Records written by one text: few lengths, so that few texts are prepared.
-const CHUNKS: [usize; 3] = [256, 32, 1];
+pub(super) const CHUNKS: [usize; 3] = [256, 32, 1];
 
 /// Parameters that one text takes.
-const PARAMETERS_MAX: usize = 65_535;
+pub(super) const PARAMETERS_MAX: usize = 65_535;
 
 /// How often an insert is tried again that an index refused for a record that was gone when it was looked for.
 const TRIES: usize = 5;
@@ -39,13 +40,13 @@ pub(super) struct PreparedInsert {
     /// The collection.
     pub(super) collection: Arc<Collection>,
     /// The places of the fields given.
-    fields: Vec<usize>,
+    pub(super) fields: Vec<usize>,
     /// The types of the fields given.
     types: Vec<TypeId>,
     source: RecordSource,
     /// ON CONFLICT.
     pub(super) conflict: Option<PreparedConflict>,
-    returning: Vec<Evaluator>,
+    pub(super) returning: Vec<Evaluator>,
 }
 
 #[derive(Debug)]
@@ -132,6 +133,11 @@ impl PreparedInsert {
             return Err(NodeError::unsupported("MySQL inserts no subqueries"));
         }
         let collection = Arc::clone(catalogue.get(&insert.target.collection)?);
+        if adopted::of(&collection).is_some() && insert.conflict.is_some() {
+            return Err(NodeError::unsupported(
+                "ON CONFLICT is not supported for an adopted MySQL table",
+            ));
+        }
         let alias = default_alias(&insert.alias);
         let source = match &insert.records {
             Records::Values(rows) => RecordSource::Values(
@@ -174,7 +180,8 @@ impl PreparedInsert {
             }
             RecordSource::Query(_) => return false,
         };
-        rows == 1 && self.conflict.is_none() && !has_references(&self.collection)
+        let reads_back = adopted::of(&self.collection).is_some() && !self.returning.is_empty();
+        rows == 1 && self.conflict.is_none() && !has_references(&self.collection) && !reads_back
     }
 }
 
@@ -290,6 +297,9 @@ impl Statement<'_> {
         let collection = &insert.collection;
         let records = self.new_records(insert).await?;
         let by_tuples = matches!(insert.source, RecordSource::Parameters);
+        if adopted::of(collection).is_some() {
+            return self.insert_adopted(insert, &records, answer).await;
+        }
         let of_record = |mut error: NodeError, place: usize| {
             if by_tuples {
                 error.record = u64::try_from(place + 1).ok();
@@ -456,6 +466,9 @@ impl Statement<'_> {
                 new.values[*place] = value.eval(&old.values, &self.params, &self.context)?;
             }
             self.change(collection, old, &new, &mut events).await?;
+            if adopted::of(collection).is_some() && !update.returning.is_empty() {
+                new = self.read_adopted(collection, &new.values).await?.unwrap_or(new);
+            }
             self.answer(&new.values, &update.returning, answer)?;
         }
         self.settle(events).await?;
@@ -538,6 +551,9 @@ impl Statement<'_> {
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
         test(collection, &new.values, &self.context)?;
+        if adopted::of(collection).is_some() {
+            return self.change_adopted(collection, old, new).await;
+        }
         let names = columns_written(collection);
         let before = self.forms(collection, &old.values)?;
         let after = self.forms(collection, &new.values)?;
@@ -579,6 +595,9 @@ impl Statement<'_> {
         records: &[Record],
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
+        if adopted::of(collection).is_some() {
+            return self.remove_adopted(collection, records).await;
+        }
         let mut rest = records;
         while !rest.is_empty() {
             let size = CHUNKS.iter().find(|size| **size <= rest.len()).copied().unwrap_or(1);

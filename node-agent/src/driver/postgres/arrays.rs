@@ -59,7 +59,12 @@ mod tests {
     fn insert(types: &[TypeId]) -> Insert {
         let fields = types.iter().map(|ty| NamedType { name: "f".into(), ty: (*ty).into() });
         Insert {
-            target: Target { db: "d".into(), shard_instance: "s".into(), collection: "c".into() },
+            target: Target {
+                db: "d".into(),
+                shard_instance: "s".into(),
+                collection: "c".into(),
+                adopted: None,
+            },
             fields: fields.collect(),
             records: Records::Parameters,
             conflict: None,

@@ -15,6 +15,16 @@ pub(super) fn translate_error(query: &NodeQuery, mut error: NodeError) -> NodeEr
         .map(str::to_owned)
         .or_else(|| error.object.schema.clone().filter(|schema| schema.starts_with("dbshard_")));
     let Some(instance) = instance else { return error };
+    if error.object.schema.as_deref().is_some_and(|schema| !schema.starts_with("dbshard_")) {
+        // The names of a table that dataman did not make are its own. It may be shown in another schema.
+        let adopted = target(query).and_then(|target| Some((target, target.adopted.as_ref()?)));
+        if let Some((target, adopted)) = adopted
+            && error.object.schema.as_ref() == Some(&adopted.namespace)
+        {
+            error.object.schema = Some(user_name(&target.collection).0);
+        }
+        return error;
+    }
     let mut names: Vec<(String, String)> = Vec::new();
     let mut schema = None;
     if let Some(physical) = &error.object.table {
@@ -83,7 +93,21 @@ fn quoted_names(text: &str) -> Vec<String> {
 
 /// The shard instance that a query is about.
 fn shard_instance(query: &NodeQuery) -> Option<&str> {
-    let target = match query {
+    match query {
+        NodeQuery::Define(
+            Definition::CreateInstance { shard_instance }
+            | Definition::DropInstance { shard_instance }
+            | Definition::CreateEnum { shard_instance, .. }
+            | Definition::Note { shard_instance, .. }
+            | Definition::DropEnum { shard_instance, .. },
+        ) => Some(shard_instance),
+        _ => target(query).map(|target| target.shard_instance.as_str()),
+    }
+}
+
+/// The collection that a query is about.
+fn target(query: &NodeQuery) -> Option<&Target> {
+    Some(match query {
         NodeQuery::Get(get) => &get.target,
         NodeQuery::Set(set) => &set.target,
         NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => &insert.target,
@@ -91,24 +115,24 @@ fn shard_instance(query: &NodeQuery) -> Option<&str> {
         NodeQuery::Delete(delete) => &delete.target,
         NodeQuery::Copy(copy) => &copy.target,
         NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => select_target(select)?,
-        NodeQuery::Sql(_) => return None,
+        NodeQuery::Sql(_) | NodeQuery::Inspect(_) => return None,
         NodeQuery::Define(definition) => match definition {
-            Definition::CreateInstance { shard_instance }
-            | Definition::DropInstance { shard_instance }
-            | Definition::CreateEnum { shard_instance, .. }
-            | Definition::Note { shard_instance, .. }
-            | Definition::DropEnum { shard_instance, .. } => return Some(shard_instance),
-            Definition::CreateCollection(shape) | Definition::AlterCollection { to: shape, .. } => {
-                &shape.target
-            }
+            Definition::CreateInstance { .. }
+            | Definition::DropInstance { .. }
+            | Definition::CreateEnum { .. }
+            | Definition::Note { .. }
+            | Definition::DropEnum { .. } => return None,
+            Definition::CreateCollection(shape)
+            | Definition::Adopt { shape, .. }
+            | Definition::AlterCollection { to: shape, .. } => &shape.target,
             Definition::DropCollection(target)
+            | Definition::Release(target)
             | Definition::CreateIndex { target, .. }
             | Definition::DropIndex { target, .. } => target,
             Definition::Truncate(targets) => targets.first()?,
             Definition::Maintain(maintenance) => &maintenance.targets.first()?.target,
         },
-    };
-    Some(&target.shard_instance)
+    })
 }
 
 fn select_target(select: &Select) -> Option<&Target> {

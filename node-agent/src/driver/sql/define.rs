@@ -52,6 +52,8 @@ pub fn lower_definition(definition: &Definition) -> Result<Vec<String>, NodeErro
             quoted(&target.shard_instance),
             quoted(name)
         )],
+        // The table is there, and stays.
+        Definition::Adopt { .. } | Definition::Release(_) => Vec::new(),
         Definition::Truncate(targets) => {
             let tables: Vec<String> = targets.iter().map(table).collect();
             vec![format!("TRUNCATE {}", tables.join(", "))]
@@ -80,6 +82,9 @@ fn note(shard_instance: &str, work: &str, keep: &[String]) -> Vec<String> {
 }
 
 fn table(target: &Target) -> String {
+    if let Some(adopted) = &target.adopted {
+        return format!("{}.{}", quoted(&adopted.namespace), quoted(&adopted.name));
+    }
     format!("{}.{}", quoted(&target.shard_instance), quoted(&target.collection))
 }
 

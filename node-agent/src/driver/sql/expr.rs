@@ -35,7 +35,12 @@ impl<'q> Lowering<'q> {
                 self.typed(TypeRef::plain(*ty));
                 self.by_bytes(*ty);
             }
-            Expr::Field(field) => self.field(&field.source, &field.name),
+            Expr::Field(field) => {
+                self.field(&field.source, &field.name);
+                if self.is_collated(&field.source, &field.name) {
+                    self.push(" COLLATE \"C\"");
+                }
+            }
             Expr::Column { .. } => {
                 return Err(NodeError::unsupported("a column by place has no name in SQL"));
             }
@@ -151,6 +156,56 @@ impl<'q> Lowering<'q> {
         Ok(())
     }
 
+    /// Whether a field's own collation is not that by bytes. What an insert proposes is read as `excluded`.
+    fn is_collated(&self, source: &str, name: &str) -> bool {
+        let is_read = |alias: &str| alias == source || source == "excluded";
+        self.collated.iter().any(|(alias, field)| is_read(alias) && field == name)
+    }
+
+    /// Writes `=` of such a field and a value as the database's own index has it: of a collation that tells all texts apart,
+    /// texts are equal when their bytes are.
+    fn collated_equality(&mut self, call: &'q Call) -> Result<bool, NodeError> {
+        let is_value = |expr: &Expr| match expr {
+            Expr::Param { ty, .. } => matches!(*ty, TypeId::TEXT | TypeId::VARCHAR),
+            Expr::Const(constant) => matches!(constant.ty.id, TypeId::TEXT | TypeId::VARCHAR),
+            _ => false,
+        };
+        let (Some(operator), [left, right]) = (call.operator, call.args.as_slice()) else {
+            return Ok(false);
+        };
+        let is_equality =
+            catalog::function(call.function).is_some_and(|found| found.source == "texteq");
+        let field = match left {
+            Expr::Field(field) => field,
+            Expr::Cast(cast) if cast.method == CastMethod::Relabel => match &cast.arg {
+                Expr::Field(field) => field,
+                _ => return Ok(false),
+            },
+            _ => return Ok(false),
+        };
+        if !is_equality || !is_value(right) || !self.is_collated(&field.source, &field.name) {
+            return Ok(false);
+        }
+        self.push("(");
+        self.field(&field.source, &field.name);
+        self.operator(operator)?;
+        match right {
+            Expr::Param { index, ty } => {
+                self.push(&format!("${index}"));
+                self.typed(TypeRef::plain(*ty));
+            }
+            Expr::Const(constant) => {
+                let mark = self.out.len();
+                self.constant(constant);
+                let written = self.out.split_off(mark);
+                self.push(written.strip_suffix(" COLLATE \"C\"").unwrap_or(&written));
+            }
+            _ => {}
+        }
+        self.push(")");
+        Ok(true)
+    }
+
     /// A field of a source in scope.
     pub(super) fn field(&mut self, source: &str, name: &str) {
         let qualifier = self.qualifiers.iter().rev().find(|(alias, _)| alias == source);
@@ -194,6 +249,9 @@ impl<'q> Lowering<'q> {
     }
 
     fn call(&mut self, call: &'q Call) -> Result<(), NodeError> {
+        if !self.collated.is_empty() && self.collated_equality(call)? {
+            return Ok(());
+        }
         if let Some(operator) = call.operator {
             self.push("(");
             match call.args.as_slice() {

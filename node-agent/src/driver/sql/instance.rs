@@ -43,7 +43,7 @@ pub(crate) fn defined_collections(definition: &Definition) -> HashSet<String> {
     use dataman_node_protocol::definition::AlterStep;
     let mut names = HashSet::new();
     match definition {
-        Definition::CreateCollection(shape) => {
+        Definition::CreateCollection(shape) | Definition::Adopt { shape, .. } => {
             names.insert(shape.target.collection.clone());
         }
         Definition::AlterCollection { step, to } => {
@@ -53,6 +53,7 @@ pub(crate) fn defined_collections(definition: &Definition) -> HashSet<String> {
             }
         }
         Definition::DropCollection(target)
+        | Definition::Release(target)
         | Definition::CreateIndex { target, .. }
         | Definition::DropIndex { target, .. } => {
             names.insert(target.collection.clone());
@@ -94,6 +95,7 @@ fn each_target(query: &NodeQuery, visit: &mut dyn FnMut(&Target)) {
             delete.source.iter().for_each(|source| source_instances(source, visit));
         }
         NodeQuery::Define(_)
+        | NodeQuery::Inspect(_)
         | NodeQuery::Copy(_)
         | NodeQuery::Sql(_)
         | NodeQuery::Get(_)
@@ -159,9 +161,12 @@ fn definition_instance(definition: &Definition) -> Result<String, NodeError> {
         | Definition::CreateEnum { shard_instance, .. }
         | Definition::Note { shard_instance, .. }
         | Definition::DropEnum { shard_instance, .. } => shard_instance.clone(),
-        Definition::CreateCollection(shape) => shape.target.shard_instance.clone(),
+        Definition::CreateCollection(shape) | Definition::Adopt { shape, .. } => {
+            shape.target.shard_instance.clone()
+        }
         Definition::AlterCollection { to, .. } => to.target.shard_instance.clone(),
         Definition::DropCollection(target)
+        | Definition::Release(target)
         | Definition::CreateIndex { target, .. }
         | Definition::DropIndex { target, .. } => target.shard_instance.clone(),
         Definition::Maintain(maintenance) => maintenance

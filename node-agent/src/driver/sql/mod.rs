@@ -12,6 +12,7 @@ pub(crate) mod context;
 mod copy;
 pub mod define;
 mod expr;
+mod inspect;
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(crate) mod instance;
 pub mod native;
@@ -23,7 +24,7 @@ mod write;
 pub(crate) use write::{default_alias, reads_source};
 
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::query::{Insert, NodeQuery, Select, Target};
+use dataman_node_protocol::query::{Insert, NodeQuery, Select, Source, Target};
 use dataman_pg::Expr;
 
 /// The language to write.
@@ -89,6 +90,13 @@ pub fn lower_with_expressions(
         NodeQuery::Define(_) => {
             return Err(NodeError::unsupported("a definition is not one statement"));
         }
+        NodeQuery::Inspect(inspect) if dialect == Dialect::Postgres => {
+            lowering.out = inspect::inspection(inspect);
+        }
+        NodeQuery::Inspect(_) => {
+            return Err(NodeError::unsupported("SQLite holds nothing that dataman did not make")
+                .with_hint("Inspect a datasource of another engine."));
+        }
     }
     let expressions = std::mem::take(&mut lowering.expressions);
     Ok(Lowered { text: lowering.out, expressions })
@@ -130,6 +138,8 @@ pub(crate) struct Lowering<'q> {
     expressions: Vec<(String, Expr)>,
     /// Parameter tuples come as an array for each field.
     by_arrays: bool,
+    /// Fields of adopted collections that their database does not order by bytes: alias and name.
+    collated: Vec<(String, String)>,
 }
 
 impl<'q> Lowering<'q> {
@@ -142,6 +152,7 @@ impl<'q> Lowering<'q> {
             common: Vec::new(),
             expressions: Vec::new(),
             by_arrays: false,
+            collated: Vec::new(),
         }
     }
 
@@ -181,6 +192,12 @@ impl<'q> Lowering<'q> {
     fn collection(&mut self, target: &Target) {
         match self.dialect {
             Dialect::Postgres => {
+                if let Some(adopted) = &target.adopted {
+                    push_quoted(&mut self.out, &adopted.namespace);
+                    self.push(".");
+                    push_quoted(&mut self.out, &adopted.name);
+                    return;
+                }
                 if !target.shard_instance.is_empty() {
                     push_quoted(&mut self.out, &target.shard_instance);
                     self.push(".");
@@ -190,6 +207,27 @@ impl<'q> Lowering<'q> {
             Dialect::Sqlite => {
                 push_quoted(&mut self.out, &stored::physical_name(&target.collection));
             }
+        }
+    }
+
+    /// Notes what is read of adopted collections, before anything of it is written.
+    fn note_sources(&mut self, sources: &[Source]) {
+        for source in sources {
+            match source {
+                Source::Collection { target, alias, .. } => self.note_collated(target, alias),
+                Source::Join { left, right, .. } => {
+                    self.note_sources(std::slice::from_ref(left));
+                    self.note_sources(std::slice::from_ref(right));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes under which alias a collection's fields are read.
+    fn note_collated(&mut self, target: &Target, alias: &str) {
+        for field in target.adopted.iter().flat_map(|adopted| &adopted.collated) {
+            self.collated.push((alias.to_owned(), field.clone()));
         }
     }
 

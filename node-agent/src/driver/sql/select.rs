@@ -20,6 +20,7 @@ impl<'q> Lowering<'q> {
         names: &[&'q str],
     ) -> Result<(), NodeError> {
         self.subqueries.push(&select.subqueries);
+        self.note_sources(&select.source);
         let common = self.common.len();
         self.with(&select.with)?;
         if select.union.is_empty() {

@@ -48,7 +48,7 @@ impl<'q> Lowering<'q> {
             Records::Query(query) => self.select(query, &[])?,
         }
         if let Some(conflict) = &insert.conflict {
-            self.conflict(conflict, &insert.target.collection)?;
+            self.conflict(conflict, &insert.target)?;
         }
         self.returning(&insert.returning)?;
         self.end_write();
@@ -114,13 +114,18 @@ impl<'q> Lowering<'q> {
         Ok(())
     }
 
-    fn conflict(&mut self, conflict: &'q Conflict, collection: &str) -> Result<(), NodeError> {
+    fn conflict(&mut self, conflict: &'q Conflict, target: &Target) -> Result<(), NodeError> {
         self.push(" ON CONFLICT");
         if let Some(constraint) = &conflict.constraint {
             match self.dialect {
                 Dialect::Postgres => {
                     self.push(" ON CONSTRAINT ");
-                    self.name(&super::constraint_name(collection, constraint));
+                    match target.adopted {
+                        Some(_) => self.name(constraint),
+                        None => {
+                            self.name(&super::constraint_name(&target.collection, constraint));
+                        }
+                    }
                 }
                 Dialect::Sqlite if conflict.fields.is_empty() => {
                     return Err(NodeError::unsupported(
@@ -162,6 +167,7 @@ impl<'q> Lowering<'q> {
             return Err(NodeError::unsupported("a short-form update has to be bound first"));
         }
         self.subqueries.push(&update.subqueries);
+        self.note_sources(&update.source);
         self.push("UPDATE ");
         self.write_target(&update.target, &update.alias);
         self.push(" SET ");
@@ -179,6 +185,7 @@ impl<'q> Lowering<'q> {
 
     pub(super) fn delete(&mut self, delete: &'q Delete) -> Result<(), NodeError> {
         self.subqueries.push(&delete.subqueries);
+        self.note_sources(&delete.source);
         self.push("DELETE FROM ");
         self.write_target(&delete.target, &delete.alias);
         if !delete.source.is_empty() {
@@ -205,6 +212,7 @@ impl<'q> Lowering<'q> {
     /// aliases bear a sign, so none hides it.
     fn write_target(&mut self, target: &'q Target, alias: &'q str) {
         let alias = default_alias(alias);
+        self.note_collated(target, alias);
         self.collection(target);
         match self.dialect {
             Dialect::Postgres => {

@@ -40,6 +40,9 @@ pub(super) fn define(session: &mut Session, definition: &Definition) -> Result<(
         Definition::Note { work, keep, .. } => note(session, work, keep),
         // The labels of an enum come with each field that bears it.
         Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
+        Definition::Adopt { .. } | Definition::Release(_) => {
+            Err(NodeError::unsupported("SQLite holds nothing that dataman did not make"))
+        }
         Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
             Err(NodeError::unsupported("a file is not made inside a file"))
         }

@@ -112,7 +112,11 @@ impl Prepared {
                 }
             }
             NodeQuery::Define(_) => (None, Work::Define),
-            NodeQuery::Copy(_) | NodeQuery::Sql(_) | NodeQuery::Get(_) | NodeQuery::Set(_) => {
+            NodeQuery::Copy(_)
+            | NodeQuery::Sql(_)
+            | NodeQuery::Get(_)
+            | NodeQuery::Set(_)
+            | NodeQuery::Inspect(_) => {
                 return Err(lower(query)
                     .err()
                     .unwrap_or_else(|| NodeError::unsupported("not a query for SQLite")));

@@ -32,7 +32,12 @@ async fn open(folder: &std::path::Path) -> Arc<dyn Datasource> {
 }
 
 fn target(collection: &str) -> Target {
-    Target { db: "app".into(), shard_instance: INSTANCE.into(), collection: collection.into() }
+    Target {
+        db: "app".into(),
+        shard_instance: INSTANCE.into(),
+        collection: collection.into(),
+        adopted: None,
+    }
 }
 
 async fn run(

@@ -1,6 +1,6 @@
 //! `pg_attribute` and `pg_attrdef`: columns and their defaults.
 
-use dataman_metadata::schema::FieldDefault;
+use dataman_metadata::schema::{FieldDefault, SourceDefault};
 use dataman_pg::catalog::system::SystemRow;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{TypeId, Value};
@@ -181,8 +181,10 @@ fn attribute(
 ) -> SystemRow {
     let shape = type_shape_of(catalog, column.ty.id);
     let identity = match column.default {
-        FieldDefault::Identity { always: true, .. } => b'a',
-        FieldDefault::Identity { always: false, .. } => b'd',
+        FieldDefault::Identity { always: true, .. }
+        | FieldDefault::Source { kind: SourceDefault::IdentityAlways, .. } => b'a',
+        FieldDefault::Identity { always: false, .. }
+        | FieldDefault::Source { kind: SourceDefault::IdentityByDefault, .. } => b'd',
         _ => 0,
     };
     let row = maker.row([
@@ -203,7 +205,10 @@ fn attribute(
         // Nobody gathers statistics of the server's own columns.
         Value::Int4(if column.number < 0 { 0 } else { -1 }),
     ]);
-    if matches!(column.default, FieldDefault::Generated(_)) {
+    if matches!(
+        column.default,
+        FieldDefault::Generated(_) | FieldDefault::Source { kind: SourceDefault::Generated, .. }
+    ) {
         let mut row = row.to_vec();
         let relation = dataman_pg::catalog::system::system_relation("pg_catalog", "pg_attribute");
         let place = relation.and_then(|found| {

@@ -140,7 +140,13 @@ pub(super) fn dependencies(catalog: &Catalog) -> Vec<SystemRow> {
             match &field.default {
                 FieldDefault::None | FieldDefault::Identity { .. } => {}
                 FieldDefault::Expr(_) if !define::has_default(&field.default, field.typmod) => {}
-                FieldDefault::Expr(_) | FieldDefault::Generated(_) => add(default, own, b'a'),
+                FieldDefault::Source { .. }
+                    if !define::has_default(&field.default, field.typmod) => {}
+                FieldDefault::Expr(_)
+                | FieldDefault::Generated(_)
+                | FieldDefault::Source { .. } => {
+                    add(default, own, b'a');
+                }
                 FieldDefault::Serial(sequence) => {
                     add(default, own, b'a');
                     let found = catalog.content().and_then(|one| one.sequence_at(sequence));

@@ -116,6 +116,8 @@ pub enum Define {
         /// The text; none removes it.
         text: Option<String>,
     },
+    /// IMPORT FOREIGN SCHEMA.
+    ImportSchema(ImportSchema),
     /// CREATE DATABASE.
     CreateDatabase {
         /// The name.
@@ -370,4 +372,30 @@ pub struct SequenceOptions {
     pub cache: Option<i64>,
     /// OWNED BY table.column; `Some(None)` is NONE.
     pub owned_by: Option<Option<ObjectName>>,
+}
+
+/// IMPORT FOREIGN SCHEMA.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportSchema {
+    /// The schema there.
+    pub schema: String,
+    /// LIMIT TO, EXCEPT.
+    pub tables: ImportedTables,
+    /// FROM SERVER.
+    pub server: String,
+    /// INTO: the schema here.
+    pub into: String,
+    /// OPTIONS: name, value.
+    pub options: Vec<(String, String)>,
+}
+
+/// Which tables are imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportedTables {
+    /// All.
+    All,
+    /// LIMIT TO: these.
+    Only(Vec<String>),
+    /// EXCEPT: all but these.
+    Except(Vec<String>),
 }

@@ -1,6 +1,6 @@
 //! COPY: the table, its columns and the options.
 
-use dataman_metadata::schema::{Field as Column, FieldDefault};
+use dataman_metadata::schema::{Field as Column, FieldDefault, SourceDefault};
 use dataman_node_protocol::query::{CopyIn, Insert, NamedType, Records};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
@@ -78,7 +78,10 @@ impl Binder<'_> {
         }
         for column in &table.collection.fields {
             if fields.iter().any(|field| field.name == column.name)
-                || matches!(column.default, FieldDefault::None | FieldDefault::Generated(_))
+                || matches!(
+                    column.default,
+                    FieldDefault::None | FieldDefault::Generated(_) | FieldDefault::Source { .. }
+                )
             {
                 continue;
             }
@@ -246,7 +249,10 @@ fn type_of(column: &Column) -> TypeRef {
 }
 
 fn is_generated(column: &Column) -> bool {
-    matches!(column.default, FieldDefault::Generated(_))
+    matches!(
+        column.default,
+        FieldDefault::Generated(_) | FieldDefault::Source { kind: SourceDefault::Generated, .. }
+    )
 }
 
 fn find<'t>(table: &'t Table, name: &str) -> Result<&'t Column> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use dataman_node_protocol::query::{self, JoinKind, NamedType, Source, Target};
+use dataman_metadata::schema::Collection;
+use dataman_node_protocol::query::{self, Adopted, JoinKind, NamedType, Source, Target};
 use dataman_pg::expr::Field;
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
@@ -83,7 +84,18 @@ pub(crate) fn target_of(table: &Table) -> Target {
         db: String::new(),
         shard_instance: String::new(),
         collection: physical_name(&table.schema, &table.name),
+        adopted: adopted_of(&table.collection),
     }
+}
+
+/// Where a collection that dataman did not make lies.
+pub(crate) fn adopted_of(collection: &Collection) -> Option<Box<Adopted>> {
+    let adopted = collection.adopted.as_ref()?;
+    Some(Box::new(Adopted {
+        namespace: adopted.namespace.clone(),
+        name: adopted.name.clone(),
+        collated: adopted.collated.clone(),
+    }))
 }
 
 /// Whether what is bound of an item of FROM still says how it was written.
@@ -267,7 +279,7 @@ impl Binder<'_> {
         if self.view_depth == 0 {
             self.facts.names.push(NamePlace {
                 span: name.span,
-                physical: physical_name(&table.schema, &table.name),
+                target: target_of(&table),
                 alias: alias.is_none().then(|| table.name.clone()),
             });
         }

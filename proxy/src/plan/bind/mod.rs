@@ -29,7 +29,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 
 use dataman_metadata::schema::{Collection, Database};
-use dataman_node_protocol::query::{self, Delete, Insert, Update};
+use dataman_node_protocol::query::{self, Delete, Insert, Target, Update};
 use dataman_pg::resolve::Resolver;
 use dataman_pg::{Expr, PgError, TypeId};
 
@@ -44,6 +44,7 @@ pub use types::SnapshotTypes;
 pub(crate) use types::{DatabaseTypes, type_by_name};
 pub use write::InsertRows;
 
+pub(crate) use from::adopted_of;
 pub(crate) use from::collection_source as source_of;
 
 type Result<T> = std::result::Result<T, PgError>;
@@ -137,8 +138,8 @@ pub struct Facts {
 pub struct NamePlace {
     /// Where it stands.
     pub span: Span,
-    /// The collection's physical name.
-    pub physical: String,
+    /// The collection.
+    pub target: Target,
     /// `AS alias` to add, when the text gives none.
     pub alias: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! INSERT, UPDATE and DELETE → the form.
 
-use dataman_metadata::schema::{ConstraintKind, Field as Column, FieldDefault};
+use dataman_metadata::schema::{ConstraintKind, Field as Column, FieldDefault, SourceDefault};
 use dataman_node_protocol::query::{
     self, Condition, Conflict, Delete, Insert, NamedType, OutputField, Records, Update,
 };
@@ -54,7 +54,7 @@ impl Binder<'_> {
         let unique = self.unique_alias(alias.unwrap_or(&table.name));
         self.facts.names.push(NamePlace {
             span: name.span,
-            physical: super::name::physical_name(&table.schema, &table.name),
+            target: target_of(&table),
             alias: None,
         });
         self.tables.insert(unique.clone(), table.clone());
@@ -134,11 +134,15 @@ impl Binder<'_> {
         // Every field that was not given gets its default; generated ones are computed from the others.
         let mut fields: Vec<Column> = named;
         let mut rows = given;
+        self.leave_to_source(insert, &mut fields, &mut rows)?;
         for column in &table.collection.fields {
             if fields.iter().any(|field| field.name == column.name) {
                 continue;
             }
-            if matches!(column.default, FieldDefault::None | FieldDefault::Generated(_)) {
+            if matches!(
+                column.default,
+                FieldDefault::None | FieldDefault::Generated(_) | FieldDefault::Source { .. }
+            ) {
                 continue;
             }
             for row in &mut rows {
@@ -167,6 +171,49 @@ impl Binder<'_> {
             None => InsertRows::Values(rows),
         };
         Ok(BoundInsert { insert: form, alias, rows, subqueries: row_subqueries })
+    }
+
+    /// Leaves out the columns that their own database fills in: those for which every row has DEFAULT.
+    fn leave_to_source(
+        &mut self,
+        insert: &syntax::Insert,
+        fields: &mut Vec<Column>,
+        rows: &mut [Vec<Expr>],
+    ) -> Result<()> {
+        for place in (0..fields.len()).rev() {
+            let FieldDefault::Source { kind, .. } = &fields[place].default else { continue };
+            let of_user = insert.overriding == Some(false) && *kind != SourceDefault::Default;
+            let written = match &insert.source {
+                _ if of_user => rows.len(),
+                InsertSource::Values(written) => {
+                    let is_default = |row: &&Vec<syntax::Expr>| {
+                        row.get(place).is_some_and(|expr| matches!(expr.kind, ExprKind::Default))
+                    };
+                    written.iter().filter(is_default).count()
+                }
+                InsertSource::Defaults | InsertSource::Query(_) => 0,
+            };
+            if written == rows.len() {
+                fields.remove(place);
+                rows.iter_mut().for_each(|row| drop(row.remove(place)));
+            } else if written > 0 {
+                return Err(PgError::unsupported(format!(
+                    "DEFAULT for column \"{}\" beside given values is not supported",
+                    fields[place].name
+                ))
+                .with_detail(
+                    "The column belongs to an adopted table, whose own database fills it in.",
+                )
+                .with_hint("Insert the rows with DEFAULT and the others by two statements."));
+            }
+        }
+        if fields.is_empty() && rows.len() > 1 {
+            return Err(PgError::unsupported(
+                "several rows of nothing but defaults of an adopted table are not supported",
+            )
+            .with_hint("Insert them one by one."));
+        }
+        Ok(())
     }
 
     fn check_width(
@@ -218,6 +265,11 @@ impl Binder<'_> {
         if overriding == Some(false) && matches!(column.default, FieldDefault::Identity { .. }) {
             return self.default_of(column);
         }
+        if overriding == Some(false)
+            && matches!(&column.default, FieldDefault::Source { kind, .. } if *kind != SourceDefault::Default)
+        {
+            return self.default_of(column);
+        }
         let bound = self.expr(expr, scope, Clause::Values)?;
         let assigned = self.assign(bound, column).and_then(|assigned| self.read_now(assigned));
         self.place(assigned, expr.span)
@@ -230,16 +282,22 @@ impl Binder<'_> {
         update: bool,
     ) -> Result<()> {
         let (word, detail) = match &column.default {
-            FieldDefault::Generated(_) => {
+            FieldDefault::Generated(_)
+            | FieldDefault::Source { kind: SourceDefault::Generated, .. } => {
                 ("generated", format!("Column \"{}\" is a generated column.", column.name))
             }
-            FieldDefault::Identity { always: true, .. } if overriding.is_none() => (
-                "identity",
-                format!(
-                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
-                    column.name
-                ),
-            ),
+            FieldDefault::Identity { always: true, .. }
+            | FieldDefault::Source { kind: SourceDefault::IdentityAlways, .. }
+                if overriding.is_none() =>
+            {
+                (
+                    "identity",
+                    format!(
+                        "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                        column.name
+                    ),
+                )
+            }
             _ => return Ok(()),
         };
         let error = if update {
@@ -265,7 +323,10 @@ impl Binder<'_> {
     pub(crate) fn default_of(&mut self, column: &Column) -> Result<Expr> {
         let target = TypeRef { id: TypeId(column.type_oid), typmod: column.typmod };
         match &column.default {
-            FieldDefault::None | FieldDefault::Generated(_) => Ok(Expr::null(target)),
+            // What its own database fills in is left out of the statement.
+            FieldDefault::None | FieldDefault::Generated(_) | FieldDefault::Source { .. } => {
+                Ok(Expr::null(target))
+            }
             FieldDefault::Expr(text) => {
                 let bound = self.definition(text, &Scope::root())?;
                 self.assign(bound, column)
@@ -585,6 +646,14 @@ impl Binder<'_> {
                     column.name
                 )));
             }
+            if let FieldDefault::Source { kind, .. } = &column.default
+                && *kind != SourceDefault::Generated
+            {
+                return Err(PgError::unsupported(format!(
+                    "setting column \"{}\" to what the database of its adopted table fills in is not supported",
+                    column.name
+                )));
+            }
             return self.default_of(column);
         }
         self.check_identity(column, None, true)?;
@@ -602,6 +671,12 @@ impl Binder<'_> {
     ) -> Result<()> {
         let changed = set.clone();
         for column in table.collection.fields.clone() {
+            if matches!(
+                &column.default,
+                FieldDefault::Source { kind: SourceDefault::Generated, .. }
+            ) {
+                set.retain(|(name, _)| *name != column.name);
+            }
             let FieldDefault::Generated(text) = &column.default else {
                 continue;
             };

@@ -10,6 +10,7 @@ use dataman_pg::{PgError, TypeId};
 
 use super::draft::{Draft, Result, When};
 use super::expression::columns_of;
+use super::import::refuse_adopted;
 use super::name::{quote, relation_word};
 use super::shape::{is_identity, type_of};
 use crate::parse::syntax::{self, AlterAction, ColumnDefinition, ObjectKind, ObjectName, TypeName};
@@ -50,6 +51,9 @@ impl Draft<'_> {
                 .with_detail(format!("It is {}.", article(relation_word(&found.relation)))));
         };
         self.must_own(&collection.owner, ObjectKind::Table, &base)?;
+        if !actions.iter().all(|action| matches!(action, AlterAction::OwnerTo(_))) {
+            refuse_adopted(collection, &base, "ALTER TABLE")?;
+        }
         let mut altered = Altered { schema, name: base, collection: collection.clone() };
         altered.collection.pending.clear();
         for action in actions {

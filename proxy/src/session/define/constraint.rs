@@ -228,6 +228,13 @@ impl Draft<'_> {
                     format!("referenced relation \"{}\" is not a table", found.name),
                 ));
             };
+            if referenced.adopted.is_some() {
+                return Err(PgError::unsupported(format!(
+                    "a foreign key to the adopted table \"{}\" is not supported",
+                    found.name
+                ))
+                .with_hint("The database of the adopted table would have to keep it."));
+            }
             (found.schema.to_owned(), found.name.to_owned(), referenced)
         };
         for column in columns {

@@ -8,6 +8,7 @@ use dataman_pg::PgError;
 
 use super::draft::{Draft, Result, When};
 use super::expression::sequences_of;
+use super::import::refuse_adopted;
 use super::name::{relation_word, word};
 use crate::parse::syntax::{ObjectKind, ObjectName};
 
@@ -216,7 +217,8 @@ impl Draft<'_> {
                                 .any(|used| used == name || *used == format!("{schema}.{name}")),
                             FieldDefault::None
                             | FieldDefault::Identity { .. }
-                            | FieldDefault::Generated(_) => false,
+                            | FieldDefault::Generated(_)
+                            | FieldDefault::Source { .. } => false,
                         };
                         if uses {
                             found.push((
@@ -475,6 +477,10 @@ impl Draft<'_> {
                     };
                     let collection = &mut changed[place].2;
                     match target {
+                        Target::Constraint(_, _, name) if collection.adopted.is_some() => {
+                            // The database of the table goes on keeping it.
+                            collection.constraints.retain(|constraint| constraint.name != *name);
+                        }
                         Target::Constraint(_, _, name) => {
                             collection.constraints.retain(|constraint| constraint.name != *name);
                             let to = self.shape(schema, table, collection)?;
@@ -545,9 +551,15 @@ impl Draft<'_> {
             };
             let (schema, name) = tables.remove(place);
             let Some(collection) = self.database.collection(&schema, &name) else { continue };
+            let is_adopted = collection.adopted.is_some();
             for shard in self.shards_with(collection) {
                 let target = self.target(&schema, &name, &shard);
-                self.step(When::After, shard, Definition::DropCollection(target));
+                // The table of another owner stays.
+                let definition = match is_adopted {
+                    true => Definition::Release(target),
+                    false => Definition::DropCollection(target),
+                };
+                self.step(When::After, shard, definition);
             }
         }
         Ok(())
@@ -557,6 +569,9 @@ impl Draft<'_> {
     fn untie(&mut self, tables: &[(String, String)]) -> Result<()> {
         for (schema, name) in tables {
             let Some(found) = self.database.collection(schema, name) else { continue };
+            if found.adopted.is_some() {
+                continue;
+            }
             let mut collection = found.clone();
             for constraint in &found.constraints {
                 if !matches!(constraint.kind, ConstraintKind::ForeignKey { .. }) {
@@ -590,6 +605,7 @@ impl Draft<'_> {
         let (schema, table) = (found.schema.to_owned(), table.to_owned());
         let Some(collection) = self.database.collection(&schema, &table) else { return Ok(()) };
         self.must_own(&collection.owner, ObjectKind::Index, found.name)?;
+        refuse_adopted(collection, &table, "DROP INDEX")?;
         if collection.constraint(found.name).is_some() {
             let constraint = format!(
                 "constraint {} on table {}",

@@ -361,6 +361,12 @@ fn check_within(define: &Define) -> Result<(), PgError> {
     let word = match define {
         Define::CreateDatabase { .. } => "CREATE DATABASE",
         Define::DropDatabase { .. } => "DROP DATABASE",
+        Define::ImportSchema(_) => {
+            return Err(PgError::unsupported(
+                "IMPORT FOREIGN SCHEMA inside a transaction block is not supported",
+            )
+            .with_hint("Run it outside of one; DROP TABLE takes it back."));
+        }
         _ => return Ok(()),
     };
     Err(PgError::new("25001", format!("{word} cannot run inside a transaction block")))

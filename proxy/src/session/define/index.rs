@@ -7,6 +7,7 @@ use dataman_pg::PgError;
 
 use super::draft::{Draft, Result, When};
 use super::expression::{Use, is_immutable};
+use super::import::refuse_adopted;
 use super::name::{choose, joined, relation_word};
 use crate::parse::syntax::{CreateIndex, ExprKind, ObjectKind};
 
@@ -29,6 +30,7 @@ impl Draft<'_> {
             .with_detail(detail));
         };
         self.must_own(&collection.owner, ObjectKind::Table, &table)?;
+        refuse_adopted(collection, &table, "CREATE INDEX")?;
         check_method(&create.method)?;
         if let Some(name) = &create.name
             && self.taken(&schema, name, create.if_not_exists)?

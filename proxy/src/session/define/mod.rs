@@ -22,6 +22,7 @@ mod draft;
 mod drop;
 mod expression;
 mod global;
+mod import;
 pub(crate) mod in_block;
 mod index;
 mod maintain;
@@ -172,10 +173,19 @@ async fn run_alone(
     let mut attempt = 1;
     loop {
         let (snapshot, failures) = carry_out::newest_finished(cluster).await?;
+        let found = match define {
+            Define::ImportSchema(import) => {
+                import::inspect(import, &snapshot, cluster, facts).await?
+            }
+            _ => Vec::new(),
+        };
         let work = {
             let capabilities = cluster.capabilities(&snapshot);
             let mut draft = Draft::new(&snapshot, facts, &capabilities, text)?;
-            draft.define(define)?;
+            match define {
+                Define::ImportSchema(import) => draft.import_schema(import, found)?,
+                _ => draft.define(define)?,
+            }
             draft.into_work()
         };
         unfinished::check_finished(failures, &work.steps)?;

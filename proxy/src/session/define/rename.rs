@@ -10,6 +10,7 @@ use super::alter::{Altered, column_of};
 use super::column::check_column_name;
 use super::draft::{Draft, Result};
 use super::expression::renamed;
+use super::import::refuse_adopted;
 use crate::parse::syntax::ObjectKind;
 
 impl Draft<'_> {
@@ -26,6 +27,7 @@ impl Draft<'_> {
         match relation {
             Relation::Collection(collection) => {
                 self.must_own(&collection.owner, ObjectKind::Table, name)?;
+                refuse_adopted(collection, name, "ALTER TABLE")?;
                 self.no_view_reads(schema, name)?;
                 let mut changed = collection.clone();
                 let follow = |parts: &mut Vec<String>| {

@@ -13,6 +13,7 @@ use dataman_pg::{PgError, TypeId};
 
 use super::draft::{Draft, Result, When};
 use super::expression::RECORD;
+use crate::plan::bind;
 use crate::scatter::contract::ShardRef;
 
 /// The type of a field.
@@ -27,6 +28,7 @@ impl Draft<'_> {
             db: self.database.id.0.clone(),
             shard_instance: self.instance(shard.shard),
             collection: physical_name(schema, name),
+            adopted: self.database.collection(schema, name).and_then(bind::adopted_of),
         }
     }
 
@@ -51,6 +53,7 @@ impl Draft<'_> {
             db: self.database.id.0.clone(),
             shard_instance: String::new(),
             collection: physical_name(schema, name),
+            adopted: bind::adopted_of(collection),
         };
         Ok(CollectionShape { target, label: name.to_owned(), fields, constraints, indexes })
     }

@@ -47,7 +47,10 @@ impl Draft<'_> {
         self.make_table(&schema, &name, collection)
     }
 
-    fn empty_collection(&self, datastore: dataman_metadata::id::DatastoreId) -> Collection {
+    pub(super) fn empty_collection(
+        &self,
+        datastore: dataman_metadata::id::DatastoreId,
+    ) -> Collection {
         Collection {
             // The real one comes last, as PostgreSQL's do not matter here and a refused statement uses none.
             id: CollectionId(0),
@@ -60,11 +63,12 @@ impl Draft<'_> {
             next_field_number: 1,
             comment: None,
             owner: self.facts.user.to_owned(),
+            adopted: None,
         }
     }
 
     /// A table's row type shares its name with types.
-    fn check_type_free(&self, schema: &str, name: &str) -> Result<()> {
+    pub(super) fn check_type_free(&self, schema: &str, name: &str) -> Result<()> {
         if self.database.enum_type(schema, name).is_none() {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! README's tour, word for word, on every topology, compared with a plain PostgreSQL; and after `kill -9` all is still there.
 
+mod adopt;
+
 use std::path::Path;
 
 use dataman_sql_tests::client::{Outcome, Protocol, run};
