@@ -508,6 +508,9 @@ impl Definer<'_, '_> {
             }
             // The labels of an enum come with each field that bears it.
             Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
+            Definition::Adopt { .. } | Definition::Release(_) => {
+                Err(NodeError::unsupported("MongoDB collections cannot be adopted yet"))
+            }
             Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
                 Err(NodeError::unsupported("an instance is not made inside an instance"))
             }

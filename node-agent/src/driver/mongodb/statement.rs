@@ -75,6 +75,9 @@ impl Prepared {
                 (returned(&delete.returning)?, Work::Delete(work))
             }
             NodeQuery::Define(_) => (None, Work::Define),
+            NodeQuery::Inspect(_) => {
+                return Err(NodeError::unsupported("a MongoDB datasource cannot be inspected yet"));
+            }
             NodeQuery::Copy(_) => {
                 return Err(NodeError::unsupported("this datasource does not take COPY data"));
             }
