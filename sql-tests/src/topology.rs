@@ -72,12 +72,7 @@ impl Topology {
     pub fn shards(self) -> usize {
         match self {
             Self::Pg1 | Self::Sqlite1 | Self::My1 | Self::Mongo1 => 1,
-            Self::Pg4
-            | Self::Sqlite4
-            | Self::My4
-            | Self::Mongo4
-            | Self::Mixed4
-            | Self::Mixed => 4,
+            Self::Pg4 | Self::Sqlite4 | Self::My4 | Self::Mongo4 | Self::Mixed4 | Self::Mixed => 4,
         }
     }
 

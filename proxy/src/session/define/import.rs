@@ -37,30 +37,28 @@ use crate::scatter::contract::ShardRef;
 use crate::scatter::shard::name_shard;
 use crate::sqlstate::{Report, Severity};
 
+/// What OPTIONS says: the shard of a datastore.
+fn wanted_shard(import: &ImportSchema) -> Result<Option<ShardId>> {
+    let mut shard = None;
+    for (option, value) in &import.options {
+        if option != "shard" {
+            return Err(PgError::new("HV00D", format!("invalid option \"{option}\""))
+                .with_hint("Valid options in this context are: shard"));
+        }
+        shard = Some(value.parse::<u32>().map(ShardId).map_err(|_| {
+            PgError::new("22023", format!("invalid value for option \"shard\": \"{value}\""))
+                .with_hint("Give the shard's number: shard '0'.")
+        })?);
+    }
+    Ok(shard)
+}
+
 /// The shard that FROM SERVER means: a datastore of one shard, or a datasource that is a shard's primary.
 fn server(import: &ImportSchema, snapshot: &Snapshot) -> Result<ShardRef> {
     let name = import.server.as_str();
-    let mut shard = None;
-    for (option, value) in &import.options {
-        match option.as_str() {
-            "shard" => {
-                shard = Some(value.parse::<u32>().map(ShardId).map_err(|_| {
-                    PgError::new(
-                        "22023",
-                        format!("invalid value for option \"shard\": \"{value}\""),
-                    )
-                    .with_hint("Give the shard's number: shard '0'.")
-                })?);
-            }
-            other => {
-                return Err(PgError::new("HV00D", format!("invalid option \"{other}\""))
-                    .with_hint("Valid options in this context are: shard"));
-            }
-        }
-    }
     let datastore = snapshot.datastores.iter().find(|(id, _)| id.0 == name);
     if let Some((id, datastore)) = datastore {
-        let shard = match (shard, datastore.shard_count()) {
+        let shard = match (wanted_shard(import)?, datastore.shard_count()) {
             (Some(shard), count) if shard.0 < count => shard,
             (None, 1) => ShardId(0),
             (Some(shard), _) => {
@@ -87,7 +85,7 @@ fn server(import: &ImportSchema, snapshot: &Snapshot) -> Result<ShardRef> {
         }
     }
     match found.as_slice() {
-        [one] => Ok(one.clone()),
+        [one] => wanted_shard(import).map(|_| one.clone()),
         [] => {
             let known = snapshot.nodes.values().any(|node| {
                 node.datasources
