@@ -13,22 +13,24 @@ use super::form;
 use super::select::drop_unused_subqueries;
 use crate::route::prune::is_fixed;
 
-/// Folds every expression of a select and of what is inside it.
-pub(crate) fn fold_select(select: &mut Select, parameters: &mut Parameters) {
-    form::each_select_mut(select, &mut forget_unreached);
+/// Folds every expression of a select and of what is inside it. Says whether a part went, which the client's text has.
+pub(crate) fn fold_select(select: &mut Select, parameters: &mut Parameters) -> bool {
+    let mut lost = false;
+    form::each_select_mut(select, &mut |select| lost |= forget_unreached(select));
     form::each_expr_mut(select, &mut |expr| fold(expr, parameters));
+    lost
 }
 
 /// Where WHERE can never be true, takes out the subqueries of FROM and WHERE: no row reaches them, and they may raise errors.
-fn forget_unreached(select: &mut Select) {
+fn forget_unreached(select: &mut Select) -> bool {
     if select.subqueries.is_empty() {
-        return;
+        return false;
     }
     let mut conditions = Vec::new();
     filter_conjuncts(select.filter.as_ref(), &mut conditions);
     let is_never = |condition: &&Expr| matches!(condition, Expr::Const(constant) if matches!(constant.value, Value::Bool(false) | Value::Null));
     if !conditions.iter().any(is_never) {
-        return;
+        return false;
     }
     let never = || Expr::constant(Value::Bool(false), TypeId::BOOL);
     select.filter = Some(Condition::Expr(never()));
@@ -36,6 +38,7 @@ fn forget_unreached(select: &mut Select) {
         each_join_mut(source, &mut |on| *on = never());
     }
     drop_unused_subqueries(select);
+    true
 }
 
 /// Calls `visit` on the conditions of joins.

@@ -30,9 +30,9 @@ pub(super) type Result<T> = std::result::Result<T, PgError>;
 impl Planner<'_> {
     /// Plans the statement itself.
     pub(super) fn top_select(&mut self, mut select: Select) -> Result<Operator> {
-        fold::fold_select(&mut select, &mut self.parameters);
+        let lost = fold::fold_select(&mut select, &mut self.parameters);
         super::condition::factor(&mut select);
-        let text = self.text_template();
+        let text = if lost { None } else { self.text_template() };
         self.select(select, text)
     }
 

@@ -177,11 +177,10 @@ impl<'q> Lowering<'q> {
         self.sorted_or_grouped(key)
     }
 
-    /// SQLite makes `x AND false` a number while it parses, which would be taken for a column's place.
+    /// SQLite makes `x AND false` and `8 IS NULL` a number while it parses, which would be taken for a column's place.
     fn sorted_or_grouped(&mut self, key: &'q Expr) -> Result<(), NodeError> {
-        if self.dialect == Dialect::Sqlite
-            && matches!(key, Expr::And(_) | Expr::Or(_) | Expr::Not(_))
-        {
+        let is_logic = matches!(key, Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Is { .. });
+        if self.dialect == Dialect::Sqlite && (is_logic || !reads_field(key)) {
             self.push("iif(1, ");
             self.expr(key)?;
             self.push(", NULL)");
@@ -619,4 +618,11 @@ fn has_aggregate(field: &OutputField) -> bool {
         found
     }
     matches!(field, OutputField::Bound { expr, .. } if within(expr))
+}
+
+/// Whether an expression may differ from row to row.
+fn reads_field(expr: &Expr) -> bool {
+    let mut reads = matches!(expr, Expr::Field(_) | Expr::Subquery { .. });
+    expr.for_each_child(&mut |child| reads |= reads_field(child));
+    reads
 }
