@@ -25,6 +25,8 @@ pub fn cluster(shards: u32) -> Vec<Change> {
     let node = Node {
         id: NodeId::from("local"),
         agent: None,
+        agent_password: None,
+        agent_ca: None,
         datasources: (0..shards).map(datasource).collect(),
     };
     let shard = |shard: u32| Shard {

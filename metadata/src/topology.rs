@@ -11,6 +11,13 @@ pub struct Node {
     pub id: NodeId,
     /// The agent's address, `host:port`; none when the agent runs inside `dataman up`.
     pub agent: Option<String>,
+    /// The password that proxies and the agent prove to each other; `${ENV}` is replaced by them, not here. None when the agent lets
+    /// in whoever reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_password: Option<String>,
+    /// The file of certificates, on the proxies' hosts, that vouch for the agent: its connections are encrypted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_ca: Option<String>,
     /// The database servers its agent fronts.
     pub datasources: Vec<Datasource>,
 }

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use dataman_metadata::topology::Engine;
 use dataman_node_protocol::NodeError;
+use dataman_node_protocol::address::AgentAccess;
 use dataman_node_protocol::node::Node;
 use dataman_node_protocol::pool::PoolLimits;
 use dataman_node_protocol::remote::RemoteNode;
@@ -59,7 +60,8 @@ pub fn open_remote(
     address: &str,
     datasource: &str,
     limits: PoolLimits,
+    access: &AgentAccess,
 ) -> Result<Arc<dyn Node>, NodeError> {
     let capability = driver::capability_of(engine)?;
-    Ok(Arc::new(RemoteNode::open(address, datasource, capability, limits)?))
+    Ok(Arc::new(RemoteNode::open(address, datasource, capability, limits, access)?))
 }

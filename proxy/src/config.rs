@@ -205,6 +205,12 @@ pub struct Agent {
     /// Where to listen for proxies
     #[arg(long, value_name = "ADDR", default_value = AGENT_LISTEN_DEFAULT)]
     pub listen: SocketAddr,
+    /// The certificate chain for TLS with proxies, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// How many seconds statements may go on when the agent is told to stop (SIGTERM)
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub drain_time: u64,

@@ -421,7 +421,7 @@ impl RunningAgent {
 
     fn remote(&self, engine: Engine) -> Arc<dyn Node> {
         let limits = PoolLimits::default();
-        dataman_node_agent::open_remote(engine, &self.address, "main", limits)
+        dataman_node_agent::open_remote(engine, &self.address, "main", limits, &Default::default())
             .expect("the test's own set-up works")
     }
 

@@ -147,6 +147,8 @@ impl ClusterFile {
         let node = Node {
             id: id.clone(),
             agent: None,
+            agent_password: None,
+            agent_ca: None,
             datasources: (0..shards).map(datasource).collect(),
         };
         Self {

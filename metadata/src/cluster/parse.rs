@@ -34,7 +34,7 @@ impl ClusterFile {
 }
 
 const FILE_KEYS: &[&str] = &["node", "datastore", "database"];
-const NODE_KEYS: &[&str] = &["name", "agent", "datasource"];
+const NODE_KEYS: &[&str] = &["name", "agent", "agent_password", "agent_ca", "datasource"];
 const DATASOURCE_KEYS: &[&str] = &["name", "engine", "url"];
 const DATASTORE_KEYS: &[&str] = &["name", "vshards", "replication", "shard"];
 const SHARD_KEYS: &[&str] = &["primary", "replicas"];
@@ -94,7 +94,17 @@ impl Parser<'_> {
                 }
                 agent.text
             });
-            let node = Node { id: NodeId(name.text), agent, datasources };
+            let mut guard = |key: &str| {
+                let found = self.text(&section, key)?;
+                if agent.is_none() {
+                    let problem = format!("{key} is for a node whose agent has an address");
+                    self.add(found.line, problem, "Add `agent = \"HOST:PORT\"`, or leave it out.");
+                }
+                Some(found.text)
+            };
+            let (agent_password, agent_ca) = (guard("agent_password"), guard("agent_ca"));
+            let id = NodeId(name.text);
+            let node = Node { id, agent, agent_password, agent_ca, datasources };
             nodes.push(Placed { line: Some(section.line), value: node });
         }
         nodes
@@ -465,7 +475,7 @@ shard_keys = ["tenant_id"]
         check(
             "agent = \"10.0.0.1:7433\"",
             "color = \"red\"",
-            "c.toml:3: [[node]] cannot have the key \"color\"\n  It can have: name, agent, datasource.",
+            "c.toml:3: [[node]] cannot have the key \"color\"\n  It can have: name, agent, agent_password, agent_ca, datasource.",
         );
         check(
             "engine = \"postgres\"",

@@ -19,6 +19,8 @@ pub struct Address {
     pub user: String,
     /// Password, if one is known.
     pub password: Option<String>,
+    /// Whether a server that does not prove that it knows the password is refused.
+    pub must_authenticate: bool,
     /// Database; at an agent the datasource's name.
     pub database: String,
     /// Whether to encrypt.
@@ -27,6 +29,15 @@ pub struct Address {
     pub ssl_root_certificate: Option<PathBuf>,
     /// Further startup parameters, by name.
     pub parameters: Vec<(String, String)>,
+}
+
+/// What an agent asks of those who come to it, and they of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AgentAccess {
+    /// The password that both prove to know; none when anybody may come.
+    pub password: Option<String>,
+    /// The certificates that vouch for the agent, in PEM; none for connections that are not encrypted.
+    pub authority: Option<PathBuf>,
 }
 
 /// libpq's `sslmode`.
@@ -59,16 +70,25 @@ impl Address {
     ///
     /// # Errors
     /// `08001` when it is not `host:port`.
-    pub fn agent(address: &str, datasource: &str, user: &str) -> Result<Self, NodeError> {
+    pub fn agent(
+        address: &str,
+        datasource: &str,
+        user: &str,
+        access: &AgentAccess,
+    ) -> Result<Self, NodeError> {
         let (host, port) = split_host_port(address)?;
         Ok(Self {
             host,
             port,
             user: user.to_owned(),
-            password: None,
+            must_authenticate: access.password.is_some(),
+            password: access.password.clone(),
             database: datasource.to_owned(),
-            ssl_mode: SslMode::Disable,
-            ssl_root_certificate: None,
+            ssl_mode: match access.authority {
+                Some(_) => SslMode::VerifyFull,
+                None => SslMode::Disable,
+            },
+            ssl_root_certificate: access.authority.clone(),
             parameters: Vec::new(),
         })
     }
@@ -103,6 +123,7 @@ impl Address {
             database: if database.is_empty() { user.clone() } else { database },
             user,
             password,
+            must_authenticate: false,
             ssl_mode: SslMode::default(),
             ssl_root_certificate: None,
             parameters: Vec::new(),

@@ -24,6 +24,11 @@ pub fn encode_authentication_ok(out: &mut BytesMut) {
     encode_body(b'R', &0_u32.to_be_bytes(), out);
 }
 
+/// Appends a request of authentication by SASL: its number (10: the mechanisms, 11 and 12: what the server says) and body.
+pub fn encode_sasl(number: u32, body: &[u8], out: &mut BytesMut) {
+    encode_body(b'R', &[&number.to_be_bytes(), body].concat(), out);
+}
+
 /// Appends ParameterStatus.
 pub fn encode_parameter_status(name: &str, value: &str, out: &mut BytesMut) {
     message(b'S', out, |out| {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::address::Address;
+use crate::address::{Address, AgentAccess};
 use crate::capability::Capability;
 use crate::connection::{Answer, CANCEL_TIMEOUT, Connection, TransactionStatus, WireStatement};
 use crate::context::quote_identifier;
@@ -157,8 +157,9 @@ impl RemoteNode {
         datasource: &str,
         capability: Arc<dyn Capability>,
         limits: PoolLimits,
+        access: &AgentAccess,
     ) -> Result<Self, NodeError> {
-        let address = Address::agent(address, datasource, "dataman")?;
+        let address = Address::agent(address, datasource, "dataman", access)?;
         Ok(Self::new(address, limits, AgentHop { capability }))
     }
 }

@@ -50,6 +50,7 @@ pub(crate) async fn start(
 
     let mut greeting = Greeting::default();
     let mut scram = None;
+    let mut proved = false;
     loop {
         if !out.is_empty() {
             stream.write_all(&out).await.map_err(|error| unreachable(&error))?;
@@ -72,7 +73,7 @@ pub(crate) async fn start(
             }
         };
         match tag {
-            b'R' => authenticate(&body, address, &mut scram, &mut out)?,
+            b'R' => authenticate(&body, address, &mut scram, &mut proved, &mut out)?,
             b'S' => {
                 let mut body = Body(&body);
                 if let (Some(name), Some(value)) = (body.text(), body.text()) {
@@ -105,6 +106,7 @@ fn authenticate(
     body: &[u8],
     address: &Address,
     scram: &mut Option<ScramSha256>,
+    proved: &mut bool,
     out: &mut BytesMut,
 ) -> Result<(), NodeError> {
     let password = || {
@@ -148,8 +150,13 @@ fn authenticate(
                 .finish(body.0)
                 .map_err(|_| failed("the database could not prove that it knows the password"))?;
             *scram = None;
+            *proved = true;
         }
         _ => return Err(failed("the database asks for a way to authenticate that dataman lacks")),
+    }
+    let proven = *proved || !address.must_authenticate;
+    if kind == 0 && !proven {
+        return Err(failed("the agent asks for no password, and the cluster says that it has one"));
     }
     if kind == 0 && scram.is_some() {
         return Err(failed("the database could not prove that it knows the password"));
@@ -172,7 +179,7 @@ mod tests {
     fn check(body: &[u8], expected: &str) {
         let address = Address::parse("postgres://u:p@h/d").unwrap();
         let mut out = BytesMut::new();
-        let found = match authenticate(body, &address, &mut None, &mut out) {
+        let found = match authenticate(body, &address, &mut None, &mut false, &mut out) {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
             Err(error) => error.message,
         };

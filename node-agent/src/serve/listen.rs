@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::execute::bind::BoundStatement;
 use crate::inspect::Datasources;
 use crate::serve::fence::Fence;
+use crate::serve::guard::Guard;
 use crate::serve::session;
 
 /// Bound statements kept for all sessions; so what a driver made of one serves every session that sends it.
@@ -37,6 +38,7 @@ pub struct Agent {
     pub metadata: Option<Arc<SnapshotWatch>>,
     /// What is too old to run.
     pub fence: Fence,
+    pub(super) guard: Guard,
     pub(super) statements: Mutex<LruCache<StatementKey, BoundStatement>>,
     /// By process id: the secret key and what is running.
     running: Mutex<HashMap<i32, (i32, CancellationToken)>>,
@@ -46,11 +48,21 @@ pub struct Agent {
 impl Agent {
     /// Makes an agent of opened datasources.
     pub fn new(datasources: Datasources, metadata: Option<Arc<SnapshotWatch>>) -> Arc<Self> {
+        Self::guarded(datasources, metadata, Guard::default())
+    }
+
+    /// Makes an agent that lets in whom its guard lets in.
+    pub fn guarded(
+        datasources: Datasources,
+        metadata: Option<Arc<SnapshotWatch>>,
+        guard: Guard,
+    ) -> Arc<Self> {
         let bound = NonZeroUsize::new(STATEMENTS_MAX).expect("the bound is not zero");
         Arc::new(Self {
             datasources,
             metadata,
             fence: Fence::default(),
+            guard,
             statements: Mutex::new(LruCache::new(bound)),
             running: Mutex::default(),
             next_process_id: AtomicI32::new(1),

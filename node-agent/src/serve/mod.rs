@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod fence;
+pub mod guard;
 pub mod listen;
 mod pass;
 pub mod session;

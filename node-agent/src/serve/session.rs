@@ -29,6 +29,7 @@ use crate::execute::bind::{BindContext, BoundStatement, bind};
 use crate::execute::run::command_tag;
 use crate::inspect::Datasources;
 use crate::serve::command::Command;
+use crate::serve::guard::Refusal;
 use crate::serve::listen::{Agent, lock};
 use crate::serve::settings::Settings;
 use crate::serve::wire::{Gone, Wire};
@@ -69,15 +70,32 @@ async fn open(agent: &Agent, wire: &mut Wire) -> Option<Vec<(String, String)>> {
     loop {
         match take_opening(&mut wire.input).ok()? {
             None => wire.read().await.ok()?,
-            Some(Opening::Ssl | Opening::Gss) => {
-                wire.out.put_u8(b'N');
-                wire.flush().await.ok()?;
-            }
+            Some(opening @ (Opening::Ssl | Opening::Gss)) => match &agent.guard.tls {
+                Some(acceptor) if matches!(opening, Opening::Ssl) && !wire.is_encrypted() => {
+                    wire.out.put_u8(b'S');
+                    wire.flush().await.ok()?;
+                    wire.encrypt(acceptor).await.ok()?;
+                }
+                _ => {
+                    wire.out.put_u8(b'N');
+                    wire.flush().await.ok()?;
+                }
+            },
             Some(Opening::Cancel { process_id, secret_key }) => {
                 agent.cancel(process_id, secret_key);
                 return None;
             }
-            Some(Opening::Startup { version: (3, _), parameters }) => return Some(parameters),
+            Some(Opening::Startup { version: (3, _), parameters }) => {
+                match agent.guard.admit(wire).await {
+                    Ok(()) => return Some(parameters),
+                    Err(Refusal::Gone(_)) => return None,
+                    Err(Refusal::Told(error)) => {
+                        backend::encode_error(&error, "FATAL", b'E', &mut wire.out);
+                        wire.close().await.ok()?;
+                        return None;
+                    }
+                }
+            }
             Some(Opening::Startup { version: (major, minor), .. }) => {
                 let message =
                     format!("unsupported frontend protocol {major}.{minor}: server supports 3.0");

@@ -10,6 +10,9 @@ use dataman_node_protocol::frontend::{FrontendError, FrontendMessage, take_messa
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::serve::guard::Socket;
 
 /// Answers gathered before they are written without being asked for.
 const OUT_BYTES: usize = 64 * 1024;
@@ -37,7 +40,7 @@ impl From<io::Error> for Gone {
 
 /// A client's socket with what was read and what is to be written.
 pub(super) struct Wire {
-    socket: TcpStream,
+    socket: Socket,
     pub(super) input: BytesMut,
     /// Messages to be written.
     pub(super) out: BytesMut,
@@ -45,7 +48,20 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket, input: BytesMut::new(), out: BytesMut::new() }
+        Self { socket: Socket::Plain(socket), input: BytesMut::new(), out: BytesMut::new() }
+    }
+
+    /// Whether nobody on the way can read along.
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
+    /// Encrypts the connection from here on. What came before in clear text is not believed.
+    pub(super) async fn encrypt(&mut self, acceptor: &TlsAcceptor) -> Result<(), Gone> {
+        if !self.input.is_empty() {
+            return Err(Gone::Socket);
+        }
+        Ok(self.socket.encrypt(acceptor).await?)
     }
 
     /// The next message, waiting for it.
@@ -95,6 +111,9 @@ impl Wire {
                 return Err(Gone::Socket);
             }
         }
+        if self.is_encrypted() {
+            self.socket.flush().await?;
+        }
         if self.out.capacity() > 4 * OUT_BYTES {
             self.out = BytesMut::new();
         } else {
@@ -125,6 +144,9 @@ impl Wire {
         }
         self.flush().await?;
         self.socket.write_all(frames).await?;
+        if self.is_encrypted() {
+            self.socket.flush().await?;
+        }
         Ok(())
     }
 }

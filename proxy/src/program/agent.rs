@@ -8,13 +8,15 @@ use dataman_metadata::watch::SnapshotWatch;
 use dataman_node_agent::Limits;
 use dataman_node_agent::config::{AgentConfig, open_datasources};
 use dataman_node_agent::serve::Agent as NodeAgent;
+use dataman_node_agent::serve::guard::Guard;
 use dataman_node_agent::serve::listen::listen;
+use dataman_node_protocol::scram::Verifier;
 use dataman_proxy::config::Agent;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, open_existing, say_error};
+use super::{Failure, agent_access, open_existing, say_error, tls_acceptor};
 
 /// How long telling the others that this agent stops may take.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
@@ -47,7 +49,18 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
         agent_config.workers = workers;
     }
     agent_config.drain_time = Duration::from_secs(agent.drain_time);
-    let node_agent = NodeAgent::new(datasources, Some(Arc::clone(&metadata)));
+    let access = agent_access(node)?;
+    let tls = tls_acceptor(agent.tls_cert.as_deref(), agent.tls_key.as_deref())?;
+    if access.authority.is_some() && tls.is_none() {
+        return Err(Failure::new(format!(
+            "proxies want the agent of node \"{}\" to encrypt: it has agent_ca in the cluster file",
+            agent.node
+        ))
+        .with_remedy("Add --tls-cert FILE and --tls-key FILE."));
+    }
+    let is_guarded = access.password.is_some();
+    let guard = Guard { verifier: access.password.as_deref().map(Verifier::of_password), tls };
+    let node_agent = NodeAgent::guarded(datasources, Some(Arc::clone(&metadata)), guard);
     let listening =
         listen(agent_config, Arc::clone(&node_agent)).await.map_err(|error| failure(&error))?;
     let address = listening.address();
@@ -65,8 +78,10 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     node_agent.fence.raise(metadata.epoch().0);
     membership.follow(epochs);
     say_error(&format!("dataman agent: node \"{}\" listens on {address}", agent.node));
-    if !address.ip().is_loopback() {
-        say_error("warning: an agent asks for no password: let only proxies reach this address");
+    if !address.ip().is_loopback() && !is_guarded {
+        say_error(
+            "warning: this agent asks for no password: let only proxies reach this address, or give the node an agent_password in the cluster file",
+        );
     }
 
     let failed = |error| Failure::new(format!("cannot wait for signals: {error}"));

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use dataman_metadata::id::DatasourceId;
 use dataman_metadata::member::Membership;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::{Store, StoreError};
+use dataman_node_protocol::address::AgentAccess;
 use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
@@ -146,7 +148,10 @@ pub(crate) async fn open_nodes(
                     tracing::warn!(datasource = %id, "its node has no agent that could be reached");
                     continue;
                 }
-                Some(address) => remote(address, datasource, connections_max).map_err(failed)?,
+                Some(address) => {
+                    let access = agent_access(node)?;
+                    remote(address, datasource, connections_max, &access).map_err(failed)?
+                }
             };
             nodes.insert(id, opened);
         }
@@ -158,9 +163,25 @@ fn remote(
     address: &str,
     datasource: &dataman_metadata::topology::Datasource,
     connections_max: usize,
+    access: &AgentAccess,
 ) -> Result<Arc<dyn Node>, dataman_node_protocol::NodeError> {
     let limits = dataman_node_protocol::pool::PoolLimits { connections_max, ..Default::default() };
-    dataman_node_agent::open_remote(datasource.engine, address, &datasource.name, limits)
+    dataman_node_agent::open_remote(datasource.engine, address, &datasource.name, limits, access)
+}
+
+/// What a node's agent asks, with the environment's variables replaced.
+pub(crate) fn agent_access(
+    node: &dataman_metadata::topology::Node,
+) -> Result<AgentAccess, Failure> {
+    let expand = |text: &Option<String>| {
+        let expanded = text.as_deref().map(expand_environment).transpose();
+        expanded.map_err(|problem| {
+            let problem = problem.replacen("its URL", "what the cluster file says of it", 1);
+            Failure::new(format!("the agent of node \"{}\": {problem}", node.id))
+        })
+    };
+    let password = expand(&node.agent_password)?;
+    Ok(AgentAccess { password, authority: expand(&node.agent_ca)?.map(Into::into) })
 }
 
 /// Opens the store of a metadata URL, or makes it.
@@ -344,10 +365,18 @@ fn statement_mem(size: &str) -> Result<String, Failure> {
 }
 
 fn acceptor(clients: &Clients) -> Result<Option<TlsAcceptor>, Failure> {
+    tls_acceptor(clients.tls_cert.as_deref(), clients.tls_key.as_deref())
+}
+
+/// Reads a certificate and its key, when they are given.
+pub(crate) fn tls_acceptor(
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Option<TlsAcceptor>, Failure> {
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let (Some(certificate), Some(key)) = (&clients.tls_cert, &clients.tls_key) else {
+    let (Some(certificate), Some(key)) = (certificate, key) else {
         return Ok(None);
     };
     let unreadable = |path: &std::path::Path, error: String| {

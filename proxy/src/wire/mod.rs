@@ -15,7 +15,7 @@ pub mod extended;
 pub mod listen;
 pub mod message;
 mod pass;
-pub mod scram;
+pub use dataman_node_protocol::scram;
 pub mod serve;
 pub mod simple;
 mod start;

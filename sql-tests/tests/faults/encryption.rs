@@ -2,10 +2,12 @@
 
 use std::process::Command;
 
+use dataman_sql_tests::client::{Protocol, run};
 use dataman_sql_tests::failing::FailingPostgres;
-use dataman_sql_tests::topology::{Launch, Running, cluster_file};
+use dataman_sql_tests::topology::{Launch, Running, cluster_file, program};
 
-use crate::setup::{DATABASE, connect};
+use crate::parts::{Agent, free_port};
+use crate::setup::{DATABASE, connect, until};
 
 /// Makes an authority and a certificate for `localhost` that it signed: `ca.crt`, `server.crt`, `server.key`.
 pub(crate) const CERTIFICATES: &str = "
@@ -136,4 +138,95 @@ async fn towards_clients() {
     let (success, said) = psql("secret word", "sslmode=require channel_binding=require");
     assert!(!success && said.contains("channel binding"), "{said}");
     assert!(!dataman.log().contains("panicked"), "{}", dataman.log());
+}
+
+/// An agent that asks for a password and encrypts, and proxies that have what it asks for, or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn towards_agents() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = Command::new("sh")
+        .args(["-c", CERTIFICATES])
+        .current_dir(folder.path())
+        .output()
+        .expect("a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let port = free_port();
+    // The same cluster, as three files say it of the agent.
+    let ca = file("ca.crt");
+    let whole = format!("agent_password = \"${{AGENT_PASSWORD}}\"\nagent_ca = \"{ca}\"\n");
+    let metadata = |name: &str, guard: &str| {
+        let text = format!(
+            "[[node]]\nname = \"a\"\nagent = \"localhost:{port}\"\n{guard}\
+             [[node.datasource]]\nname = \"s0\"\nengine = \"sqlite\"\nurl = \"{}\"\n\
+             [[datastore]]\nname = \"main\"\n[[datastore.shard]]\nprimary = \"a/s0\"\n\
+             [[database]]\nname = \"{DATABASE}\"\ndatastore = \"main\"\n",
+            file("rows")
+        );
+        let (path, url) = (file(&format!("{name}.toml")), format!("file:{}", file(name)));
+        std::fs::write(&path, text).expect("written");
+        let applied =
+            Command::new(program()).args(["ctl", "--metadata", &url, "apply", &path]).output();
+        let applied = applied.expect("the program is built");
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        url
+    };
+    let guarded = metadata("guarded", &whole);
+    let open = metadata("open", "");
+    let log = folder.path().join("log");
+    let certificate = ["--tls-cert", &file("server.crt"), "--tls-key", &file("server.key")];
+
+    // It does not start without the certificate that the cluster speaks of, or without the password.
+    let refused = |environment: &[(&str, &str)], expected: &str| {
+        let output = Command::new(program())
+            .args(["agent", "--metadata", &guarded, "--node", "a"])
+            .envs(environment.iter().copied())
+            .output()
+            .expect("the program is built");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+    };
+    refused(&[("AGENT_PASSWORD", "x")], "Add --tls-cert FILE and --tls-key FILE");
+    refused(&[], "needs the environment variable AGENT_PASSWORD");
+
+    let launch = |metadata: &str, password: &str| Launch {
+        cluster: String::new(),
+        databases: vec![DATABASE.to_owned()],
+        arguments: ["proxy", "--metadata", metadata, "--listen", "{listen}"]
+            .map(str::to_owned)
+            .to_vec(),
+        wrapper: Vec::new(),
+        environment: vec![("AGENT_PASSWORD".to_owned(), password.to_owned())],
+    };
+    let environment = [("AGENT_PASSWORD", "secret word")];
+    let agent = Agent::start_with(&guarded, "a", port, &log, &certificate, &environment);
+    let dataman = Running::launch(launch(&guarded, "secret word")).await.expect("a proxy starts");
+    let session = connect(&dataman).await;
+    until("the agent answers", async || {
+        let made = run(&session, "CREATE TABLE t AS SELECT 42 AS a", Protocol::Simple).await;
+        made.sqlstate().is_none_or(|sqlstate| sqlstate == "42P07")
+    })
+    .await;
+    let row = session.query_one("SELECT a FROM t", &[]).await.expect("a row");
+    assert_eq!(row.get::<_, i32>(0), 42);
+
+    // Whoever lacks one of the two is told so, and nothing of a statement is sent.
+    let says = async |metadata: &str, password: &str, expected: &str| {
+        let dataman = Running::launch(launch(metadata, password)).await.expect("a proxy starts");
+        let outcome = run(&connect(&dataman).await, "SELECT * FROM t", Protocol::Simple).await;
+        // The open cluster knows no table.
+        assert!(matches!(outcome.sqlstate(), Some("08006" | "42P01")), "{outcome:?}");
+        let log = dataman.log();
+        assert!(log.contains(expected), "{expected}: {log}");
+        assert!(!log.contains("secret word") && !log.contains("wrong word"), "{log}");
+    };
+    says(&guarded, "wrong word", "password authentication failed").await;
+    says(&open, "", "this agent takes encrypted connections only").await;
+    drop(agent);
+    let _agent = Agent::start_with(&open, "a", port, &log, &certificate, &[]);
+    until("the agent listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    })
+    .await;
+    says(&guarded, "secret word", "the agent asks for no password").await;
 }

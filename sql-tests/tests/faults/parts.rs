@@ -15,10 +15,24 @@ pub(crate) struct Agent(Child);
 
 impl Agent {
     pub(crate) fn start(metadata: &str, node: &str, port: u16, log: &Path) -> Self {
+        Self::start_with(metadata, node, port, log, &[], &[])
+    }
+
+    /// Starts one with further arguments and environment variables.
+    pub(crate) fn start_with(
+        metadata: &str,
+        node: &str,
+        port: u16,
+        log: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
         let child = Command::new(program())
             .args(["agent", "--metadata", metadata, "--node", node])
             .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

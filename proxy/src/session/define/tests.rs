@@ -36,8 +36,13 @@ fn cluster() -> Snapshot {
         engine: Engine::Sqlite,
         url: "data".to_owned(),
     };
-    let node =
-        Node { id: NodeId::from("n"), agent: None, datasources: (0..4).map(datasource).collect() };
+    let node = Node {
+        id: NodeId::from("n"),
+        agent: None,
+        agent_password: None,
+        agent_ca: None,
+        datasources: (0..4).map(datasource).collect(),
+    };
     let shard = |place: u32| Shard {
         primary: DatasourceId { node: NodeId::from("n"), name: format!("d{place}") },
         replicas: vec![],
