@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -214,7 +215,7 @@ impl Client {
 }
 
 impl Shared {
-    async fn call(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
+    async fn call(&self, path: &str, body: &[u8]) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut problems = vec![String::new(); self.members.len()];
         loop {
@@ -259,7 +260,7 @@ impl Shared {
         member: &Member,
         path: &str,
         body: &[u8],
-    ) -> Result<Vec<u8>, AttemptError> {
+    ) -> Result<Bytes, AttemptError> {
         let token = self.token(member).await?;
         match self.exchange(member, path, token.as_deref(), body).await {
             Err(AttemptError::Refused { code: UNAUTHENTICATED, .. }) if token.is_some() => {
@@ -312,7 +313,7 @@ impl Shared {
         path: &str,
         token: Option<&str>,
         body: &[u8],
-    ) -> Result<Vec<u8>, AttemptError> {
+    ) -> Result<Bytes, AttemptError> {
         let idle = lock(&member.idle).pop();
         let (mut connection, status) = match idle {
             // The member may have closed it meanwhile.
