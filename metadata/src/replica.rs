@@ -35,87 +35,105 @@ pub enum ReadPreference {
 pub struct ReplicaHealth {
     /// Whether it answers.
     pub reachable: bool,
-    /// How far it is behind the primary; none when that is not known. The primary is never behind.
+    /// What it said it is when it answered last; none when it has not answered yet.
+    pub role: Option<ReplicaRole>,
+    /// Which primary's log it had then; raised at each promotion, or 0 where the database counts none.
+    pub term: u64,
+    /// How far it is behind the primary at most; none when that is not known. The primary is never behind.
     pub lag: Option<Duration>,
+    /// Whether it has all that the reader must see.
+    pub covers: bool,
     /// How long an answer takes to come.
     pub round_trip: Duration,
 }
 
-/// Why a shard cannot be read or written.
+/// Why a shard cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicaError {
-    /// The primary does not answer, and nobody else may be asked.
-    #[error("the primary does not answer")]
-    PrimaryDown,
-    /// No copy answers that is near enough to the primary.
-    #[error("no replica answers that is recent enough")]
-    NoneRecent,
-    /// The writer knows an older primary than the shard has.
-    #[error("the fencing token {found} is older than {newest}")]
-    Fenced {
-        /// The writer's token.
-        found: u64,
-        /// The shard's.
-        newest: u64,
-    },
+    /// The configured primary is a replica now, and no other copy says that it is the primary.
+    #[error("no copy is the primary")]
+    NoPrimary,
+    /// The only copy that says that it is the primary has the log of an older one than another copy has.
+    #[error("the primary was outdated by a promotion")]
+    Fenced,
 }
 
 impl Shard {
-    /// Its copies, the primary first.
+    /// Its copies, the configured primary first.
     pub fn copies(&self) -> impl Iterator<Item = (&DatasourceId, ReplicaRole)> {
         let replicas = self.replicas.iter().map(|replica| (replica, ReplicaRole::Replica));
         std::iter::once((&self.primary, ReplicaRole::Primary)).chain(replicas)
     }
 
-    /// The copies that a read may use, best first. `health` says what is known of a copy, `lag_max` how far behind one
-    /// may be. A session that must read its own writes asks with [`ReadPreference::Primary`].
-    ///
-    /// # Errors
-    /// None answers that may be used.
+    /// Whether a datasource holds a copy.
+    #[must_use]
+    pub fn has_copy(&self, datasource: &DatasourceId) -> bool {
+        self.copies().any(|(copy, _)| copy == datasource)
+    }
+
+    /// The copies that a read may use, best first; none when only the primary is left, which whoever reads asks
+    /// [`Shard::writable`] for. `health` says what is known of a copy, `lag_max` how far behind one may be; none for any lag.
     pub fn readable(
         &self,
         preference: ReadPreference,
-        lag_max: Duration,
+        lag_max: Option<Duration>,
         health: impl Fn(&DatasourceId) -> ReplicaHealth,
-    ) -> Result<Vec<&DatasourceId>, ReplicaError> {
+    ) -> Vec<&DatasourceId> {
         if preference == ReadPreference::Primary {
-            return self.writable(self.fencing_token, health).map(|primary| vec![primary]);
+            return Vec::new();
         }
+        let newest = self.newest_term(&health);
+        let qualifies = |health: &ReplicaHealth| {
+            let is_recent = lag_max.is_none_or(|max| health.lag.is_some_and(|lag| lag <= max));
+            health.role == Some(ReplicaRole::Replica)
+                && health.reachable
+                && health.covers
+                && health.term == newest
+                && is_recent
+        };
         let mut copies = self
             .copies()
-            .map(|(copy, role)| (copy, role, health(copy)))
-            .filter(|(_, role, health)| {
-                let recent =
-                    *role == ReplicaRole::Primary || health.lag.is_some_and(|lag| lag <= lag_max);
-                health.reachable && recent
-            })
+            .map(|(copy, _)| (copy, health(copy)))
+            .filter(|(_, health)| qualifies(health))
             .collect::<Vec<_>>();
         if preference == ReadPreference::Nearest {
-            copies.sort_by_key(|(_, _, health)| health.round_trip);
+            if let Ok(primary) = self.writable(&health) {
+                let health = health(primary);
+                if health.reachable {
+                    copies.push((primary, health));
+                }
+            }
+            copies.sort_by_key(|(_, health)| health.round_trip);
         }
-        if copies.is_empty() {
-            return Err(ReplicaError::NoneRecent);
-        }
-        Ok(copies.into_iter().map(|(copy, _, _)| copy).collect())
+        copies.into_iter().map(|(copy, _)| copy).collect()
     }
 
-    /// The copy that takes writes, for a writer who holds this fencing token: the primary or nobody.
+    /// The copy that takes writes: the one that says that it is the primary, of several the one with the newest log. Where
+    /// nothing is known yet it is the configured one; who connects to it finds out.
     ///
     /// # Errors
-    /// The token is older than the shard's, or the primary does not answer.
+    /// A promotion is under way, or was lost: nobody may be written.
     pub fn writable(
         &self,
-        token: u64,
         health: impl Fn(&DatasourceId) -> ReplicaHealth,
     ) -> Result<&DatasourceId, ReplicaError> {
-        if token < self.fencing_token {
-            return Err(ReplicaError::Fenced { found: token, newest: self.fencing_token });
+        let newest = self.newest_term(&health);
+        let claims = self.copies().map(|(copy, _)| (copy, health(copy))).filter(|(_, health)| {
+            health.role == Some(ReplicaRole::Primary) && health.term == newest
+        });
+        // The first of those that answer, else the first: a primary that is away for a moment stays one.
+        if let Some((copy, _)) = claims.min_by_key(|(_, health)| !health.reachable) {
+            return Ok(copy);
         }
-        if health(&self.primary).reachable {
-            Ok(&self.primary)
-        } else {
-            Err(ReplicaError::PrimaryDown)
+        match health(&self.primary).role {
+            None => Ok(&self.primary),
+            Some(ReplicaRole::Replica) => Err(ReplicaError::NoPrimary),
+            Some(ReplicaRole::Primary) => Err(ReplicaError::Fenced),
         }
+    }
+
+    fn newest_term(&self, health: impl Fn(&DatasourceId) -> ReplicaHealth) -> u64 {
+        self.copies().map(|(copy, _)| health(copy).term).max().unwrap_or_default()
     }
 }
 
@@ -129,47 +147,79 @@ mod tests {
         Shard { primary: id("a"), replicas: vec![id("b"), id("c")], fencing_token: 3 }
     }
 
-    /// Health by node: reachable, lag and round trip in milliseconds.
-    fn check(
-        preference: ReadPreference,
-        health: [(bool, Option<u64>, u64); 3],
-        expected: Result<&str, ReplicaError>,
-    ) {
-        let of = |id: &DatasourceId| {
-            let (reachable, lag, round_trip) = health[usize::from(id.node.0.as_bytes()[0] - b'a')];
-            let lag = lag.map(Duration::from_millis);
-            ReplicaHealth { reachable, lag, round_trip: Duration::from_millis(round_trip) }
-        };
-        let shard = shard();
-        let found = shard.readable(preference, Duration::from_millis(100), of);
-        let names =
-            found.map(|copies| copies.iter().map(|copy| copy.node.0.as_str()).collect::<String>());
-        assert_eq!(names.as_deref(), expected.as_deref());
+    fn up(role: ReplicaRole, term: u64, lag_ms: u64, round_trip_ms: u64) -> ReplicaHealth {
+        ReplicaHealth {
+            reachable: true,
+            role: Some(role),
+            term,
+            lag: (role == ReplicaRole::Replica).then(|| Duration::from_millis(lag_ms)),
+            covers: true,
+            round_trip: Duration::from_millis(round_trip_ms),
+        }
     }
+
+    /// Health by node, in the order of their names.
+    fn of(health: &[ReplicaHealth; 3]) -> impl Fn(&DatasourceId) -> ReplicaHealth {
+        |id| health[usize::from(id.node.0.as_bytes()[0] - b'a')].clone()
+    }
+
+    fn check_read(preference: ReadPreference, health: [ReplicaHealth; 3], expected: &str) {
+        let shard = shard();
+        let found = shard.readable(preference, Some(Duration::from_millis(100)), of(&health));
+        let names: String = found.iter().map(|copy| copy.node.0.as_str()).collect();
+        assert_eq!(names, expected, "{health:?}");
+    }
+
+    fn check_written(health: [ReplicaHealth; 3], expected: Result<&str, ReplicaError>) {
+        let shard = shard();
+        let found = shard.writable(of(&health)).map(|copy| copy.node.0.as_str());
+        assert_eq!(found, expected, "{health:?}");
+    }
+
+    use ReplicaRole::{Primary, Replica};
 
     #[test]
     fn reading() {
-        let all = [(true, None, 5), (true, Some(100), 9), (true, Some(0), 1)];
-        check(ReadPreference::Primary, all, Ok("a"));
-        check(ReadPreference::Any, all, Ok("abc"));
-        check(ReadPreference::Nearest, all, Ok("cab"));
-        let lagging = [(true, None, 5), (true, Some(101), 1), (true, None, 1)];
-        check(ReadPreference::Nearest, lagging, Ok("a"));
-        let primary_down = [(false, None, 5), (true, Some(1), 1), (false, Some(1), 1)];
-        check(ReadPreference::Primary, primary_down, Err(ReplicaError::PrimaryDown));
-        check(ReadPreference::Any, primary_down, Ok("b"));
-        check(ReadPreference::Any, [(false, None, 0); 3], Err(ReplicaError::NoneRecent));
+        use ReadPreference::{Any, Nearest};
+        let all = [up(Primary, 1, 0, 5), up(Replica, 1, 100, 9), up(Replica, 1, 0, 1)];
+        check_read(ReadPreference::Primary, all.clone(), "");
+        check_read(Any, all.clone(), "bc");
+        check_read(Nearest, all.clone(), "cab");
+        let [a, b, c] = all;
+        check_read(Any, [a.clone(), up(Replica, 1, 101, 1), c.clone()], "c");
+        let unknown = ReplicaHealth { lag: None, ..b.clone() };
+        check_read(Any, [a.clone(), unknown, c.clone()], "c");
+        let down = ReplicaHealth { reachable: false, ..c.clone() };
+        check_read(Any, [a.clone(), b.clone(), down], "b");
+        let late = ReplicaHealth { covers: false, ..b.clone() };
+        check_read(Nearest, [a.clone(), late, c.clone()], "ca");
+        // Of two logs the newer one counts.
+        check_read(Any, [a, b, up(Replica, 2, 0, 1)], "c");
     }
 
     #[test]
     fn writing() {
-        let up = |_: &DatasourceId| ReplicaHealth {
-            reachable: true,
+        let never = ReplicaHealth {
+            reachable: false,
+            role: None,
+            term: 0,
             lag: None,
+            covers: false,
             round_trip: Duration::ZERO,
         };
-        let shard = shard();
-        assert_eq!(shard.writable(3, up), Ok(&shard.primary));
-        assert_eq!(shard.writable(2, up), Err(ReplicaError::Fenced { found: 2, newest: 3 }));
+        let replica = || up(Replica, 1, 0, 1);
+        check_written([never.clone(), never.clone(), never.clone()], Ok("a"));
+        check_written([up(Primary, 1, 0, 1), replica(), replica()], Ok("a"));
+        let away = ReplicaHealth { reachable: false, ..up(Primary, 1, 0, 1) };
+        check_written([away.clone(), replica(), never], Ok("a"));
+        // A promotion: the old primary is away, there still, or follows.
+        check_written([away, up(Primary, 2, 0, 1), replica()], Ok("b"));
+        check_written([up(Primary, 1, 0, 1), up(Primary, 2, 0, 1), replica()], Ok("b"));
+        check_written([replica(), up(Primary, 2, 0, 1), replica()], Ok("b"));
+        let gone = ReplicaHealth { reachable: false, ..up(Primary, 2, 0, 1) };
+        check_written([up(Primary, 1, 0, 1), gone, replica()], Ok("b"));
+        check_written([replica(), replica(), replica()], Err(ReplicaError::NoPrimary));
+        let newer = up(Replica, 2, 0, 1);
+        check_written([up(Primary, 1, 0, 1), newer, replica()], Err(ReplicaError::Fenced));
     }
 }

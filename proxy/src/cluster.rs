@@ -11,8 +11,10 @@ use dataman_metadata::id::{
 };
 use dataman_metadata::member::{Member, MemberKind, MemberState, members, wait_for_all};
 use dataman_metadata::sequence::SequenceBlock;
+use dataman_metadata::replica::ReplicaError;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
+use dataman_metadata::topology::Shard;
 use dataman_metadata::watch::SnapshotWatch;
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::node::{Node, NodeConnection};
@@ -24,6 +26,7 @@ use crate::catalog::Catalogs;
 use crate::error::Error;
 use crate::merge::{Resources, TemporaryFolder};
 use crate::plan::estimate::Statistics;
+use crate::replicas::{Reads, Replicas};
 use crate::scatter::contract::{Capabilities, ShardRef};
 use crate::scatter::shard::name_shard;
 use crate::session::activity::Activity;
@@ -66,6 +69,7 @@ pub struct Cluster {
     /// The lease of this proxy's own membership, when it is one of several.
     own_lease: OnceLock<String>,
     writers: Writers,
+    replicas: Replicas,
 }
 
 /// What is left of the last block of a sequence. The lock is held while the next one is fetched, so that numbers go out in
@@ -89,6 +93,7 @@ impl Cluster {
             resources,
             statistics: Arc::default(),
             writers: Writers::default(),
+            replicas: Replicas::default(),
             catalogs: Catalogs::default(),
             activity: Arc::default(),
             started_us: crate::session::now_us(),
@@ -110,6 +115,11 @@ impl Cluster {
     /// The sessions that write.
     pub fn writers(&self) -> &Writers {
         &self.writers
+    }
+
+    /// What is known of the copies of the shards.
+    pub(crate) fn replicas(&self) -> &Replicas {
+        &self.replicas
     }
 
     /// The system catalogs that were made last.
@@ -234,9 +244,15 @@ impl Cluster {
     /// `08006` when it cannot be reached, without saying where it is; `53300` when its pool is busy.
     pub async fn connect(&self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
         let snapshot = self.watch.snapshot();
-        let found = primary(&snapshot, shard);
-        let Some((datasource, node)) = found.and_then(|found| Some((found, self.node(found)?)))
-        else {
+        let found = match copies(&snapshot, shard).map(|copies| self.replicas.primary(copies)) {
+            Some(Err(error)) => return Err(no_primary(shard, error).into()),
+            Some(Ok(found)) => Some(found),
+            None => None,
+        };
+        let Some((datasource, node)) = found.and_then(|found| {
+            let node = self.node(&found)?;
+            Some((found, node))
+        }) else {
             return Err(unreachable_shard(shard).into());
         };
         let has_agent =
@@ -269,6 +285,44 @@ impl Cluster {
         }
     }
 
+    /// Takes a connection to the copy of a shard that a statement may read: a replica, which is noted in `reads`, or the primary
+    /// where no replica qualifies. `since` is when the session wrote the shard last.
+    ///
+    /// # Errors
+    /// As of [`Cluster::connect`].
+    pub(crate) async fn connect_to_read(
+        &self,
+        snapshot: &Snapshot,
+        shard: &ShardRef,
+        reads: &Reads,
+        since: Option<Instant>,
+    ) -> Result<Box<dyn NodeConnection>, Error> {
+        let Some(copies) = copies(snapshot, shard).filter(|copies| !copies.replicas.is_empty())
+        else {
+            return self.connect(shard).await;
+        };
+        let primary = self.replicas.primary(copies).ok();
+        for copy in self.replicas.readable(snapshot, copies, reads, since) {
+            if Some(&copy) == primary.as_ref() {
+                break;
+            }
+            let Some(node) = self.node(&copy) else { continue };
+            match node.connect().await {
+                Ok(connection) => {
+                    reads.note(&copy);
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    tracing::warn!(datasource = %copy, %error, "a replica cannot be read");
+                    if error.kind == NodeErrorKind::Unreachable {
+                        self.replicas.suspect(&copy);
+                    }
+                }
+            }
+        }
+        self.connect(shard).await
+    }
+
     /// Takes a connection to a shard's primary if one is at hand.
     pub fn connect_now(
         &self,
@@ -276,8 +330,17 @@ impl Cluster {
         datastore: &DatastoreId,
         shard: ShardId,
     ) -> Option<Box<dyn NodeConnection>> {
-        let primary = &snapshot.datastores.get(datastore)?.shard(shard)?.primary;
-        self.nodes.load().get(primary)?.connect_now()
+        let copies = snapshot.datastores.get(datastore)?.shard(shard)?;
+        if copies.replicas.is_empty() {
+            return self.nodes.load().get(&copies.primary)?.connect_now();
+        }
+        let primary = self.replicas.primary(copies).ok()?;
+        self.nodes.load().get(&primary)?.connect_now()
+    }
+
+    /// Whether a shard has replicas that its database fills.
+    pub(crate) fn has_replicas(&self, shard: &ShardRef) -> bool {
+        copies(&self.watch.snapshot(), shard).is_some_and(|copies| !copies.replicas.is_empty())
     }
 
     /// What is known of how much the collections hold.
@@ -374,9 +437,16 @@ impl Cluster {
     }
 }
 
-fn primary<'a>(snapshot: &'a Snapshot, shard: &ShardRef) -> Option<&'a DatasourceId> {
-    let datastore = snapshot.datastores.get(&shard.datastore)?;
-    datastore.shard(shard.shard).map(|shard| &shard.primary)
+fn copies<'a>(snapshot: &'a Snapshot, shard: &ShardRef) -> Option<&'a Shard> {
+    snapshot.datastores.get(&shard.datastore)?.shard(shard.shard)
+}
+
+fn no_primary(shard: &ShardRef, error: ReplicaError) -> NodeError {
+    let message =
+        format!("shard {} of datastore \"{}\": {error}", shard.shard, shard.datastore);
+    NodeError::new(NodeErrorKind::Unreachable, "08006", message).with_hint(
+        "Promote a replica, or start the primary again. Reads go on with dataman.read set to \"any\".",
+    )
 }
 
 fn unreachable_shard(shard: &ShardRef) -> NodeError {
@@ -397,7 +467,8 @@ pub struct ClusterCapabilities {
 
 impl Capabilities for ClusterCapabilities {
     fn of(&self, shard: &ShardRef) -> Option<&dyn Capability> {
-        let datasource = primary(&self.snapshot, shard)?;
+        // The copies are of one engine.
+        let datasource = &copies(&self.snapshot, shard)?.primary;
         self.nodes.get(datasource).map(|node| node.capability())
     }
 

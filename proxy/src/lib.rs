@@ -34,6 +34,7 @@ pub mod merge;
 pub mod parse;
 pub mod plan;
 mod route;
+pub mod replicas;
 pub mod rows;
 pub mod scatter;
 pub mod session;

@@ -119,8 +119,10 @@ impl ClusterFile {
                 )
             } else {
                 let moved = (0..).zip(found.shards.iter().zip(&wanted.shards));
-                let moved =
-                    moved.into_iter().find(|(_, (found, wanted))| found.primary != wanted.primary);
+                // What is a copy already has the data: a promotion that was done outside is written down.
+                let moved = moved
+                    .into_iter()
+                    .find(|(_, (found, wanted))| !found.has_copy(&wanted.primary));
                 let Some((shard, (found, _))) = moved else {
                     changes.push(Change::PutDatastore(wanted));
                     continue;
@@ -160,10 +162,12 @@ impl ClusterFile {
 
 /// The datastore as the file wants it; fencing tokens and, while the shards are as many, the vshard map stay.
 fn datastore(entry: &DatastoreEntry, found: Option<&Datastore>) -> Datastore {
-    let shards = entry.primaries.iter().enumerate().map(|(place, primary)| {
+    let shards = entry.shards.iter().enumerate().map(|(place, shard)| {
         let found = found.and_then(|found| found.shards.get(place));
-        let fencing_token = found.map_or(0, |found| found.fencing_token);
-        Shard { primary: primary.clone(), replicas: Vec::new(), fencing_token }
+        let moved = found.is_some_and(|found| found.primary != shard.primary);
+        let fencing_token = found.map_or(0, |found| found.fencing_token + u64::from(moved));
+        let (primary, replicas) = (shard.primary.clone(), shard.replicas.clone());
+        Shard { primary, replicas, fencing_token }
     });
     let shards = shards.collect::<Vec<_>>();
     let count = u32::try_from(shards.len()).unwrap_or(u32::MAX);
@@ -284,7 +288,7 @@ mod tests {
         other.datastores[0].value.vshards = 8192;
         check(&other, "datastore \"main\" has 4096 vshards, which are fixed for ever");
         let mut other = one_machine(4);
-        other.datastores[0].value.primaries.swap(1, 2);
+        other.datastores[0].value.shards.swap(1, 2);
         check(
             &other,
             "shard 1 of datastore \"main\" is on \"local/sqlite1\", and its data would stay behind",

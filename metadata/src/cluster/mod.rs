@@ -49,8 +49,17 @@ pub struct DatastoreEntry {
     pub id: DatastoreId,
     /// The number of vshards.
     pub vshards: u32,
-    /// Each shard's primary, in the order of the shards.
-    pub primaries: Vec<DatasourceId>,
+    /// The shards, in their order.
+    pub shards: Vec<ShardEntry>,
+}
+
+/// A shard of a cluster file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardEntry {
+    /// The copy that takes writes, as long as the databases do not say otherwise.
+    pub primary: DatasourceId,
+    /// The copies that the databases themselves keep.
+    pub replicas: Vec<DatasourceId>,
 }
 
 /// A database of a cluster file.
@@ -132,11 +141,14 @@ impl ClusterFile {
             engine: Engine::Sqlite,
             url: data_dir.join(format!("shard{shard}")).display().to_string(),
         };
-        let primary = |shard: u32| DatasourceId { node: id.clone(), name: name(shard) };
+        let entry = |shard: u32| ShardEntry {
+            primary: DatasourceId { node: id.clone(), name: name(shard) },
+            replicas: Vec::new(),
+        };
         let datastore = DatastoreEntry {
             id: DatastoreId::from("main"),
             vshards: VSHARDS_DEFAULT.max(shards),
-            primaries: (0..shards).map(primary).collect(),
+            shards: (0..shards).map(entry).collect(),
         };
         let database = DatabaseEntry {
             id: DatabaseId::from(DEFAULT_NAME),

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::section::{FILE_TITLE, Parser, Section, Text, nearest};
 use super::{
-    ClusterFile, ClusterFileError, DEFAULT_NAME, DatabaseEntry, DatastoreEntry, Placed,
+    ClusterFile, ClusterFileError, DEFAULT_NAME, DatabaseEntry, DatastoreEntry, Placed, ShardEntry,
     VSHARDS_DEFAULT,
 };
 use crate::check::VSHARDS_MAX;
@@ -40,6 +40,14 @@ const DATASTORE_KEYS: &[&str] = &["name", "vshards", "replication", "shard"];
 const SHARD_KEYS: &[&str] = &["primary", "replicas"];
 const DATABASE_KEYS: &[&str] = &["name", "datastore", "shard_keys", "owner"];
 const ENGINES: &[&str] = &["postgres", "sqlite", "mysql", "mongodb"];
+
+/// A datasource of the file, and where it is.
+#[derive(Clone)]
+struct Place {
+    id: DatasourceId,
+    url: String,
+    engine: Engine,
+}
 
 impl Parser<'_> {
     fn file(&mut self) -> Option<ClusterFile> {
@@ -228,7 +236,8 @@ impl Parser<'_> {
             let node = &node.value;
             node.datasources.iter().map(|datasource| {
                 let id = DatasourceId { node: node.id.clone(), name: datasource.name.clone() };
-                (id.to_string(), (id, datasource.url.clone()))
+                let (url, engine) = (datasource.url.clone(), datasource.engine);
+                (id.to_string(), Place { id, url, engine })
             })
         });
         let known = known.collect::<HashMap<_, _>>();
@@ -242,22 +251,25 @@ impl Parser<'_> {
             }
             self.check_replication(&section);
             let shards = self.sections(&section, "shard", "[[datastore.shard]]", SHARD_KEYS);
-            let mut primaries = Vec::new();
+            let mut entries = Vec::new();
             for (place, shard) in shards.iter().enumerate() {
-                let Some((id, url)) = self.primary(shard, &known) else { continue };
-                // The same place under two names is still the same place, and the shards' tables would mix.
-                let instance = (id.node.clone(), url, place);
-                if let Some(other) = instances.insert(instance, name.text.clone()) {
-                    let problem = format!(
-                        "shard {place} is where shard {place} of datastore \"{other}\" is: their tables would mix"
-                    );
-                    self.add(
-                        shard.line,
-                        problem,
-                        "Give each datastore databases or folders of its own.",
-                    );
+                let Some((primary, replicas)) = self.copies(shard, &known) else { continue };
+                for copy in std::iter::once(&primary).chain(&replicas) {
+                    // The same place under two names is still the same place, and the shards' tables would mix.
+                    let instance = (copy.id.node.clone(), copy.url.clone(), place);
+                    if let Some(other) = instances.insert(instance, name.text.clone()) {
+                        let problem = format!(
+                            "shard {place} is where shard {place} of datastore \"{other}\" is: their tables would mix"
+                        );
+                        self.add(
+                            shard.line,
+                            problem,
+                            "Give each datastore databases or folders of its own.",
+                        );
+                    }
                 }
-                primaries.push(id);
+                let replicas = replicas.into_iter().map(|replica| replica.id).collect();
+                entries.push(ShardEntry { primary: primary.id, replicas });
             }
             if shards.is_empty() {
                 let problem = format!("datastore \"{}\" has no shards", name.text);
@@ -268,37 +280,60 @@ impl Parser<'_> {
                 );
             }
             let vshards = self.vshards(&section, shards.len());
-            let value = DatastoreEntry { id: DatastoreId(name.text), vshards, primaries };
+            let value = DatastoreEntry { id: DatastoreId(name.text), vshards, shards: entries };
             datastores.push(Placed { line: Some(section.line), value });
         }
         datastores
     }
 
-    fn primary(
+    /// A shard's primary and its replicas.
+    fn copies(
         &mut self,
         shard: &Section<'_>,
-        known: &HashMap<String, (DatasourceId, String)>,
-    ) -> Option<(DatasourceId, String)> {
-        if let Some(entry) = shard.entry("replicas") {
-            let empty = matches!(entry.value, DeValue::Array(replicas) if replicas.is_empty());
-            if !empty {
+        known: &HashMap<String, Place>,
+    ) -> Option<(Place, Vec<Place>)> {
+        let replicas = self.texts(shard, "replicas");
+        let primary = self.required_text(shard, "primary", "primary = \"NODE/DATASOURCE\"")?;
+        let primary = self.copy("primary", primary, known)?;
+        let line = shard.entry("replicas").map_or(shard.line, |entry| entry.line);
+        let mut copies = Vec::new();
+        for text in replicas {
+            let Some(replica) = self.copy("replica", Text { line, text }, known) else { continue };
+            if replica.engine != primary.engine {
+                let problem = format!(
+                    "replica \"{}\" is of another engine than its primary, which cannot copy to it",
+                    replica.id
+                );
+                self.add(line, problem, "Name datasources of one engine.");
+            } else if replica.engine == Engine::Sqlite {
                 let remedy = "Leave `replicas` out; the primary alone is used.";
-                self.add(entry.line, "replicas are not supported yet", remedy);
+                self.add(line, "SQLite does not copy to replicas by itself", remedy);
+            } else if replica.id == primary.id
+                || copies.iter().any(|other: &Place| other.id == replica.id)
+            {
+                let problem = format!("\"{}\" is there twice as a copy of the shard", replica.id);
+                self.add(line, problem, "Name each datasource once.");
+            } else {
+                copies.push(replica);
             }
         }
-        let primary = self.required_text(shard, "primary", "primary = \"NODE/DATASOURCE\"")?;
-        if let Some(found) = known.get(&primary.text) {
+        Some((primary, copies))
+    }
+
+    /// The datasource that a copy names.
+    fn copy(&mut self, what: &str, text: Text, known: &HashMap<String, Place>) -> Option<Place> {
+        if let Some(found) = known.get(&text.text) {
             return Some(found.clone());
         }
-        let problem = format!("primary \"{}\" names no datasource of this file", primary.text);
+        let problem = format!("{what} \"{}\" names no datasource of this file", text.text);
         let names = known.keys().map(String::as_str).collect::<Vec<_>>();
-        let remedy = match nearest(&primary.text, &names) {
+        let remedy = match nearest(&text.text, &names) {
             Some(near) => format!("Did you mean \"{near}\"?"),
             None => {
                 "Write NODE/DATASOURCE as [[node]] and [[node.datasource]] name them.".to_owned()
             }
         };
-        self.add(primary.line, problem, remedy);
+        self.add(text.line, problem, remedy);
         None
     }
 
@@ -521,7 +556,13 @@ shard_keys = ["tenant_id"]
         check(
             "replicas = []",
             "replicas = [\"b/main\"]",
-            "c.toml:22: replicas are not supported yet\n  Leave `replicas` out; the primary alone is used.",
+            "c.toml:22: replica \"b/main\" is of another engine than its primary, which cannot copy to it\n  \
+             Name datasources of one engine.",
+        );
+        check(
+            "replicas = []",
+            "replicas = [\"b/man\"]",
+            "c.toml:22: replica \"b/man\" names no datasource of this file\n  Did you mean \"b/main\"?",
         );
         check(
             "replication = \"native\"",

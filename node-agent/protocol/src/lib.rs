@@ -23,6 +23,7 @@ pub mod pool;
 pub mod query;
 pub mod record;
 pub mod remote;
+pub mod replication;
 pub mod scram;
 mod startup;
 mod stream;

@@ -17,6 +17,7 @@ use crate::capability::Capability;
 use crate::error::{NodeError, NodeErrorKind};
 use crate::pass::PassThrough;
 use crate::query::NodeQuery;
+use crate::replication::Observation;
 use crate::record::{Batch, Format, StatementDescription};
 
 /// One datasource of one node: a database that queries can be sent to.
@@ -35,6 +36,15 @@ pub trait Node: Send + Sync {
     /// Takes a connection if one is at hand, without waiting for anything.
     fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
         None
+    }
+
+    /// Asks the database for its part in the replica set that it belongs to, over a connection of its own, so that one that is
+    /// busy is not taken for one that is gone. Safe to drop.
+    ///
+    /// # Errors
+    /// It does not answer, or does not copy by itself (`0A000`).
+    async fn observe(&self) -> Result<Observation, NodeError> {
+        Err(NodeError::unsupported("this database's own replication is not supported"))
     }
 }
 

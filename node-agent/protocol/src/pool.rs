@@ -129,6 +129,11 @@ impl Pool {
         Some(self.lend(self.next_alive()?, permit))
     }
 
+    /// Where the connections lead.
+    pub fn address(&self) -> Arc<Address> {
+        Arc::clone(&self.address)
+    }
+
     /// Connections in use or being cleaned.
     pub fn in_use(&self) -> usize {
         self.limits.connections_max.saturating_sub(self.permits.available_permits())

@@ -4,7 +4,7 @@
 //! its [`Hop`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::pass::PassThrough;
 use crate::pool::{Pool, PoolLimits, PooledConnection};
 use crate::query::NodeQuery;
 use crate::record::{Batch, StatementDescription};
+use crate::replication::{OBSERVATION, Observation};
 
 /// What one hop says in its own words.
 #[async_trait]
@@ -59,6 +60,11 @@ pub trait Hop: Send + Sync + 'static {
         _statement: &NodeStatement,
     ) -> Option<Result<u64, NodeError>> {
         None
+    }
+
+    /// Asks the server for what [`Node::observe`] gives.
+    async fn observe(&self, _connection: &mut Connection) -> Result<Observation, NodeError> {
+        Err(NodeError::unsupported("this database's own replication is not supported"))
     }
 
     /// Whether [`Hop::carry_out`] is to be asked.
@@ -104,12 +110,18 @@ impl HopText<'_> {
 pub struct WireNode<H> {
     pool: Arc<Pool>,
     hop: Arc<H>,
+    /// The connection that observes, between two looks.
+    observer: Mutex<Option<Box<Connection>>>,
 }
 
 impl<H: Hop> WireNode<H> {
     /// Makes a node; connects to nothing yet.
     pub fn new(address: Address, limits: PoolLimits, hop: H) -> Self {
-        Self { pool: Pool::new(address, limits), hop: Arc::new(hop) }
+        Self {
+            pool: Pool::new(address, limits),
+            hop: Arc::new(hop),
+            observer: Mutex::default(),
+        }
     }
 
     /// The connections.
@@ -140,6 +152,18 @@ impl<H: Hop> Node for WireNode<H> {
 
     fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
         self.pool.take_now().map(|connection| self.lend(connection))
+    }
+
+    async fn observe(&self) -> Result<Observation, NodeError> {
+        // Whoever drops this, or fails, loses the connection; the next look opens another.
+        let kept = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => Box::new(Connection::open(self.pool.address()).await?),
+        };
+        let observed = self.hop.observe(&mut connection).await?;
+        *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        Ok(observed)
     }
 }
 
@@ -209,6 +233,12 @@ impl Hop for AgentHop {
             settings.push(("dataman.time_left_ms".to_owned(), left.to_string()));
         }
         settings
+    }
+
+    async fn observe(&self, connection: &mut Connection) -> Result<Observation, NodeError> {
+        let rows = connection.query(&format!("SHOW {OBSERVATION}")).await?;
+        let shown = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+        Observation::parse(&shown.unwrap_or_default())
     }
 }
 

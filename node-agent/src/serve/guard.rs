@@ -29,13 +29,13 @@ pub struct Guard {
 pub(super) enum Refusal {
     /// With these words.
     Told(NodeError),
-    /// Gone already.
-    Gone(Gone),
+    /// Nobody can be told: the client is gone.
+    Gone,
 }
 
 impl From<Gone> for Refusal {
-    fn from(gone: Gone) -> Self {
-        Self::Gone(gone)
+    fn from(_: Gone) -> Self {
+        Self::Gone
     }
 }
 

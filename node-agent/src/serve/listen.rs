@@ -22,6 +22,7 @@ use crate::execute::bind::BoundStatement;
 use crate::inspect::Datasources;
 use crate::serve::fence::Fence;
 use crate::serve::guard::Guard;
+use crate::serve::replication::Looks;
 use crate::serve::session;
 
 /// Bound statements kept for all sessions; so what a driver made of one serves every session that sends it.
@@ -39,6 +40,7 @@ pub struct Agent {
     /// What is too old to run.
     pub fence: Fence,
     pub(super) guard: Guard,
+    pub(super) looks: Looks,
     pub(super) statements: Mutex<LruCache<StatementKey, BoundStatement>>,
     /// By process id: the secret key and what is running.
     running: Mutex<HashMap<i32, (i32, CancellationToken)>>,
@@ -63,6 +65,7 @@ impl Agent {
             metadata,
             fence: Fence::default(),
             guard,
+            looks: Looks::default(),
             statements: Mutex::new(LruCache::new(bound)),
             running: Mutex::default(),
             next_process_id: AtomicI32::new(1),

@@ -8,6 +8,7 @@ pub mod fence;
 pub mod guard;
 pub mod listen;
 mod pass;
+mod replication;
 pub mod session;
 mod settings;
 mod wire;

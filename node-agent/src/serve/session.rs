@@ -17,6 +17,7 @@ use dataman_node_protocol::node::{
 };
 use dataman_node_protocol::query::NodeQuery;
 use dataman_node_protocol::record::{Batch, ColumnDescription, StatementDescription};
+use dataman_node_protocol::replication::OBSERVATION;
 use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::types::TypeId;
 use tokio::net::TcpStream;
@@ -88,7 +89,7 @@ async fn open(agent: &Agent, wire: &mut Wire) -> Option<Vec<(String, String)>> {
             Some(Opening::Startup { version: (3, _), parameters }) => {
                 match agent.guard.admit(wire).await {
                     Ok(()) => return Some(parameters),
-                    Err(Refusal::Gone(_)) => return None,
+                    Err(Refusal::Gone) => return None,
                     Err(Refusal::Told(error)) => {
                         backend::encode_error(&error, "FATAL", b'E', &mut wire.out);
                         wire.close().await.ok()?;
@@ -712,7 +713,10 @@ impl Session {
             }
             Command::Show(name) => {
                 self.refuse_in_failed()?;
-                let value = self.settings.show(&name)?;
+                let value = match name.eq_ignore_ascii_case(OBSERVATION) {
+                    true => self.agent.looks.at(&self.datasources).await?.to_text(),
+                    false => self.settings.show(&name)?,
+                };
                 put_row(&value, &mut wire.out);
                 "SHOW"
             }

@@ -151,6 +151,8 @@ const OWN: &[&str] = &[
     "sessions",
     "statements",
     "refusals",
+    "proxies",
+    "replicas",
 ];
 
 /// Refuses a table that is not answered.

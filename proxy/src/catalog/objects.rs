@@ -473,6 +473,9 @@ impl SessionObjects {
             ("dataman", "sessions") => Some(activity.session_rows(asking)),
             ("dataman", "statements") => Some(activity.statement_rows(asking)),
             ("dataman", "refusals") => Some(activity.refusal_rows(asking)),
+            ("dataman", "replicas") => {
+                Some(tables::dataman::replica_rows(&self.snapshot, self.cluster.replicas()))
+            }
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
 use dataman_proxy::merge::{Resources, TemporaryFolder};
+use dataman_proxy::replicas;
 use dataman_proxy::session::define::unfinished::{finish_altered, look_after};
 use dataman_proxy::wire::listen::{Proxy, listen};
 use tokio::net::TcpListener;
@@ -264,6 +265,7 @@ pub(crate) async fn serve(
         ended = &mut serving => return ended.map_err(unserved),
         () = follow_nodes(&cluster, in_process, datasources.datasource_connections_max) => {}
         () = look_after(&cluster) => {}
+        () = replicas::follow(&cluster) => {}
         () = cluster.follow_members(), if membership.is_some() => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

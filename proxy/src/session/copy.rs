@@ -167,6 +167,7 @@ impl Session {
             writes: Vec::new(),
             taken: Vec::new(),
             touched: Default::default(),
+            reads: None,
         };
         merge::copy_in(
             plan,

@@ -15,9 +15,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dataman_node_protocol::NodeErrorKind;
+use dataman_metadata::id::DatasourceId;
+use dataman_metadata::replica::ReadPreference;
 use dataman_node_protocol::node::{Parameters, ResultFormats, StatementContext};
 use dataman_node_protocol::record::Format;
+use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::context::{Context, SessionFacts, SharedTypes};
 use dataman_pg::{PgError, TypeId};
 use tokio_util::sync::CancellationToken;
@@ -26,16 +28,20 @@ use crate::error::Error;
 use crate::merge::{self, Execution};
 use crate::parse::syntax::{self, ParsedStatement, Statement};
 use crate::plan::bind::DatabaseTypes;
+use crate::replicas::Reads;
 use crate::rows::tag;
 use crate::session::describe::is_other_result;
 use crate::session::portal::{Portal, PortalState, Rows};
 use crate::session::prepared::{Planned, Prepared};
 use crate::session::sequence::StatementSequences;
-use crate::session::transaction::{Enlistment, State};
+use crate::session::transaction::{Enlistment, Level, State};
 use crate::session::{RowSink, Session, activity};
 
 /// How often a statement is planned anew because an agent has seen newer metadata.
 const STALE_ATTEMPTS: usize = 3;
+
+/// How often a read is tried on other copies after one has failed it.
+const READ_ATTEMPTS: usize = 4;
 
 /// Seconds from 1970 to 2000, where PostgreSQL's clock begins.
 const EPOCH_2000_S: i64 = 946_684_800;
@@ -356,6 +362,7 @@ impl Session {
         metrics: Option<&Arc<merge::Metrics>>,
     ) -> Result<(Rows, Planned), Error> {
         let mut attempt = 1;
+        let mut failed_copies = Vec::new();
         loop {
             self.writer.begin(self.cluster.epoch());
             let mut planned = self.current_plan(prepared)?;
@@ -366,13 +373,20 @@ impl Session {
             }
             self.doing.planned();
             let epoch = planned.plan.epoch;
-            let mut outcome = self.try_plan(&planned, parameters, formats, token, metrics).await;
-            if let Ok(rows) = &mut outcome
-                && let Err(error) = rows.peek().await
-            {
-                self.transaction.give_back(rows.take_connections());
-                outcome = Err(error);
-            }
+            let reads = self.reads(&planned, &failed_copies);
+            let run = Run { parameters, formats, token, metrics, reads: reads.as_ref() };
+            let outcome = match &reads {
+                None => self.first_rows(&planned, run).await,
+                Some(reads) => {
+                    let cluster = Arc::clone(&self.cluster);
+                    // A replica that is frozen fails nothing by itself. What is dropped closes its connections.
+                    tokio::select! {
+                        biased;
+                        outcome = self.first_rows(&planned, run) => outcome,
+                        () = cluster.replicas().lost(reads) => Err(lost_replica().into()),
+                    }
+                }
+            };
             if let Ok(rows) = &outcome {
                 let shards = rows.shard_count();
                 self.doing.first_row(planned.plan.way(shards), shards);
@@ -394,19 +408,53 @@ impl Session {
                     self.cluster.refresh(epoch).await;
                     attempt += 1;
                 }
+                Err(Error::Node(node))
+                    if failed_copies.len() < READ_ATTEMPTS
+                        && is_of_replica(&node)
+                        && !self.transaction.has_participants()
+                        && reads.as_ref().is_some_and(|reads| !reads.used().is_empty()) =>
+                {
+                    // The client has nothing of it yet.
+                    failed_copies.extend(reads.iter().flat_map(Reads::used));
+                }
                 outcome => return outcome.map(|rows| (rows, planned)),
             }
         }
     }
 
-    async fn try_plan(
-        &mut self,
-        planned: &Planned,
-        parameters: &Parameters,
-        formats: &[Format],
-        token: &CancellationToken,
-        metrics: Option<&Arc<merge::Metrics>>,
-    ) -> Result<Rows, Error> {
+    /// Which copies a statement may read; none when it belongs on primaries: it writes, locks, calls functions that write, or runs
+    /// in a transaction that may write.
+    pub(super) fn reads(&self, planned: &Planned, failed: &[DatasourceId]) -> Option<Reads> {
+        let settings = self.settings.typed();
+        let plan = &planned.plan;
+        if settings.read == ReadPreference::Primary || plan.writes || plan.numbers {
+            return None;
+        }
+        // What a definition has not finished yet may be on no replica.
+        if self.has_overlay() || !plan.snapshot.unfinished.is_empty() {
+            return None;
+        }
+        let modes = self.transaction.modes;
+        let only_reads = match self.transaction.state {
+            State::Statement => true,
+            // A standby knows no serializable transactions.
+            _ => modes.read_only && modes.isolation < Level::Serializable,
+        };
+        only_reads.then(|| Reads::new(settings.read, settings.lag_max, failed.to_vec()))
+    }
+
+    /// Runs a plan as far as its first rows.
+    async fn first_rows(&mut self, planned: &Planned, run: Run<'_>) -> Result<Rows, Error> {
+        let mut rows = self.try_plan(planned, run).await?;
+        if let Err(error) = rows.peek().await {
+            self.transaction.give_back(rows.take_connections());
+            return Err(error);
+        }
+        Ok(rows)
+    }
+
+    async fn try_plan(&mut self, planned: &Planned, run: Run<'_>) -> Result<Rows, Error> {
+        let Run { parameters, formats, token, metrics, reads } = run;
         let plan = &planned.plan;
         if plan.writes {
             self.check_read_write(match plan.tag {
@@ -443,6 +491,7 @@ impl Session {
             writes: Vec::new(),
             taken: Vec::new(),
             touched: Default::default(),
+            reads: reads.map(|reads| (&*plan.snapshot, reads)),
         };
         let stream = merge::run(
             plan,
@@ -462,7 +511,8 @@ impl Session {
         let (taken, touched) = (enlistment.taken, enlistment.touched.len());
         // A SELECT that locks rows counts what it returns.
         let changes = plan.writes && plan.tag != "SELECT";
-        Ok(Rows::of_stream(stream, taken, plan.tag, changes, token.clone()).touching(touched))
+        let rows = Rows::of_stream(stream, taken, plan.tag, changes, token.clone());
+        Ok(rows.touching(touched, reads.map(Reads::used).unwrap_or_default()))
     }
 
     /// What a statement that begins now may hold above the shards.
@@ -507,6 +557,29 @@ impl Session {
             ..self.settings.typed().context.clone()
         }
     }
+}
+
+/// How a plan is run.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    parameters: &'a Parameters,
+    formats: &'a [Format],
+    token: &'a CancellationToken,
+    metrics: Option<&'a Arc<merge::Metrics>>,
+    reads: Option<&'a Reads>,
+}
+
+/// Whether a failure is one of the copy that was read, so that another one may answer.
+fn is_of_replica(error: &NodeError) -> bool {
+    let of_connection =
+        matches!(error.kind, NodeErrorKind::Unreachable | NodeErrorKind::Lost | NodeErrorKind::Busy);
+    // `40001` is a standby's conflict with what it replays: outside a transaction nothing else is.
+    of_connection || error.sqlstate.starts_with("08") || error.sqlstate == "40001"
+}
+
+fn lost_replica() -> NodeError {
+    let message = "the replica that was read does not answer any more";
+    NodeError::new(NodeErrorKind::Lost, "08006", message).with_hint("Run the statement again.")
 }
 
 /// Hands rows to the client, up to `rows_max` (0 for all); gives how many.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dataman_metadata::id::DatasourceId;
+use dataman_metadata::replica::ReadPreference;
 use dataman_node_protocol::node::Parameters;
 use dataman_node_protocol::record::Format;
 use dataman_pg::PgError;
@@ -53,10 +55,10 @@ impl Session {
         let mut planned = self.current_plan(&prepared)?;
         let planning = began.elapsed();
         let metrics = Arc::new(Metrics::default());
-        let mut rows = 0;
+        let (mut rows, mut read_from) = (0, Vec::new());
         let began = Instant::now();
         if explain.analyze {
-            (planned, rows) = self.analyze(&prepared, &parameters, token, &metrics).await?;
+            (planned, rows, read_from) = self.analyze(&prepared, &parameters, token, &metrics).await?;
         }
         let execution = began.elapsed();
         let snapshot = Arc::clone(&planned.plan.snapshot);
@@ -72,7 +74,10 @@ impl Session {
                 execution: options.summary.then_some(execution),
             }),
         };
-        let lines = planned.plan.explain_with(options.format, &shown);
+        let mut lines = planned.plan.explain_with(options.format, &shown);
+        if options.format == ExplainFormat::Text {
+            lines.extend(self.explain_reads(&planned, &read_from));
+        }
         let lines = lines.iter().map(|line| [Some(line.as_str())]);
         Ok(Started::Rows(Rows::of_batch(text_rows(lines), "EXPLAIN")))
     }
@@ -84,7 +89,7 @@ impl Session {
         parameters: &Parameters,
         token: &CancellationToken,
         metrics: &Arc<Metrics>,
-    ) -> Result<(Planned, u64), Error> {
+    ) -> Result<(Planned, u64, Vec<DatasourceId>), Error> {
         let formats = vec![Format::Text; prepared.columns.as_ref().map_or(0, Vec::len)];
         let started = self.start_plan(prepared, parameters, &formats, token, Some(metrics));
         let (mut rows, planned) = started.await?;
@@ -98,7 +103,36 @@ impl Session {
         };
         self.transaction.give_back(rows.take_connections());
         outcome?;
-        Ok((planned, if rows.writes { rows.affected() } else { count }))
+        let count = if rows.writes { rows.affected() } else { count };
+        Ok((planned, count, std::mem::take(&mut rows.read_from)))
+    }
+
+    /// What is said of replicas where the cluster has some and the session's policy lets them be read.
+    fn explain_reads(&self, planned: &Planned, read_from: &[DatasourceId]) -> Vec<String> {
+        let snapshot = &planned.plan.snapshot;
+        let mut shards = snapshot.datastores.values().flat_map(|datastore| &datastore.shards);
+        let settings = self.settings.typed();
+        let policy = match settings.read {
+            ReadPreference::Primary => return Vec::new(),
+            ReadPreference::Any => "any",
+            ReadPreference::Nearest => "nearest",
+        };
+        if shards.all(|shard| shard.replicas.is_empty()) {
+            return Vec::new();
+        }
+        let Some(reads) = self.reads(planned, &[]) else {
+            return vec!["Read Policy: primary (the statement may write)".to_owned()];
+        };
+        let bound = match reads.lag_max {
+            Some(bound) => format!("lag up to {} ms", bound.as_millis()),
+            None => "any lag".to_owned(),
+        };
+        let mut lines = vec![format!("Read Policy: {policy} ({bound})")];
+        if !read_from.is_empty() {
+            let names: Vec<String> = read_from.iter().map(ToString::to_string).collect();
+            lines.push(format!("Replicas Read: {}", names.join(", ")));
+        }
+        lines
     }
 }
 

@@ -89,6 +89,12 @@ pub const STATEMENT_MEMORY: &str = "dataman.statement_mem";
 /// The parameter that bounds a statement's temporary files ([`crate::merge::TEMPORARY_BYTES_MAX`] unless set).
 pub const TEMPORARY_LIMIT: &str = "dataman.temp_limit";
 
+/// The parameter that says which copies of a shard may be read: `primary`, `any`, `nearest`.
+pub const READ: &str = "dataman.read";
+
+/// The parameter that bounds how far a replica may be behind that is read; -1 for no bound.
+pub const LAG_MAX: &str = "dataman.max_lag";
+
 /// Every parameter, ordered by name.
 #[rustfmt::skip]
 pub const PARAMETERS: &[Parameter] = &[
@@ -114,6 +120,8 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("cpu_operator_cost", Kind::Real(0.0, f64::MAX, Unit::None), "0.0025", Use::Harmless),
     parameter("cpu_tuple_cost", Kind::Real(0.0, f64::MAX, Unit::None), "0.01", Use::Harmless),
     parameter("cursor_tuple_fraction", Kind::Real(0.0, 1.0, Unit::None), "0.1", Use::Harmless),
+    parameter(LAG_MAX, Kind::Integer(-1, 2147483647, Unit::Milliseconds), "10000", Use::Effective),
+    parameter(READ, Kind::Choice(&["primary", "any", "nearest"]), "primary", Use::Effective),
     parameter(STATEMENT_MEMORY, Kind::Integer(64, 2147483647, Unit::Kilobytes), "262144", Use::Effective),
     parameter(TEMPORARY_LIMIT, Kind::Integer(0, 2147483647, Unit::Kilobytes), "16777216", Use::Effective),
     parameter("DateStyle", Kind::Text, "ISO, MDY", Use::Effective),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
+use dataman_metadata::replica::ReadPreference;
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::frontend::Pipeline;
 use dataman_node_protocol::node::{NodeConnection, Parameters, StatementContext};
@@ -207,6 +208,15 @@ impl Session {
             decode(bytes, TypeRef::plain(ty), format, &settings.context).ok()
         })?;
         let statement = target.statements.get(&shard)?;
+        if datastore.shard(shard).is_some_and(|copies| !copies.replicas.is_empty()) {
+            if plan.writes {
+                let shard = ShardRef { datastore: target.datastore.clone(), shard };
+                self.transaction.note_write(&shard);
+            } else if settings.read != ReadPreference::Primary {
+                // Which copy is read is decided the ordinary way.
+                return None;
+            }
+        }
 
         let mut opening = std::mem::take(&mut self.opening);
         opening.clear();

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use dataman_metadata::id::DatasourceId;
 use dataman_node_protocol::node::{NodeConnection, Parameters};
 use dataman_node_protocol::record::{Batch, Format};
 use dataman_pg::PgError;
@@ -53,6 +54,8 @@ pub struct Rows {
     /// The shards whose connections the stream has.
     pub(crate) shards: Vec<ShardRef>,
     participating: usize,
+    /// The replicas that are read.
+    pub(crate) read_from: Vec<DatasourceId>,
     /// The command tag's word.
     pub word: &'static str,
     /// Whether the tag counts the rows that were affected, not those that were sent.
@@ -76,6 +79,7 @@ impl Rows {
             stream: Some(stream),
             front: VecDeque::new(),
             participating: 0,
+            read_from: Vec::new(),
             shards,
             word,
             writes,
@@ -85,9 +89,10 @@ impl Rows {
         }
     }
 
-    /// So many shards take part.
-    pub(crate) fn touching(mut self, shards: usize) -> Self {
+    /// So many shards take part, of some of which these replicas are read.
+    pub(crate) fn touching(mut self, shards: usize, read_from: Vec<DatasourceId>) -> Self {
         self.participating = shards;
+        self.read_from = read_from;
         self
     }
 
@@ -101,6 +106,7 @@ impl Rows {
         Self {
             stream: None,
             participating: 0,
+            read_from: Vec::new(),
             front: VecDeque::from([batch]),
             shards: Vec::new(),
             word,

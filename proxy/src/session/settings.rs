@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dataman_metadata::replica::ReadPreference;
 use dataman_pg::context::{ByteaOutput, Context, DateStyle, IntervalStyle};
 use dataman_pg::error::{PgError, Result};
 use dataman_pg::timezone::TimeZone;
 
 use crate::merge::{STATEMENT_BYTES_MAX, TEMPORARY_BYTES_MAX};
 use crate::session::parameters::{
-    Kind, PARAMETERS, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
+    Kind, LAG_MAX, PARAMETERS, READ, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
 };
 use crate::session::setting_value::{
     canonical, default_text, on_off, parse_date_style, parse_integer, parse_time_zone, quote,
@@ -90,6 +91,10 @@ pub struct Typed {
     pub statement_bytes: usize,
     /// `dataman.temp_limit`, in bytes.
     pub temporary_bytes: u64,
+    /// `dataman.read`.
+    pub read: ReadPreference,
+    /// `dataman.max_lag`; none for any lag.
+    pub lag_max: Option<Duration>,
     /// `statement_timeout`.
     pub statement_timeout: Option<Duration>,
     /// `idle_in_transaction_session_timeout`.
@@ -466,6 +471,15 @@ impl Typed {
                 .ok()
                 .and_then(|kilobytes| u64::try_from(kilobytes).ok()?.checked_mul(1024))
                 .unwrap_or(TEMPORARY_BYTES_MAX),
+            read: match value(READ).as_str() {
+                "any" => ReadPreference::Any,
+                "nearest" => ReadPreference::Nearest,
+                _ => ReadPreference::Primary,
+            },
+            lag_max: parse_integer(&value(LAG_MAX), Unit::Milliseconds)
+                .ok()
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(Duration::from_millis),
             statement_timeout: timeout("statement_timeout"),
             idle_in_transaction_timeout: timeout("idle_in_transaction_session_timeout"),
             idle_timeout: timeout("idle_session_timeout"),

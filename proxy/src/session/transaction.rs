@@ -5,15 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataman_metadata::snapshot::Snapshot;
 use dataman_node_protocol::node::{
     Isolation, NodeConnection, StatementContext, TransactionOptions,
 };
 use dataman_node_protocol::{NodeError, NodeErrorKind};
 use dataman_pg::PgError;
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::parse::syntax::TransactionModes;
+use crate::replicas::Reads;
 use crate::scatter::contract::{Access, Participants, ShardRef};
 use crate::session::define::in_block::{Defined, Definitions};
 use crate::session::portal::Portals;
@@ -128,6 +131,9 @@ pub struct Transaction {
     keys_locked: usize,
     /// `now()`, in microseconds since 2000.
     pub(crate) started_us: i64,
+    /// The shards with replicas that the session has written, and since when a replica must have everything to be read by it;
+    /// none until the next read, which comes after the commit. It outlives transactions.
+    wrote: BTreeMap<ShardRef, Option<Instant>>,
 }
 
 /// A shard that takes part.
@@ -183,6 +189,7 @@ impl Transaction {
             settings,
             started_us: now_us,
             savepoints_made: self.savepoints_made,
+            wrote: std::mem::take(&mut self.wrote),
             ..Self::default()
         };
     }
@@ -197,6 +204,21 @@ impl Transaction {
         self.key_locks.clear();
         self.keys_locked = 0;
         self.queried = false;
+    }
+
+    /// Notes that a shard is written that has replicas: the session will not read those that do not have it yet.
+    pub(crate) fn note_write(&mut self, shard: &ShardRef) {
+        match self.wrote.get_mut(shard) {
+            Some(since) => *since = None,
+            None => {
+                self.wrote.insert(shard.clone(), None);
+            }
+        }
+    }
+
+    /// When the session wrote a shard last: now at the latest, since nothing of it is under way.
+    fn wrote_at(&mut self, shard: &ShardRef) -> Option<Instant> {
+        self.wrote.get_mut(shard).map(|since| *since.get_or_insert_with(Instant::now))
     }
 
     /// Takes modes from BEGIN or SET TRANSACTION.
@@ -462,9 +484,22 @@ pub(crate) struct Enlistment<'a> {
     pub(crate) taken: Vec<ShardRef>,
     /// The shards that the statement talks to.
     pub(crate) touched: BTreeSet<ShardRef>,
+    /// The metadata that it was planned under, and which replicas it may read; none when it reads primaries.
+    pub(crate) reads: Option<(&'a Snapshot, &'a Reads)>,
 }
 
 impl Enlistment<'_> {
+    /// Connects to a shard: to a copy that may be read, where the statement does nothing but read.
+    async fn connect(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
+        match self.reads {
+            Some((snapshot, reads)) if self.writes.is_empty() => {
+                let since = self.transaction.wrote_at(shard);
+                self.cluster.connect_to_read(snapshot, shard, reads, since).await
+            }
+            _ => self.cluster.connect(shard).await,
+        }
+    }
+
     /// A shard that has been taken gets definitions: it takes part in the commit, and its rows are nobody's concern.
     pub(crate) fn defines(&mut self, shard: &ShardRef) {
         if let Some(participant) = self.transaction.participants.get_mut(shard) {
@@ -491,6 +526,9 @@ impl Participants for Enlistment<'_> {
             Access::Write | Access::WriteTogether => {}
         }
         for shard in shards {
+            if self.cluster.has_replicas(shard) {
+                self.transaction.note_write(shard);
+            }
             if !self.writes.contains(shard) {
                 self.writes.push(shard.clone());
             }
@@ -522,7 +560,7 @@ impl Participants for Enlistment<'_> {
     async fn take(&mut self, shard: &ShardRef) -> Result<Box<dyn NodeConnection>, Error> {
         self.touched.insert(shard.clone());
         if !self.transactional {
-            return self.cluster.connect(shard).await;
+            return self.connect(shard).await;
         }
         let written = self.writes.contains(shard);
         self.taken.push(shard.clone());
@@ -534,7 +572,7 @@ impl Participants for Enlistment<'_> {
                 PgError::internal("a shard's connection was there a moment ago").into()
             });
         }
-        let mut connection = self.cluster.connect(shard).await?;
+        let mut connection = self.connect(shard).await?;
         connection.begin(self.context, self.transaction.modes.options()).await?;
         for savepoint in &self.transaction.savepoints {
             connection.savepoint(&savepoint.on_shards).await?;

@@ -13,6 +13,7 @@ use dataman_node_protocol::definition::FieldShape;
 use dataman_node_protocol::node::{Node, NodeConnection};
 use dataman_node_protocol::pool::PoolLimits;
 use dataman_node_protocol::remote::WireNode;
+use dataman_node_protocol::replication::Observation;
 use dataman_pg::types::{TypeId, TypeRef};
 
 use super::lower::PostgresHop;
@@ -50,6 +51,10 @@ impl Node for PostgresDatasource {
 
     fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
         self.0.connect_now()
+    }
+
+    async fn observe(&self) -> Result<Observation, NodeError> {
+        self.0.observe().await
     }
 }
 

@@ -13,6 +13,7 @@ use dataman_node_protocol::node::{NodeStatement, Parameters, StatementContext};
 use dataman_node_protocol::query::{Insert, NodeQuery, Records};
 use dataman_node_protocol::record::Format;
 use dataman_node_protocol::remote::{Hop, HopStatement, HopText};
+use dataman_node_protocol::replication::Observation;
 use dataman_pg::types::TypeId;
 use lru::LruCache;
 
@@ -226,6 +227,10 @@ impl Hop for PostgresHop {
 
     fn settings(&self, context: &StatementContext) -> Vec<(String, String)> {
         context.settings.to_vec()
+    }
+
+    async fn observe(&self, connection: &mut Connection) -> Result<Observation, NodeError> {
+        super::replication::observe(connection).await
     }
 
     fn translate_error(&self, statement: &NodeStatement, error: NodeError) -> NodeError {

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use dataman_metadata::member::{Member, MemberKind, MemberState, NodeState};
+use dataman_metadata::replica::ReplicaRole;
 use dataman_metadata::schema::{HashMethod, KeyspaceMethod, Placement};
+use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::topology::{Engine, Replication};
 use dataman_pg::catalog::system::{SystemRelation, SystemRow};
 use dataman_pg::value::Array;
@@ -12,6 +15,7 @@ use dataman_pg::{TypeId, Value};
 
 use super::super::database::Catalog;
 use super::super::row::text;
+use crate::replicas::Replicas;
 
 /// The schema's OID. PostgreSQL hands out none between what it ships with and the users' own.
 pub(in super::super) const SCHEMA_OID: u32 = 16_000;
@@ -122,6 +126,22 @@ const TABLES: &[(&str, &[(&str, TypeId)])] = &[
             ("epoch", TypeId::INT8),
         ],
     ),
+    (
+        "replicas",
+        &[
+            ("datastore", TypeId::TEXT),
+            ("shard", TypeId::INT4),
+            ("datasource", TypeId::TEXT),
+            ("configured_role", TypeId::TEXT),
+            ("role", TypeId::TEXT),
+            ("reachable", TypeId::BOOL),
+            ("term", TypeId::INT8),
+            ("lag_ms", TypeId::FLOAT8),
+            ("lag_bytes", TypeId::INT8),
+            ("unapplied_bytes", TypeId::INT8),
+            ("round_trip_ms", TypeId::FLOAT8),
+        ],
+    ),
 ];
 
 static RELATIONS: LazyLock<HashMap<&'static str, SystemRelation>> = LazyLock::new(|| {
@@ -178,6 +198,45 @@ fn address(url: &str) -> String {
 
 fn epoch_of(member: &Member) -> Value {
     Value::Int8(i64::try_from(member.epoch.0).unwrap_or(i64::MAX))
+}
+
+fn role(role: ReplicaRole) -> Value {
+    text(match role {
+        ReplicaRole::Primary => "primary",
+        ReplicaRole::Replica => "replica",
+    })
+}
+
+/// The copies of the shards, with what is known of those that have replicas.
+pub(in super::super) fn replica_rows(snapshot: &Snapshot, replicas: &Replicas) -> Vec<SystemRow> {
+    let long = |number: u64| Value::Int8(i64::try_from(number).unwrap_or(i64::MAX));
+    let milliseconds = |time: Duration| Value::Float8(time.as_secs_f64() * 1000.0);
+    let mut rows: Vec<SystemRow> = Vec::new();
+    for datastore in snapshot.datastores.values() {
+        for id in datastore.shard_ids() {
+            let Some(shard) = datastore.shard(id) else { continue };
+            for (copy, configured) in shard.copies() {
+                let seen = replicas.shown(shard, copy);
+                rows.push(
+                    [
+                        text(datastore.id.0.as_str()),
+                        number(id.0),
+                        text(copy.to_string()),
+                        role(configured),
+                        seen.role.map_or(Value::Null, role),
+                        seen.reachable.map_or(Value::Null, Value::Bool),
+                        seen.term.map_or(Value::Null, long),
+                        seen.lag.map_or(Value::Null, milliseconds),
+                        seen.lag_bytes.map_or(Value::Null, long),
+                        seen.unapplied_bytes.map_or(Value::Null, long),
+                        seen.round_trip.map_or(Value::Null, milliseconds),
+                    ]
+                    .into(),
+                );
+            }
+        }
+    }
+    rows
 }
 
 /// The rows of a table that the metadata alone says.

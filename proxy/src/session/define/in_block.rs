@@ -508,6 +508,7 @@ impl Session {
             writes: Vec::new(),
             taken: Vec::new(),
             touched: Default::default(),
+            reads: None,
         };
         enlistment.enlist(&shards, access).await?;
         let mut work = Vec::new();
