@@ -10,8 +10,8 @@ use dataman_metadata::id::{
     CollectionId, DatasourceId, DatastoreId, Epoch, NodeId, ObjectId, ShardId,
 };
 use dataman_metadata::member::{Member, MemberKind, MemberState, members, wait_for_all};
-use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::replica::ReplicaError;
+use dataman_metadata::sequence::SequenceBlock;
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::store::Store;
 use dataman_metadata::topology::Shard;
@@ -442,8 +442,7 @@ fn copies<'a>(snapshot: &'a Snapshot, shard: &ShardRef) -> Option<&'a Shard> {
 }
 
 fn no_primary(shard: &ShardRef, error: ReplicaError) -> NodeError {
-    let message =
-        format!("shard {} of datastore \"{}\": {error}", shard.shard, shard.datastore);
+    let message = format!("shard {} of datastore \"{}\": {error}", shard.shard, shard.datastore);
     NodeError::new(NodeErrorKind::Unreachable, "08006", message).with_hint(
         "Promote a replica, or start the primary again. Reads go on with dataman.read set to \"any\".",
     )

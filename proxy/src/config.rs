@@ -158,6 +158,9 @@ pub struct Clients {
     /// The certificate's private key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Where Prometheus reads metrics, as http://ADDR/metrics; they are for everybody who reaches it
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What concerns datasources.

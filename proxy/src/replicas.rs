@@ -127,11 +127,7 @@ pub(crate) struct Shown {
 impl Default for Replicas {
     fn default() -> Self {
         let known = Known { copies: HashMap::new(), epoch: (Epoch(0), Instant::now()) };
-        Self {
-            known: Mutex::new(known),
-            changes: watch::Sender::new(0),
-            turn: AtomicUsize::new(0),
-        }
+        Self { known: Mutex::new(known), changes: watch::Sender::new(0), turn: AtomicUsize::new(0) }
     }
 }
 

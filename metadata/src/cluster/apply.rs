@@ -120,9 +120,8 @@ impl ClusterFile {
             } else {
                 let moved = (0..).zip(found.shards.iter().zip(&wanted.shards));
                 // What is a copy already has the data: a promotion that was done outside is written down.
-                let moved = moved
-                    .into_iter()
-                    .find(|(_, (found, wanted))| !found.has_copy(&wanted.primary));
+                let moved =
+                    moved.into_iter().find(|(_, (found, wanted))| !found.has_copy(&wanted.primary));
                 let Some((shard, (found, _))) = moved else {
                     changes.push(Change::PutDatastore(wanted));
                     continue;

@@ -17,8 +17,8 @@ use crate::capability::Capability;
 use crate::error::{NodeError, NodeErrorKind};
 use crate::pass::PassThrough;
 use crate::query::NodeQuery;
-use crate::replication::Observation;
 use crate::record::{Batch, Format, StatementDescription};
+use crate::replication::Observation;
 
 /// One datasource of one node: a database that queries can be sent to.
 #[async_trait]

@@ -117,11 +117,7 @@ pub struct WireNode<H> {
 impl<H: Hop> WireNode<H> {
     /// Makes a node; connects to nothing yet.
     pub fn new(address: Address, limits: PoolLimits, hop: H) -> Self {
-        Self {
-            pool: Pool::new(address, limits),
-            hop: Arc::new(hop),
-            observer: Mutex::default(),
-        }
+        Self { pool: Pool::new(address, limits), hop: Arc::new(hop), observer: Mutex::default() }
     }
 
     /// The connections.

@@ -185,6 +185,10 @@ impl Parser<'_> {
         if self.accept("default") {
             return Ok((name, None));
         }
+        // PostgreSQL reserves the word; the parameter is dataman's own.
+        if name == "dataman.read" && self.accept("any") {
+            return Ok((name, Some(vec!["any".to_owned()])));
+        }
         let values = self.list(Self::setting_value)?;
         Ok((name, Some(values)))
     }

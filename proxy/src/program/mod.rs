@@ -20,9 +20,9 @@ use dataman_node_protocol::node::Node;
 use dataman_proxy::cluster::{Cluster, Nodes};
 use dataman_proxy::config::{Clients, Datasources};
 use dataman_proxy::merge::{Resources, TemporaryFolder};
-use dataman_proxy::replicas;
 use dataman_proxy::session::define::unfinished::{finish_altered, look_after};
 use dataman_proxy::wire::listen::{Proxy, listen};
+use dataman_proxy::{metrics, replicas};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -256,6 +256,16 @@ pub(crate) async fn serve(
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => tracing::warn!("a schema change that was cut off is not finished yet"),
     }
+    let measured = match clients.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let measure = async {
+        match measured {
+            Some(listener) => metrics::serve(&cluster, listener).await,
+            None => std::future::pending().await,
+        }
+    };
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::new(format!("cannot wait for signals: {error}")))?;
@@ -266,6 +276,7 @@ pub(crate) async fn serve(
         () = follow_nodes(&cluster, in_process, datasources.datasource_connections_max) => {}
         () = look_after(&cluster) => {}
         () = replicas::follow(&cluster) => {}
+        () = measure => {}
         () = cluster.follow_members(), if membership.is_some() => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

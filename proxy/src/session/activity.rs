@@ -34,6 +34,20 @@ pub struct Activity {
     sessions: Mutex<BTreeMap<i32, Weak<Doing>>>,
     ended: Mutex<VecDeque<Arc<Ended>>>,
     refusals: Mutex<HashMap<String, Refusals>>,
+    counts: Mutex<Counts>,
+}
+
+/// What has happened since the proxy began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Statements that have ended well.
+    pub(crate) ended: u64,
+    /// Those that have failed.
+    pub(crate) failed: u64,
+    /// Those of them that were refused.
+    pub(crate) refused: u64,
+    /// The time that all took.
+    pub(crate) seconds: f64,
 }
 
 /// What one session does.
@@ -181,6 +195,29 @@ impl Activity {
             found.running.cancel(Reason::User);
         }
         Ok(true)
+    }
+
+    /// What has happened since the proxy began.
+    pub(crate) fn counts(&self) -> Counts {
+        *locked(&self.counts)
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn session_count(&self) -> usize {
+        locked(&self.sessions).len()
+    }
+
+    fn count(&self, stages: &Stages, ended_us: i64, failure: Option<&str>) {
+        let us = u32::try_from(ended_us.saturating_sub(stages.started_us)).unwrap_or(u32::MAX);
+        let mut counts = locked(&self.counts);
+        counts.seconds += f64::from(us) / 1e6;
+        match failure {
+            None => counts.ended += 1,
+            Some(sqlstate) => {
+                counts.failed += 1;
+                counts.refused += u64::from(sqlstate == "0A000");
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Doing>> {
@@ -482,6 +519,7 @@ impl Doing {
         }
         let Some(stages) = now.statement.clone() else { return };
         drop(now);
+        self.activity.count(&stages, ended_us, failure.as_ref().map(|(sqlstate, _)| &**sqlstate));
         let identity = self.identity.clone();
         self.activity.remember(Ended { identity, stages, ended_us, rows, failure });
     }

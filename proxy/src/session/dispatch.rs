@@ -571,8 +571,10 @@ struct Run<'a> {
 
 /// Whether a failure is one of the copy that was read, so that another one may answer.
 fn is_of_replica(error: &NodeError) -> bool {
-    let of_connection =
-        matches!(error.kind, NodeErrorKind::Unreachable | NodeErrorKind::Lost | NodeErrorKind::Busy);
+    let of_connection = matches!(
+        error.kind,
+        NodeErrorKind::Unreachable | NodeErrorKind::Lost | NodeErrorKind::Busy
+    );
     // `40001` is a standby's conflict with what it replays: outside a transaction nothing else is.
     of_connection || error.sqlstate.starts_with("08") || error.sqlstate == "40001"
 }

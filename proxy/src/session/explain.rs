@@ -58,7 +58,8 @@ impl Session {
         let (mut rows, mut read_from) = (0, Vec::new());
         let began = Instant::now();
         if explain.analyze {
-            (planned, rows, read_from) = self.analyze(&prepared, &parameters, token, &metrics).await?;
+            (planned, rows, read_from) =
+                self.analyze(&prepared, &parameters, token, &metrics).await?;
         }
         let execution = began.elapsed();
         let snapshot = Arc::clone(&planned.plan.snapshot);

@@ -15,7 +15,8 @@ use dataman_pg::timezone::TimeZone;
 
 use crate::merge::{STATEMENT_BYTES_MAX, TEMPORARY_BYTES_MAX};
 use crate::session::parameters::{
-    Kind, LAG_MAX, PARAMETERS, READ, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find, find_foreign,
+    Kind, LAG_MAX, PARAMETERS, READ, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, Use, find,
+    find_foreign,
 };
 use crate::session::setting_value::{
     canonical, default_text, on_off, parse_date_style, parse_integer, parse_time_zone, quote,

@@ -16,6 +16,7 @@ mod leak;
 mod parts;
 mod passing;
 mod relay;
+mod replicas;
 mod setup;
 mod shard;
 mod spill;

@@ -127,9 +127,8 @@ impl Connection {
         token: Option<&str>,
         body: &[u8],
     ) -> io::Result<u16> {
-        let mut request = Request::post(path)
-            .header(HOST, &self.host)
-            .header(CONTENT_TYPE, "application/json");
+        let mut request =
+            Request::post(path).header(HOST, &self.host).header(CONTENT_TYPE, "application/json");
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
         }
