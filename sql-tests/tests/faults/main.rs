@@ -6,6 +6,7 @@
 mod bounds;
 mod cancel;
 mod cluster_file;
+mod compose;
 mod crash;
 mod decoders;
 mod disk;
