@@ -18,7 +18,9 @@ wait "$proxy" || true
 # Both datastores answer, through every proxy.
 for one in $PROXIES; do
   until psql "$(at "$one")" -v ON_ERROR_STOP=1 -qAt -c 'CREATE TABLE IF NOT EXISTS ready (a int)' \
-    -c "CREATE TABLE IF NOT EXISTS ready_too (a int) WITH (datastore = 'archive')" -c 'SELECT FROM ready, ready_too'; do sleep 1; done
+    -c "CREATE TABLE IF NOT EXISTS ready_too (a int) WITH (datastore = 'archive')" \
+    -c "CREATE TABLE IF NOT EXISTS ready_also (a int) WITH (datastore = 'events')" \
+    -c 'SELECT FROM ready, ready_too, ready_also'; do sleep 1; done
 done
 first=${PROXIES%% *}
 last=${PROXIES##* }

@@ -16,7 +16,7 @@ fn the_tour_runs() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complaint}");
-    for expected in ["Ada|10.50|", "Grace|20.00|too large", "Read Policy: any", "3 orders"] {
+    for expected in ["Ada|10.50||1", "Grace|20.00|too large|2", "Read Policy: any", "3 orders"] {
         let found =
             said.lines().any(|line| line.replace(' ', "").contains(&expected.replace(' ', "")));
         assert!(found, "{expected}: {said}");
