@@ -483,8 +483,12 @@ shard_keys = ["tenant_id"]
         assert_eq!(file.nodes[0].value.agent.as_deref(), Some("10.0.0.1:7433"));
         assert_eq!(file.nodes.iter().map(|node| node.line).collect::<Vec<_>>(), [Some(1), Some(9)]);
         assert_eq!(file.datastores[0].line, Some(16));
-        let primaries =
-            file.datastores[0].value.primaries.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let primaries = file.datastores[0]
+            .value
+            .shards
+            .iter()
+            .map(|shard| shard.primary.to_string())
+            .collect::<Vec<_>>();
         assert_eq!(primaries, ["a/main", "b/main"]);
         assert_eq!(file.datastores[0].value.vshards, 1024);
         assert_eq!(file.databases[0].value.shard_keys, ["tenant_id"]);
