@@ -15,7 +15,7 @@ use crate::expr::FunctionId;
 use crate::order::compare;
 use crate::registry::{Entry, Implementation};
 use crate::types::TypeId;
-use crate::value::Value;
+use crate::value::{Record, Value};
 
 /// What a comparison asks of the order of two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,9 +184,45 @@ pub(crate) fn has_values(ty: TypeId) -> bool {
 
 fn operands(args: &[Value]) -> Result<(&Value, &Value)> {
     match args {
+        [Value::Record(left), Value::Record(right)] => {
+            check_rows(left, right)?;
+            Ok((&args[0], &args[1]))
+        }
         [left, right] => Ok((left, right)),
         _ => Err(PgError::internal("a comparison takes two values")),
     }
+}
+
+/// Rows are compared field by field, and only with rows of the same types: what stands behind a difference is not looked at.
+fn check_rows(left: &Record, right: &Record) -> Result<()> {
+    for (place, ((left_ty, left), (right_ty, right))) in left.iter().zip(right.iter()).enumerate() {
+        if left_ty != right_ty {
+            let name = |ty: &TypeId| catalog::format_type(*ty, -1);
+            return Err(PgError::new(
+                "42804",
+                format!(
+                    "cannot compare dissimilar column types {} and {} at record column {}",
+                    name(left_ty),
+                    name(right_ty),
+                    place + 1
+                ),
+            ));
+        }
+        if let (Value::Record(left), Value::Record(right)) = (left, right) {
+            check_rows(left, right)?;
+        }
+        let same = match (left.is_null(), right.is_null()) {
+            (false, false) => compare(left, right).is_eq(),
+            (left, right) => left == right,
+        };
+        if !same {
+            return Ok(());
+        }
+    }
+    if left.len() == right.len() {
+        return Ok(());
+    }
+    Err(PgError::new("42804", "cannot compare record types with different numbers of columns"))
 }
 
 fn test(args: &[Value], test: Test) -> Result<Value> {

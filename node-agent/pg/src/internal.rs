@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::arguments::{int4, jsonb};
-use crate::array::assign::assign as assign_element;
+use crate::array::assign::{assign as assign_element, assign_slice};
 use crate::catalog::Function;
 use crate::context::CallContext;
 use crate::error::{PgError, Result};
@@ -14,7 +14,7 @@ use crate::expr::FunctionId;
 use crate::json::Jsonb;
 use crate::registry::Implementation;
 use crate::types::TypeId;
-use crate::value::Value;
+use crate::value::{Record, Value};
 
 /// A field of a row value: the row, the field's place.
 pub const FIELD: FunctionId = FunctionId(u32::MAX);
@@ -28,6 +28,13 @@ pub const ASSIGN_ELEMENT: FunctionId = FunctionId(u32::MAX - 2);
 /// Rows made of JSON by a column definition list: the function's name, the JSON, the columns' names and type modifiers, and a
 /// NULL of each column's type.
 pub const RECORDS: FunctionId = FunctionId(u32::MAX - 3);
+
+/// The row of a table or query: the fields' names, the row.
+pub const NAMED: FunctionId = FunctionId(u32::MAX - 4);
+
+/// An array with a slice replaced: the array, the slice's elements, which bounds were left out (two bits a dimension, the lower
+/// bound's first), then a lower and an upper bound for each dimension.
+pub const ASSIGN_SLICE: FunctionId = FunctionId(u32::MAX - 5);
 
 const fn function(
     id: FunctionId,
@@ -54,7 +61,7 @@ const fn function(
     }
 }
 
-static FUNCTIONS: [Function; 4] = [
+static FUNCTIONS: [Function; 6] = [
     function(FIELD, "dataman_field", &[TypeId::RECORD, TypeId::INT4], TypeId::ANYELEMENT, true),
     function(
         ASSIGN_JSONB,
@@ -68,6 +75,20 @@ static FUNCTIONS: [Function; 4] = [
         "dataman_assign_element",
         &[TypeId::ANYARRAY, TypeId::ANYELEMENT],
         TypeId::ANYARRAY,
+        false,
+    ),
+    function(
+        ASSIGN_SLICE,
+        "dataman_assign_slice",
+        &[TypeId::ANYARRAY, TypeId::ANYARRAY, TypeId::INT4],
+        TypeId::ANYARRAY,
+        false,
+    ),
+    function(
+        NAMED,
+        "dataman_named",
+        &[TypeId::TEXT_ARRAY, TypeId::RECORD],
+        TypeId::RECORD,
         false,
     ),
     Function {
@@ -88,13 +109,15 @@ pub fn is_internal(id: FunctionId) -> bool {
 
 /// Whether a function replaces a part of a value.
 pub fn is_assignment(id: FunctionId) -> bool {
-    matches!(id, ASSIGN_JSONB | ASSIGN_ELEMENT)
+    matches!(id, ASSIGN_JSONB | ASSIGN_ELEMENT | ASSIGN_SLICE)
 }
 
 /// What computes the function of such a source.
 pub(crate) fn implementation(source: &str) -> Option<Implementation> {
     match source {
         "dataman_field" => Some(field),
+        "dataman_assign_slice" => Some(assign_slice),
+        "dataman_named" => Some(named),
         "dataman_assign_jsonb" => Some(assign_jsonb),
         "dataman_assign_element" => Some(assign_element),
         _ => None,
@@ -110,6 +133,18 @@ fn field(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
         }
         other => Err(PgError::internal(format!("a row was expected: {other:?}"))),
     }
+}
+
+fn named(_: &CallContext<'_>, args: &[Value]) -> Result<Value> {
+    let (Value::Array(names), Value::Record(row)) = (&args[0], &args[1]) else {
+        return Err(PgError::internal("names and a row were expected"));
+    };
+    let name = |name: &Value| match name {
+        Value::Text(name) => Ok(Arc::clone(name)),
+        other => Err(PgError::internal(format!("a name was expected: {other:?}"))),
+    };
+    let names = names.elements.iter().map(name).collect::<Result<Vec<_>>>()?;
+    Ok(Value::Record(Arc::new(Record { fields: row.fields.clone(), names: Some(names.into()) })))
 }
 
 /// How many elements an assignment may put into an array of JSON.

@@ -551,7 +551,8 @@ mod tests {
     fn rows() {
         let row = |a: Option<i32>, b: &str| {
             let first = a.map_or(Value::Null, Value::Int4);
-            Value::Record(Arc::new(vec![(TypeId::INT4, first), (TypeId::TEXT, Value::text(b))]))
+            let fields = vec![(TypeId::INT4, first), (TypeId::TEXT, Value::text(b))];
+            Value::Record(Arc::new(fields.into()))
         };
         check_values(&[
             (0, row(Some(1), "a")),

@@ -76,8 +76,39 @@ pub enum Value {
     Range(Arc<Range>),
     /// A multirange of any element type.
     Multirange(Arc<Multirange>),
-    /// A row value: its fields in order.
-    Record(Arc<Vec<(TypeId, Value)>>),
+    /// A row value.
+    Record(Arc<Record>),
+}
+
+/// A row value: its fields in order, and their names where it is the row of a table or query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The fields with their types.
+    pub fields: Vec<(TypeId, Value)>,
+    /// Their names, as JSON has them; `f1`, `f2` and so on without.
+    pub names: Option<Arc<[Arc<str>]>>,
+}
+
+impl Record {
+    /// The name of the field at a place.
+    pub fn name(&self, place: usize) -> Arc<str> {
+        let known = self.names.as_ref().and_then(|names| names.get(place));
+        known.map_or_else(|| Arc::from(format!("f{}", place + 1)), Arc::clone)
+    }
+}
+
+impl From<Vec<(TypeId, Value)>> for Record {
+    fn from(fields: Vec<(TypeId, Value)>) -> Self {
+        Self { fields, names: None }
+    }
+}
+
+impl std::ops::Deref for Record {
+    type Target = Vec<(TypeId, Value)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.fields
+    }
 }
 
 /// `timetz`: a time of day at a zone.

@@ -36,6 +36,7 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{TypeId, Value};
 
 pub(crate) use database::Catalogs;
+pub(crate) use oid::{is_row_type, row_type};
 pub(crate) use objects::{SessionObjects, SettingChanges};
 
 /// How many hidden columns [`columns`] puts at the end: `tableoid` and `xmin`.

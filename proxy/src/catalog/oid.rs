@@ -21,8 +21,13 @@ const DEFAULT: u32 = 0x8000_0000;
 const COLUMNS: u32 = 1600;
 
 /// A relation's row type.
-pub(super) fn row_type(relation: u32) -> u32 {
+pub(crate) fn row_type(relation: u32) -> u32 {
     ROW_TYPE.wrapping_add(relation)
+}
+
+/// Whether an OID is that of a row type.
+pub(crate) fn is_row_type(oid: u32) -> bool {
+    (ROW_TYPE..ROW_ARRAY).contains(&oid)
 }
 
 /// The array type over a relation's row type.

@@ -616,9 +616,8 @@ impl Parser<'_> {
                 left = expr(ExprKind::Subscript { array: Box::new(left), subscripts }, span);
             } else if self.accept_symbol('.') {
                 let span = self.span();
-                if self.is_symbol('*') {
-                    return self
-                        .refuse("expanding a row with \"*\"", "Name the fields: (row).field.");
+                if self.accept_symbol('*') {
+                    return Ok(expr(ExprKind::Expand(Box::new(left)), span));
                 }
                 let field = self.label()?;
                 left = expr(ExprKind::FieldOf(Box::new(left), field), span);
@@ -663,12 +662,9 @@ impl Parser<'_> {
         let mut parts = vec![first];
         while !only_function && self.is_symbol('.') {
             self.advance();
-            if self.is_symbol('*') {
-                return Err(dataman_pg::PgError::unsupported(
-                    "row expansion via \"*\" is not supported here",
-                )
-                .with_hint("Name the columns, or the table alone for the whole row.")
-                .at(super::lexer::position(self.sql, self.tokens[start].start)));
+            if self.accept_symbol('*') {
+                let span = self.span_from(start);
+                return Ok(expr(ExprKind::WholeRow(parts), span));
             }
             parts.push(self.label()?);
         }

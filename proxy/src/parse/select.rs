@@ -4,8 +4,8 @@ use super::cursor::{CHAIN_MAX, Parser, Result, too_deep};
 use super::expr::expr;
 use super::lexer::TokenKind;
 use super::syntax::{
-    Alias, CommonTable, Distinct, Expr, ExprKind, GroupItem, LockClause, ObjectName, OrderBy,
-    Query, Select, SelectBody, SelectItem, SetOperationKind, TableRef, With,
+    Alias, CommonTable, Cycle, Distinct, Expr, ExprKind, GroupItem, LockClause, ObjectName, OrderBy,
+    Query, Search, Select, SelectBody, SelectItem, SetOperationKind, TableRef, With,
 };
 
 /// What may follow the body of a query.
@@ -357,20 +357,69 @@ impl Parser<'_> {
             parser.expect_symbol('(')?;
             let statement = parser.nested(Parser::preparable)?;
             parser.expect_symbol(')')?;
-            if matches!(parser.word(), "search" | "cycle") {
-                return parser.refuse(
-                    "SEARCH and CYCLE in WITH",
-                    "Keep the path in an array column of the query.",
-                );
-            }
+            let search = if parser.is("search") { Some(parser.search()?) } else { None };
+            let cycle = if parser.is("cycle") { Some(Box::new(parser.cycle()?)) } else { None };
             Ok(CommonTable {
                 alias: Alias { name, columns },
                 span,
                 materialized,
                 statement: Box::new(statement),
+                search,
+                cycle,
             })
         })?;
         Ok(With { recursive, tables })
+    }
+
+    fn search(&mut self) -> Result<Search> {
+        let start = self.at;
+        self.expect("search")?;
+        let breadth = self.accept("breadth");
+        if !breadth {
+            self.expect("depth")?;
+        }
+        self.expect("first")?;
+        self.expect("by")?;
+        let columns = self.list(Parser::name)?;
+        self.expect("set")?;
+        let sequence = self.name()?;
+        Ok(Search { breadth, columns, sequence, span: self.span_from(start) })
+    }
+
+    fn cycle(&mut self) -> Result<Cycle> {
+        let start = self.at;
+        self.expect("cycle")?;
+        let columns = self.list(Parser::name)?;
+        self.expect("set")?;
+        let mark = self.name()?;
+        let (value, default) = if self.accept("to") {
+            let value = self.literal()?;
+            self.expect("default")?;
+            (Some(value), Some(self.literal()?))
+        } else {
+            (None, None)
+        };
+        self.expect("using")?;
+        let path = self.name()?;
+        Ok(Cycle { columns, mark, value, default, path, span: self.span_from(start) })
+    }
+
+    /// Takes a constant: no expression made of several.
+    fn literal(&mut self) -> Result<Expr> {
+        let start = self.at;
+        let literal = self.primary_expr()?;
+        match literal.kind {
+            ExprKind::Null
+            | ExprKind::Bool(_)
+            | ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::BitString(_)
+            | ExprKind::TypedString(..) => Ok(literal),
+            _ => {
+                self.at = start;
+                Err(self.error())
+            }
+        }
     }
 
     fn query(&mut self) -> Result<Query> {

@@ -50,6 +50,7 @@ impl Walk<'_> {
             | ExprKind::TypedString(..)
             | ExprKind::Param(_)
             | ExprKind::Column(_)
+            | ExprKind::WholeRow(_)
             | ExprKind::Default
             | ExprKind::Special(..) => {}
             ExprKind::Binary { left, right, .. } | ExprKind::Distinct { left, right, .. } => {
@@ -65,6 +66,7 @@ impl Walk<'_> {
             | ExprKind::Is { arg, .. }
             | ExprKind::Cast { arg, .. }
             | ExprKind::FieldOf(arg, _)
+            | ExprKind::Expand(arg)
             | ExprKind::Collate(arg, _) => self.expr(arg),
             ExprKind::Between { arg, low, high, .. } => self.exprs([&**arg, &**low, &**high]),
             ExprKind::InList { arg, list, .. } => {

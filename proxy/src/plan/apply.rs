@@ -167,13 +167,14 @@ impl Planner<'_> {
         });
         let mut read: Vec<Expr> = Vec::new();
         let mut params: Vec<Expr> = Vec::new();
-        let mut refused = None;
         form::each_expr_mut(&mut query, &mut |expr| {
             *expr = replace(expr, &mut |node| {
                 let is_outer = match node {
                     Expr::Field(field) => !own.contains(&field.source),
                     Expr::Param { index, .. } => self.outer.contains(index),
                     Expr::Const(_) | Expr::Column { .. } => false,
+                    // It is computed where the rows are that it is over.
+                    Expr::Aggregate(_) | Expr::Grouping(_) if is_of_around(node, &own) => true,
                     other => keys.contains(other) && !reads_any(other, &own),
                 };
                 if !is_outer {
@@ -182,20 +183,12 @@ impl Planner<'_> {
                 if let Some(known) = read.iter().position(|known| known == node) {
                     return Some(params[known].clone());
                 }
-                if node.type_id() == TypeId::RECORD {
-                    refused = Some(PgError::unsupported(
-                        "a subquery that reads a row of the query around it is not supported yet",
-                    ));
-                }
                 let param = self.parameters.add_internal(Internal::Outer(node.type_id()));
                 read.push(node.clone());
                 params.push(param.clone());
                 Some(param)
             });
         });
-        if let Some(refused) = refused {
-            return Err(refused);
-        }
         for param in &params {
             if let Expr::Param { index, .. } = param {
                 self.outer.insert(*index);
@@ -410,6 +403,31 @@ pub(super) fn equality(condition: &Expr) -> Option<&Call> {
     let Expr::Call(call) = condition else { return None };
     let operator = call.operator.and_then(catalog::operator)?;
     (operator.name == "=" && call.args.len() == 2).then_some(call)
+}
+
+/// Whether an aggregate or GROUPING is over rows of a query around the one that has these sources.
+fn is_of_around(call: &Expr, own: &BTreeSet<String>) -> bool {
+    let mut reads = false;
+    walk(call, &mut |node| reads |= matches!(node, Expr::Field(_)));
+    reads && !reads_any(call, own)
+}
+
+/// Whether a query has an aggregate or GROUPING of a query around it.
+pub(super) fn has_call_of_around(query: &Select) -> bool {
+    let mut own: BTreeSet<String> = BTreeSet::new();
+    form::for_each_source(query, &mut |source| {
+        own.extend(form::alias_of(source).map(str::to_owned));
+    });
+    let mut found = false;
+    form::for_each_select(query, &mut |inner| {
+        form::for_each_expr(inner, &mut |expr| {
+            walk(expr, &mut |node| {
+                found |= matches!(node, Expr::Aggregate(_) | Expr::Grouping(_))
+                    && is_of_around(node, &own);
+            });
+        });
+    });
+    found
 }
 
 fn reads_any(expr: &Expr, own: &BTreeSet<String>) -> bool {

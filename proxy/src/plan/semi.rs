@@ -372,6 +372,9 @@ impl Planner<'_> {
     /// The groups among which a subquery finds its value by keys alone, the condition that finds it, and the value. None where
     /// computing all groups could raise an error that PostgreSQL does not meet.
     fn group_of(&mut self, subquery: &Select, kind: &SubqueryKind) -> Option<(Source, Expr, Expr)> {
+        if super::apply::has_call_of_around(subquery) {
+            return None;
+        }
         let is_one = subquery.group.as_ref().is_some_and(Vec::is_empty);
         let fits = match kind {
             SubqueryKind::Scalar => is_one && subquery.fields.len() == 1,

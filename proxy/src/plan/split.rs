@@ -503,8 +503,9 @@ pub(super) fn check_accumulated(call: &Aggregate) -> Result<()> {
 /// # Errors
 /// `0A000` naming the type.
 pub(super) fn check_decodable(ty: TypeRef) -> Result<()> {
-    // The `reg…` types are made here only: no shard sends any.
-    if dataman_pg::io::is_read(ty.id) || ty.id.is_oid() {
+    // The `reg…` types are made here only: no shard sends any. A row's binary form names its fields' types.
+    let is_row = matches!(ty.id, TypeId::RECORD | TypeId::RECORD_ARRAY);
+    if dataman_pg::io::is_read(ty.id) || ty.id.is_oid() || is_row {
         return Ok(());
     }
     Err(PgError::unsupported(format!(

@@ -22,9 +22,10 @@ pub fn encode_row_description(
         // The table and the column's number in it: PostgreSQL sends 0 for what is not a plain column, and so do we for all.
         out.put_u32(0);
         out.put_i16(0);
-        out.put_u32(column.ty.id.0);
-        out.put_i16(type_length(column.ty.id));
-        out.put_i32(column.ty.typmod);
+        let ty = described(column.ty);
+        out.put_u32(ty.id.0);
+        out.put_i16(type_length(ty.id));
+        out.put_i32(ty.typmod);
         out.put_i16(match formats.get(at) {
             Some(Format::Binary) => 1,
             Some(Format::Text) | None => 0,
@@ -34,9 +35,19 @@ pub fn encode_row_description(
     out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
 }
 
+/// A type as clients know it: the row of a table has the table's row type.
+fn described(ty: TypeRef) -> TypeRef {
+    match u32::try_from(ty.typmod) {
+        Ok(relation) if ty.id == TypeId::RECORD => {
+            TypeRef::plain(TypeId(crate::catalog::row_type(relation)))
+        }
+        _ => ty,
+    }
+}
+
 /// `typlen` of a type; enums, the only types that clients make, take four bytes.
 fn type_length(ty: TypeId) -> i16 {
-    type_by_id(ty).map_or(4, |ty| ty.length)
+    type_by_id(ty).map_or_else(|| if crate::catalog::is_row_type(ty.0) { -1 } else { 4 }, |ty| ty.length)
 }
 
 /// One column of text, as SHOW and EXPLAIN give it.

@@ -41,11 +41,17 @@ pub struct Outputs {
     pub first: Vec<Option<Output>>,
     /// What the plain server printed for those that it ran again with the rows of their tables in other orders.
     pub reordered: Vec<Vec<Output>>,
+    /// What it printed for those that it ran again with the keys of their ORDER BY as further columns.
+    pub keyed: Vec<Option<Output>>,
 }
 
 /// Takes psql's output apart at the marks.
 pub fn outputs(text: &str, count: usize) -> Outputs {
-    let mut outputs = Outputs { first: vec![None; count], reordered: vec![Vec::new(); count] };
+    let mut outputs = Outputs {
+        first: vec![None; count],
+        reordered: vec![Vec::new(); count],
+        keyed: vec![None; count],
+    };
     let mut current = String::new();
     for line in text.lines() {
         let Some((before, mark)) = line.split_once(MARK) else {
@@ -66,6 +72,13 @@ pub fn outputs(text: &str, count: usize) -> Outputs {
             list.into_iter().for_each(|list| list.push(output.clone()));
             continue;
         }
+        if let Some(number) = number.strip_prefix("keyed") {
+            let place = number.parse::<usize>().ok().and_then(|n| outputs.keyed.get_mut(n));
+            let output =
+                Output { text: std::mem::take(&mut current), sqlstate: sqlstate.to_owned() };
+            place.into_iter().for_each(|place| *place = Some(output.clone()));
+            continue;
+        }
         let list = &mut outputs.first;
         if let Some(place) = number.parse::<usize>().ok().and_then(|n| list.get_mut(n)) {
             *place =
@@ -80,7 +93,7 @@ pub fn outputs(text: &str, count: usize) -> Outputs {
 pub struct Judge {
     /// Names that a refused statement would have made, filled or changed.
     tainted: HashSet<String>,
-    /// The tables that refused views would have read: writing to such a view writes to them.
+    /// The tables that views read: writing to a view writes to them.
     views: Vec<(String, Vec<String>)>,
     /// Whether the open transaction failed at dataman by a refusal.
     is_block_lost: bool,
@@ -146,16 +159,22 @@ impl Judge {
         self.is_setting_lost = false;
     }
 
-    /// The verdict on one statement; `reordered` is what the plain server printed with the rows of its tables in other orders.
+    /// The verdict on one statement; `reordered` is what the plain server printed with the rows of its tables in other orders,
+    /// `keyed` what it printed with the keys of ORDER BY as further columns.
     pub fn judge(
         &mut self,
         statement: &str,
         ours: Option<&Output>,
         theirs: Option<&Output>,
         reordered: &[Output],
+        keyed: Option<&Output>,
     ) -> Verdict {
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Verdict::Wrong };
         let mut verdict = self.compare(statement, ours, theirs);
+        self.view(statement);
+        if verdict == Verdict::Wrong && keyed.is_some_and(|keyed| only_ties_differ(ours, theirs, keyed)) {
+            verdict = Verdict::Right;
+        }
         if verdict == Verdict::Wrong && is_left_open(ours, theirs, reordered) {
             verdict = Verdict::Open;
         }
@@ -177,11 +196,27 @@ impl Judge {
         verdict
     }
 
+    /// Remembers what a view reads.
+    fn view(&mut self, statement: &str) {
+        let all: Vec<String> = words(statement).collect();
+        let is_create = all.first().is_some_and(|word| word == "create");
+        if is_create && all.iter().take(5).any(|word| word == "view") {
+            let view = all.iter().find(|word| !NOISE.contains(&word.as_str()));
+            let read = all.windows(2).filter(|pair| pair[0] == "from");
+            let read = read.map(|pair| pair[1].clone()).collect();
+            self.views.extend(view.map(|view| (view.clone(), read)));
+        }
+    }
+
     fn taint(&mut self, statement: &str, first: &str) {
         const CHANGES: &[&str] = &[
             "create", "insert", "update", "delete", "copy", "alter", "declare", "prepare",
             "truncate", "merge", "drop", "set", "with",
         ];
+        // The sequences whose numbers a query takes.
+        let all: Vec<String> = words(statement).collect();
+        let numbers = all.windows(2).filter(|pair| matches!(pair[0].as_str(), "nextval" | "setval"));
+        self.tainted.extend(numbers.map(|pair| pair[1].clone()));
         if first == "select" && !words(statement).any(|word| word == "into") {
             return;
         }
@@ -193,13 +228,6 @@ impl Judge {
             // An operator's signs are no words: what it is made of must do.
             self.tainted.extend(named.take(1));
             // Tables that are written to, inherited from or partitioned.
-            let all: Vec<String> = words(statement).collect();
-            if first == "create" && all.iter().take(4).any(|word| word == "view") {
-                let view = all.iter().find(|word| !NOISE.contains(&word.as_str()));
-                let read = all.windows(2).filter(|pair| pair[0] == "from");
-                let read = read.map(|pair| pair[1].clone()).collect();
-                self.views.extend(view.map(|view| (view.clone(), read)));
-            }
             for (place, word) in all.iter().enumerate() {
                 let reached = match word.as_str() {
                     "inherits" => 4,
@@ -263,6 +291,47 @@ fn is_left_open(ours: &Output, theirs: &Output, reordered: &[Output]) -> bool {
     }
     given.retain(|rows| sorted(rows) == sorted(&ours));
     stand_among_peers(&ours, &given)
+}
+
+/// Whether the rows are the same but for the order of those whose keys are equal. `keyed` has the plain server's rows in its
+/// order, their keys behind their own columns.
+fn only_ties_differ(ours: &Output, theirs: &Output, keyed: &Output) -> bool {
+    if keyed.sqlstate != "00000" || !may_be_open(ours, theirs) {
+        return false;
+    }
+    let lines = |output: &Output| -> Vec<String> {
+        let trimmed = |line: &str| line.split('|').map(str::trim).collect::<Vec<_>>().join("|");
+        output.text.lines().map(trimmed).collect()
+    };
+    let (ours, theirs, keyed) = (lines(ours), lines(theirs), lines(keyed));
+    let width = |lines: &[String]| lines.first().map_or(0, |line| line.split('|').count());
+    let own = width(&theirs);
+    let count = theirs.len();
+    if ours.len() != count || keyed.len() != count || width(&keyed) <= own {
+        return false;
+    }
+    let split = |line: &String| -> (String, String) {
+        let parts: Vec<&str> = line.split('|').collect();
+        let at = own.min(parts.len());
+        (parts[..at].join("|"), parts[at..].join("|"))
+    };
+    let keyed: Vec<(String, String)> = keyed.iter().map(split).collect();
+    // The heading, the line below it, the rows, and their number.
+    let body = 2..count.saturating_sub(2);
+    let same = |place: usize| keyed[place].0 == theirs[place];
+    if !body.clone().all(same) {
+        return false;
+    }
+    let mut start = body.start;
+    while start < body.end {
+        let tied = keyed[start..body.end].iter().take_while(|row| row.1 == keyed[start].1).count();
+        let end = start + tied;
+        if sorted(&ours[start..end]) != sorted(&theirs[start..end]) {
+            return false;
+        }
+        start = end;
+    }
+    ours[body.end.min(count)..] == theirs[body.end.min(count)..]
 }
 
 /// The lines without the widths of columns.
@@ -374,7 +443,8 @@ mod tests {
             sqlstate: sqlstate.to_owned(),
         };
         let (ours, theirs) = (output(ours), output(theirs));
-        assert_eq!(Judge::default().judge(statement, Some(&ours), Some(&theirs), &[]), expected);
+        let judged = Judge::default().judge(statement, Some(&ours), Some(&theirs), &[], None);
+        assert_eq!(judged, expected);
     }
 
     #[test]
@@ -403,12 +473,46 @@ mod tests {
         let missing = Output { text: "ERROR:  none\n".to_owned(), sqlstate: "42P01".to_owned() };
         let mut judge = Judge::default();
         assert_eq!(
-            judge.judge("create table tt (a point);", Some(&refused), Some(&made), &[]),
+            judge.judge("create table tt (a point);", Some(&refused), Some(&made), &[], None),
             Verdict::Refused
         );
-        let mut later = |text| judge.judge(text, Some(&missing), Some(&made), &[]);
+        let mut later = |text| judge.judge(text, Some(&missing), Some(&made), &[], None);
         assert_eq!(later("select a from tt;"), Verdict::Follows);
         assert_eq!(later("select a from uu;"), Verdict::Wrong);
+    }
+
+    #[test]
+    fn ties_may_stand_in_any_order() {
+        let printed = |heading: &str, rows: &[&str]| {
+            let rows: String = rows.iter().map(|row| format!(" {row}\n")).collect();
+            let text = format!(" {heading} \n---+---\n{rows}(3 rows)\n\n");
+            Output { text, sqlstate: "00000".to_owned() }
+        };
+        let keyed = printed("a | n | k", &["1 | 1 | 5", "2 | 2 | 5", "9 | 3 | 6"]);
+        let judged = |ours: &[&str]| {
+            let theirs = printed("a | n", &["1 | 1", "2 | 2", "9 | 3"]);
+            let ours = printed("a | n", ours);
+            let statement = "select a, n from t order by k;";
+            Judge::default().judge(statement, Some(&ours), Some(&theirs), &[], Some(&keyed))
+        };
+        assert_eq!(judged(&["2 | 2", "1 | 1", "9 | 3"]), Verdict::Right);
+        assert_eq!(judged(&["2 | 2", "9 | 3", "1 | 1"]), Verdict::Wrong);
+        assert_eq!(judged(&["2 | 2", "1 | 2", "9 | 3"]), Verdict::Wrong);
+    }
+
+    #[test]
+    fn writing_through_a_view_taints_its_tables() {
+        let refused = Output { text: "ERROR:  no\n".to_owned(), sqlstate: "0A000".to_owned() };
+        let made = Output { text: "CREATE VIEW\n".to_owned(), sqlstate: "00000".to_owned() };
+        let row = Output { text: "1\n".to_owned(), sqlstate: "00000".to_owned() };
+        let mut judge = Judge::default();
+        judge.judge("create view v as select * from tt;", Some(&made), Some(&made), &[], None);
+        judge.judge("insert into v values (1);", Some(&refused), Some(&made), &[], None);
+        judge.judge("select 1 where nextval('ss') > 0;", Some(&refused), Some(&row), &[], None);
+        let mut later = |text| judge.judge(text, Some(&made), Some(&row), &[], None);
+        assert_eq!(later("select * from tt;"), Verdict::Follows);
+        assert_eq!(later("select nextval('ss');"), Verdict::Follows);
+        assert_eq!(later("select * from uu;"), Verdict::Wrong);
     }
 
     #[test]
@@ -422,7 +526,8 @@ mod tests {
             let theirs = printed(&["1 | 1", "2 | 2", "9 | 3"]);
             let reordered: Vec<Output> = printed(reordered).into_iter().collect();
             let statement = "select a, n order by a;";
-            Judge::default().judge(statement, printed(ours).as_ref(), theirs.as_ref(), &reordered)
+            let ours = printed(ours);
+            Judge::default().judge(statement, ours.as_ref(), theirs.as_ref(), &reordered, None)
         };
         // Other rows, which PostgreSQL gives too, or does not.
         let other = ["1 | 2", "2 | 1", "9 | 3"];

@@ -66,14 +66,15 @@ pub fn run(
         (Some(ours), Some(theirs)) if judge::may_be_open(ours, theirs) => Some(number),
         _ => None,
     });
-    let reordered = output(&sides.again, Side::Plain, &differ.collect())?.reordered;
+    let Outputs { reordered, keyed, .. } = output(&sides.again, Side::Plain, &differ.collect())?;
     judge.begin_file();
     let mut judged = Vec::new();
     for (number, piece) in pieces.into_iter().enumerate() {
         let Piece::Statement(statement) = piece else { continue };
         let (ours, other) = (ours.first[number].clone(), reordered[number].as_slice());
         let theirs = theirs.first[number].clone();
-        let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref(), other);
+        let keyed = keyed[number].as_ref();
+        let verdict = judge.judge(&statement, ours.as_ref(), theirs.as_ref(), other, keyed);
         judged.push(Judged { file: file.to_owned(), statement, verdict, ours, theirs });
     }
     Ok(judged)

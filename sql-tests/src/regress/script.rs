@@ -70,6 +70,13 @@ pub fn script(pieces: &[Piece], side: Side, again: &HashSet<usize>) -> String {
             out.push('\n');
         }
         out.push_str(&format!("\\echo {MARK}{number} :SQLSTATE\n"));
+        let by_keys = match piece {
+            Piece::Statement(text) if !again.is_empty() => keyed(text),
+            _ => None,
+        };
+        if let Some(text) = by_keys {
+            out.push_str(&format!("\\echo {MARK}again\n{text}\n\\echo {MARK}keyed{number} :SQLSTATE\n"));
+        }
         for again in again {
             out.push_str(&format!("{again}\\echo {MARK}reordered{number} :SQLSTATE\n"));
             out.push_str("ROLLBACK;\n");
@@ -128,6 +135,60 @@ fn reordered(text: &str, salt: usize) -> Option<String> {
         list = list.join(", "),
         text = if salt.is_multiple_of(2) { text.to_owned() } else { swapped(text) },
     ))
+}
+
+/// A query with the keys of its ORDER BY as further columns. `None` where its text does not say what to write.
+fn keyed(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let (mut depth, mut quote, mut word) = (0_i32, None, 0);
+    let mut outer: Vec<(usize, &str)> = Vec::new();
+    let mut commas = Vec::new();
+    for (at, letter) in lower.char_indices() {
+        let is_word = letter.is_ascii_alphanumeric() || letter == '_';
+        if !is_word {
+            if depth == 0 && quote.is_none() && word < at {
+                outer.push((word, &lower[word..at]));
+            }
+            word = at + letter.len_utf8();
+        }
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth -= 1,
+            (None, ',') if depth == 0 => commas.push(at),
+            _ => {}
+        }
+    }
+    let find = |wanted: &str| outer.iter().find(|(_, word)| *word == wanted).map(|(at, _)| *at);
+    let others = ["union", "intersect", "except", "distinct", "into", "using", "insert", "update"];
+    if text.contains("--") || others.iter().any(|word| find(word).is_some()) {
+        return None;
+    }
+    let (from, order) = (find("from")?, find("order")?);
+    let start = outer.iter().find(|(at, word)| *at > order && *word == "by")?.0 + "by".len();
+    let ends = ["limit", "offset", "fetch", "for", "window"];
+    let end = outer.iter().find(|(at, word)| *at > start && ends.contains(word));
+    let end = end.map_or(lower.trim_end().trim_end_matches(';').len(), |(at, _)| *at);
+    let mut bounds = vec![start];
+    bounds.extend(commas.into_iter().filter(|at| (start..end).contains(at)));
+    bounds.push(end);
+    let mut columns = String::new();
+    for pair in bounds.windows(2) {
+        let mut key = text[pair[0]..pair[1]].trim_start_matches(',').trim();
+        for suffix in ["nulls first", "nulls last", "asc", "desc"] {
+            let at = key.len().saturating_sub(suffix.len());
+            if key.is_char_boundary(at) && key[at..].eq_ignore_ascii_case(suffix) {
+                key = key[..at].trim_end();
+            }
+        }
+        if key.is_empty() || key.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        columns.push_str(&format!(", ({key})"));
+    }
+    Some(format!("{}{columns} {}", text[..from].trim_end(), &text[from..]))
 }
 
 /// The text with the last two arms of each UNION ALL of three or more exchanged: which of them comes first is not said.
@@ -270,6 +331,17 @@ mod tests {
                 .map(|(_, rest)| rest.trim_end_matches("');").to_owned())
         });
         assert_eq!(key.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn keys_become_columns() {
+        assert_eq!(
+            keyed("select a, (select 1 from u) from t order by a + 1 desc, f(b, c) nulls last limit 3;").as_deref(),
+            Some("select a, (select 1 from u), (a + 1), (f(b, c)) from t order by a + 1 desc, f(b, c) nulls last limit 3;")
+        );
+        assert_eq!(keyed("select a from t order by 1;"), None);
+        assert_eq!(keyed("select a from t;"), None);
+        assert_eq!(keyed("select a from t union select 1 order by a;"), None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn rows(
             Ok([value]) => (result, value),
             Err(row) => {
                 let fields = function.out.iter().map(|(_, ty)| *ty).zip(row).collect();
-                (TypeId::RECORD, Value::Record(std::sync::Arc::new(fields)))
+                (TypeId::RECORD, Value::Record(std::sync::Arc::new(fields.into())))
             }
         });
     }

@@ -180,7 +180,7 @@ fn compile_call(call: &Call, place: Place<'_>) -> Result<Node> {
         return Err(refused());
     }
     let mut args = call.args.iter().map(|arg| compile(arg, place)).collect::<Result<Vec<_>>>()?;
-    if let (Some(test), 2) = (comparison::test_of(function.source), args.len())
+    if let (Some(test), 2) = (test_of(function.source, &types), args.len())
         && let (Some(right), Some(left)) = (args.pop(), args.pop())
     {
         return Ok(Node::Compare { test, operands: Box::new([left, right]) });
@@ -193,6 +193,14 @@ fn compile_call(call: &Call, place: Place<'_>) -> Result<Node> {
         result: call.ty.id,
         variadic: call.variadic,
     })))
+}
+
+/// The test that a function is, where it cannot fail: rows may turn out not to be comparable.
+fn test_of(source: &str, types: &[TypeId]) -> Option<comparison::Test> {
+    if types.contains(&TypeId::RECORD) {
+        return None;
+    }
+    comparison::test_of(source)
 }
 
 /// A function or operator as a refusal names it.
@@ -218,7 +226,7 @@ fn binary_function(
     if !types.iter().all(|ty| has_values(*ty)) {
         return Err(refused());
     }
-    if let Some(test) = comparison::test_of(function.source) {
+    if let Some(test) = test_of(function.source, &types) {
         return Ok(Function::Test(test));
     }
     Ok(Function::Other {

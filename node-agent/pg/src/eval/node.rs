@@ -248,7 +248,7 @@ impl Node {
             }
             Self::Row(fields) => {
                 let fields = fields.iter().map(|(ty, node)| Ok((*ty, node.eval(input)?)));
-                Ok(Value::Record(Arc::new(fields.collect::<Result<Vec<_>>>()?)))
+                Ok(Value::Record(Arc::new(fields.collect::<Result<Vec<_>>>()?.into())))
             }
             Self::RowCompare { test, fields } => row_compare(*test, fields, input),
             Self::ArrayOp { all, operator, left, array } => {

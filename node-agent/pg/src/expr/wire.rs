@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Constant;
 use crate::Context;
 use crate::types::{TypeId, TypeRef};
-use crate::value::{Array, Dimension, EnumLabel, Value};
+use crate::value::{Array, Dimension, EnumLabel, Record, Value};
 
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -25,7 +25,11 @@ enum Form {
     /// A user's enum: the reader does not know the labels' order.
     Label { label: Arc<str>, rank: u32 },
     /// A row: its text form does not hold the fields' types.
-    Fields { fields: Vec<Constant> },
+    Fields {
+        fields: Vec<Constant>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        names: Option<Vec<Arc<str>>>,
+    },
     /// An array of such.
     Elements { elements: Vec<Constant>, dimensions: Vec<(i32, i32)> },
 }
@@ -45,7 +49,11 @@ fn write(value: &Value, ty: TypeId) -> Option<Form> {
         Value::Null => return None,
         Value::Enum(label) => Form::Label { label: label.label.clone(), rank: label.rank },
         Value::Record(fields) => {
-            Form::Fields { fields: fields.iter().map(|(ty, value)| constant(value, *ty)).collect() }
+            let names = fields.names.as_ref().map(|names| names.to_vec());
+            Form::Fields {
+                fields: fields.iter().map(|(ty, value)| constant(value, *ty)).collect(),
+                names,
+            }
         }
         Value::Array(array)
             if array.element_type.is_user() || array.element_type == TypeId::RECORD =>
@@ -83,9 +91,10 @@ fn read(form: Form, ty: TypeId) -> crate::Result<Value> {
         }
         Form::Text(text) => crate::io::text::input(&text, ty.into(), &Context::default())?,
         Form::Label { label, rank } => Value::Enum(EnumLabel { enum_type: ty, rank, label }),
-        Form::Fields { fields } => Value::Record(Arc::new(
-            fields.into_iter().map(|field| (field.ty.id, field.value)).collect(),
-        )),
+        Form::Fields { fields, names } => Value::Record(Arc::new(Record {
+            fields: fields.into_iter().map(|field| (field.ty.id, field.value)).collect(),
+            names: names.map(Into::into),
+        })),
         Form::Elements { elements, dimensions } => {
             let element_type = elements.first().map_or(TypeId::RECORD, |first| first.ty.id);
             let dimensions =
@@ -145,10 +154,10 @@ mod tests {
             r#"{"type":20001,"value":{"elements":[{"type":20000,"value":{"label":"happy","rank":1}},{"type":20000,"value":null}],"dimensions":[[2,1]]}}"#,
         );
         check(
-            Value::Record(Arc::new(vec![
+            Value::Record(Arc::new(Record::from(vec![
                 (TypeId::INT4, Value::Int4(1)),
                 (TypeId::TEXT, Value::Null),
-            ])),
+            ]))),
             TypeId::RECORD,
             r#"{"type":"record","value":{"fields":[{"type":"int4","value":"1"},{"type":"text","value":null}]}}"#,
         );

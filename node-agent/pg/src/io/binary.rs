@@ -97,7 +97,7 @@ pub fn decode(bytes: &[u8], ty: TypeRef) -> Result<Value> {
         | TypeId::TIMESTAMP
         | TypeId::TIMESTAMPTZ
         | TypeId::INTERVAL => crate::datetime::wire::decode(bytes, ty)?,
-        TypeId::RECORD => Value::Record(Arc::new(record::decode(bytes)?)),
+        TypeId::RECORD => Value::Record(Arc::new(record::decode(bytes)?.into())),
         TypeId::INET => Value::Inet(Inet::decode(bytes, false)?),
         TypeId::CIDR => Value::Inet(Inet::decode(bytes, true)?),
         TypeId::MACADDR => Value::MacAddr(fixed(bytes)?),

@@ -11,7 +11,7 @@ use crate::json::Jsonb;
 use crate::network::Inet;
 use crate::range::{Bound, Multirange, Range, Span};
 use crate::types::TypeId;
-use crate::value::{Array, Dimension, EnumLabel, Interval, Numeric, TimeTz, Value};
+use crate::value::{Array, Dimension, EnumLabel, Interval, Numeric, Record, TimeTz, Value};
 
 /// Appends a value.
 pub fn put(value: &Value, out: &mut Vec<u8>) {
@@ -85,7 +85,14 @@ pub fn put(value: &Value, out: &mut Vec<u8>) {
             put_spans(&range.spans, out);
         }
         Value::Record(fields) => {
-            out.push(24);
+            match &fields.names {
+                None => out.push(24),
+                Some(names) => {
+                    out.push(31);
+                    put_count(names.len(), out);
+                    names.iter().for_each(|name| put_bytes(name.as_bytes(), out));
+                }
+            }
             put_count(fields.len(), out);
             for (ty, value) in fields.iter() {
                 out.extend_from_slice(&ty.0.to_ne_bytes());
@@ -150,12 +157,19 @@ pub fn take(bytes: &mut &[u8]) -> Option<Value> {
             rank: u32::from_ne_bytes(array(bytes)?),
             label: take_text(bytes)?,
         }),
-        24 => {
+        tag @ (24 | 31) => {
+            let mut names = Vec::new();
+            if tag == 31 {
+                for _ in 0..take_count(bytes)? {
+                    names.push(take_text(bytes)?);
+                }
+            }
+            let names = (tag == 31).then(|| names.into());
             let mut fields = Vec::new();
             for _ in 0..take_count(bytes)? {
                 fields.push((TypeId(u32::from_ne_bytes(array(bytes)?)), take(bytes)?));
             }
-            Value::Record(Arc::new(fields))
+            Value::Record(Arc::new(Record { fields, names }))
         }
         25 => Value::Inet(Inet {
             is_v6: u8::from_ne_bytes(array(bytes)?) != 0,
@@ -390,10 +404,14 @@ mod tests {
         let row = vec![
             Value::Null,
             Value::Enum(EnumLabel { enum_type: TypeId(20000), rank: 3, label: "red".into() }),
-            Value::Record(Arc::new(vec![
+            Value::Record(Arc::new(Record::from(vec![
                 (TypeId::INT4, Value::Int4(1)),
                 (TypeId::TEXT, Value::Null),
-            ])),
+            ]))),
+            Value::Record(Arc::new(Record {
+                fields: vec![(TypeId::INT4, Value::Int4(1))],
+                names: Some([Arc::from("a")].into()),
+            })),
         ];
         let mut bytes = Vec::new();
         put_row(&row, &mut bytes);

@@ -178,7 +178,8 @@ pub(crate) fn write_json(
                 if index > 0 {
                     out.extend_from_slice(separator);
                 }
-                out.extend_from_slice(format!("\"f{}\":", index + 1).as_bytes());
+                escape_string(&fields.name(index), out);
+                out.push(b':');
                 write_json(field, *ty, context, Lines::One, out)?;
             }
             out.push(b'}');
@@ -232,8 +233,7 @@ pub(crate) fn to_jsonb(value: &Value, ty: TypeId, context: &Context) -> Result<J
         Value::Array(array) => jsonb_dimension(array, 0, &mut array.elements.iter(), context)?,
         Value::Record(fields) => {
             let members = fields.iter().enumerate().map(|(index, (ty, field))| {
-                let key = Arc::from(format!("f{}", index + 1));
-                Ok((key, to_jsonb(field, *ty, context)?))
+                Ok((fields.name(index), to_jsonb(field, *ty, context)?))
             });
             Jsonb::object(members.collect::<Result<_>>()?)
         }

@@ -137,6 +137,10 @@ pub enum ExprKind {
     Row(Vec<Expr>),
     /// `(row).field`.
     FieldOf(Box<Expr>, String),
+    /// `(row).*`.
+    Expand(Box<Expr>),
+    /// `t.*` where it is a value.
+    WholeRow(Vec<String>),
     /// `a[i]`, `a[i:j]`.
     Subscript {
         /// The array.
@@ -200,7 +204,7 @@ pub enum Subscript {
 }
 
 /// A function call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct FunctionCall {
     /// Its name.
     pub name: ObjectName,

@@ -228,6 +228,40 @@ pub struct CommonTable {
     pub materialized: Option<bool>,
     /// SELECT, INSERT, UPDATE or DELETE.
     pub statement: Box<Statement>,
+    /// SEARCH.
+    pub search: Option<Search>,
+    /// CYCLE.
+    pub cycle: Option<Box<Cycle>>,
+}
+
+/// `SEARCH BREADTH FIRST BY a, b SET name`: a column of a recursive table that sorts its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// BREADTH, not DEPTH.
+    pub breadth: bool,
+    /// The columns that tell the rows of a level apart.
+    pub columns: Vec<String>,
+    /// The name of the column that sorts.
+    pub sequence: String,
+    /// Where the clause stands.
+    pub span: Span,
+}
+
+/// `CYCLE a, b SET name TO x DEFAULT y USING name`: rows that have been met on the way to them lead no further.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cycle {
+    /// The columns by which a row is known again.
+    pub columns: Vec<String>,
+    /// The name of the column that says so.
+    pub mark: String,
+    /// Its value for rows that have been met; none for TRUE.
+    pub value: Option<Expr>,
+    /// Its value for all others; none for FALSE.
+    pub default: Option<Expr>,
+    /// The name of the column with the way to the row.
+    pub path: String,
+    /// Where the clause stands.
+    pub span: Span,
 }
 
 /// One key of ORDER BY.

@@ -99,7 +99,9 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Expr> {
+        let before = scope.enter(Some(clause));
         let bound = self.expr_kind(expr, scope, clause);
+        scope.enter(before);
         self.place(bound, expr.span)
     }
 
@@ -277,7 +279,11 @@ impl Binder<'_> {
                 })
             }
             ExprKind::Array(elements) => self.array(elements, scope, clause, None),
-            ExprKind::Row(fields) => Ok(Expr::Row(self.exprs(fields, scope, clause)?)),
+            ExprKind::Row(fields) => Ok(Expr::Row(self.expanded(fields, scope, clause)?)),
+            ExprKind::WholeRow(parts) => self.row_of_table(parts, scope, clause),
+            ExprKind::Expand(_) => {
+                Err(PgError::new("0A000", "row expansion via \"*\" is not supported here"))
+            }
             ExprKind::FieldOf(row, name) => self.field_of(row, name, scope, clause),
             ExprKind::Subscript { array, subscripts } => {
                 self.subscript(array, subscripts, scope, clause)
@@ -380,13 +386,9 @@ impl Binder<'_> {
                     }
                     _ => {
                         if scope.table(None, name).is_ok() {
-                            PgError::unsupported(format!(
-                                "the whole row of \"{name}\" as a value is not supported"
-                            ))
-                            .with_hint("Name the columns.")
-                        } else {
-                            self.missing_column(None, name)
+                            return self.whole_row(None, name, scope, clause);
                         }
+                        self.missing_column(None, name)
                     }
                 }),
             },

@@ -29,6 +29,11 @@ pub(crate) struct CommonTableDefinition {
     references: usize,
     /// For one that stays a common table in the form, its name and columns there.
     recursive: Option<(String, Vec<NamedType>)>,
+    /// How many of its columns, the last ones, SEARCH and CYCLE add, and at how many levels of queries it is defined: `*` has
+    /// them where it is, not in queries inside.
+    added: (usize, usize),
+    /// The fields of its columns that are rows.
+    shapes: Vec<Option<Vec<NamedType>>>,
     /// What the queries around the WITH have in FROM, outermost first.
     around: Arc<Vec<Vec<FromItem>>>,
 }
@@ -55,6 +60,8 @@ pub(crate) fn collection_item(table: &Table, alias: &str, visible: &str) -> From
             schema: Some(table.schema.clone()),
             columns: columns.clone(),
             hidden: Vec::new(),
+            relation: Some(table.collection.id.0),
+..ScopeTable::default()
         }],
         columns,
         closed: None,
@@ -211,6 +218,7 @@ impl Binder<'_> {
                             schema: None,
                             columns: renamed(&joined.columns, alias)?,
                             hidden: Vec::new(),
+..ScopeTable::default()
                         }],
                         columns: renamed(&joined.columns, alias)?,
                         closed: None,
@@ -288,6 +296,9 @@ impl Binder<'_> {
             item.columns = renamed(&item.columns, alias)?;
             for scope_table in &mut item.tables {
                 scope_table.schema = None;
+                // Its row has the type of the table.
+                scope_table.fields =
+                    scope_table.columns.iter().map(|column| column.name.clone()).collect();
                 scope_table.columns = item.columns.clone();
             }
         }
@@ -317,6 +328,7 @@ impl Binder<'_> {
                 schema: alias.is_none().then(|| schema.clone()),
                 columns: shown.clone(),
                 hidden,
+                ..ScopeTable::default()
             }],
             columns: shown,
             closed: None,
@@ -369,15 +381,20 @@ impl Binder<'_> {
             item.source = Some(Source::Virtual { schema, name, alias, columns });
         }
         if let Some(alias) = alias {
+            let fields = item.columns.iter().map(|column| column.name.clone()).collect();
             item.columns = renamed(&item.columns, alias)?;
             item.tables = vec![ScopeTable {
                 name: alias.name.clone(),
                 schema: None,
                 columns: item.columns.clone(),
                 hidden: Vec::new(),
+                relation: Some(view.oid.0),
+                fields,
+..ScopeTable::default()
             }];
         } else if let Some(table) = item.tables.first_mut() {
             table.schema = Some(found.schema.clone());
+            table.relation = Some(view.oid.0);
         }
         Ok(item)
     }
@@ -403,6 +420,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: restore_names(&visible, &select, alias),
                 hidden: Vec::new(),
+..ScopeTable::default()
             }],
             columns: restore_names(&visible, &select, alias),
             closed: None,
@@ -422,7 +440,10 @@ impl Binder<'_> {
         lateral: bool,
     ) -> Result<query::Select> {
         if lateral {
-            return self.select(select, Some(scope));
+            let before = scope.enter(None);
+            let bound = self.select(select, Some(scope));
+            scope.enter(before);
+            return bound;
         }
         match scope.around() {
             Some(around) => self.select(select, Some(around)),
@@ -462,15 +483,18 @@ impl Binder<'_> {
                 .is_none_or(|function| function.returns_set || !function.out.is_empty()),
             _ => false,
         };
-        if !is_set && !ordinality && expr.type_id() != TypeId::RECORD {
+        if !is_set && expr.type_id() != TypeId::RECORD {
             // One row of one value: a query without FROM.
             let single = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
-            let select = query::Select {
-                fields: vec![query::OutputField::Bound { expr, name: single.clone() }],
-                ..query::Select::default()
-            };
+            let mut fields = vec![query::OutputField::Bound { expr, name: single.clone() }];
+            if ordinality {
+                fields.push(first_number("ordinality"));
+            }
+            let select = query::Select { fields, ..query::Select::default() };
             let given = alias.cloned().unwrap_or(Alias { name: single, columns: Vec::new() });
-            return self.derived(select, Some(&given), true);
+            let mut item = self.derived(select, Some(&given), true)?;
+            item.tables.iter_mut().for_each(|table| table.is_value = !ordinality);
+            return Ok(item);
         }
         let given = alias.map_or(name.as_str(), |alias| alias.name.as_str()).to_owned();
         let unique = self.unique_alias(&given);
@@ -498,8 +522,10 @@ impl Binder<'_> {
             tables: vec![ScopeTable {
                 name: given,
                 schema: None,
+                is_value: columns.len() == 1 && columns[0].ty.id != TypeId::RECORD,
                 columns: visible.clone(),
                 hidden: Vec::new(),
+..ScopeTable::default()
             }],
             columns: visible,
             closed: None,
@@ -593,13 +619,18 @@ impl Binder<'_> {
         let mut columns = merged.clone();
         columns.extend(rest(&left_item));
         columns.extend(rest(&right_item));
+        let is_left_outer = matches!(kind, syntax::JoinKind::Right | syntax::JoinKind::Full);
+        let is_right_outer = matches!(kind, syntax::JoinKind::Left | syntax::JoinKind::Full);
         let mut tables = left_item.tables;
+        tables.iter_mut().for_each(|table| table.is_outer |= is_left_outer);
+        right_item.tables.iter_mut().for_each(|table| table.is_outer |= is_right_outer);
         tables.extend(right_item.tables);
         tables.extend(shared.map(|name| ScopeTable {
             name,
             schema: None,
             columns: merged,
             hidden: Vec::new(),
+..ScopeTable::default()
         }));
         let kind = match kind {
             syntax::JoinKind::Cross | syntax::JoinKind::Inner => JoinKind::Inner,
@@ -711,12 +742,18 @@ impl Binder<'_> {
                 visible: self.common_tables.len(),
                 references: 0,
                 recursive: None,
+                added: (0, self.range.len()),
+                shapes: Vec::new(),
                 around: Arc::clone(&around),
             };
             if with.recursive && reads_itself(select, &table.alias.name) {
                 self.check_recursion(table, select)?;
-                self.recursive_table(definition, table.materialized, form, parent)?;
+                self.recursive_table(definition, table, form, parent)?;
                 continue;
+            }
+            if table.search.is_some() || table.cycle.is_some() {
+                let error = PgError::new("42601", "WITH query is not recursive");
+                return Err(self.at(error, table.span));
             }
             // Bound once where it stands, so that its errors are found also when nothing reads it.
             let volatile_before = std::mem::replace(&mut self.facts.volatile, false);
@@ -798,6 +835,8 @@ impl Binder<'_> {
             visible: self.common_tables.len(),
             references: 0,
             recursive: Some((name, columns)),
+            added: (0, 0),
+            shapes: Vec::new(),
             around: Arc::new(Vec::new()),
         })
     }
@@ -833,16 +872,25 @@ impl Binder<'_> {
             let given = alias.map_or(definition.name.as_str(), |alias| alias.name.as_str());
             let unique = self.unique_alias(given);
             let visible = derived_columns(&unique, columns);
-            let renamed_columns = match alias {
+            let mut renamed_columns = match alias {
                 Some(alias) => renamed(&visible, alias)?,
                 None => visible,
             };
+            let (added, level) = definition.added;
+            let shown = columns.len() - if self.range.len() > level { added } else { 0 };
+            let hidden = renamed_columns.split_off(shown);
+            for (column, shape) in columns.iter().zip(&definition.shapes) {
+                if let Some(fields) = shape {
+                    self.shapes.keep(&unique, &column.name, fields.clone());
+                }
+            }
             return Ok(FromItem {
                 tables: vec![ScopeTable {
                     name: given.to_owned(),
                     schema: None,
                     columns: renamed_columns.clone(),
-                    hidden: Vec::new(),
+                    hidden,
+..ScopeTable::default()
                 }],
                 columns: renamed_columns,
                 closed: None,
@@ -880,6 +928,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: item.columns.clone(),
                 hidden: Vec::new(),
+..ScopeTable::default()
             }];
         }
         Ok(item)
@@ -889,7 +938,7 @@ impl Binder<'_> {
     fn recursive_table(
         &mut self,
         mut definition: CommonTableDefinition,
-        materialized: Option<bool>,
+        table: &syntax::CommonTable,
         form: &mut Vec<query::CommonTable>,
         parent: Option<&Scope<'_>>,
     ) -> Result<()> {
@@ -911,15 +960,26 @@ impl Binder<'_> {
         let first = self.select(left, parent)?;
         let alias = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
         let columns = named_columns(&first, &alias)?;
+        let shape_of = |field: &query::OutputField| match field {
+            query::OutputField::Bound { expr, .. } => self.row_shape(expr),
+            _ => None,
+        };
+        definition.shapes = first.fields.iter().map(shape_of).collect();
         self.forget(&first);
         let name = self.unique_alias(&definition.name);
-        definition.recursive = Some((name.clone(), columns.clone()));
         let visible = definition.name.clone();
+        let mut all = columns.clone();
+        let added = self.search_and_cycle(table, &mut all, parent)?;
+        if let Some(added) = &added {
+            definition.added.0 = added.shapes.len();
+            definition.shapes.extend(added.shapes.iter().cloned());
+        }
+        definition.recursive = Some((name.clone(), all.clone()));
         self.common_tables.push(definition);
         self.recursing.push(name.clone());
         let bound = self.select(&select, parent);
         self.recursing.pop();
-        let bound = bound?;
+        let mut bound = bound?;
         for (place, (given, found)) in
             columns.iter().zip(crate::plan::form::output_columns(&bound)).enumerate()
         {
@@ -936,15 +996,32 @@ impl Binder<'_> {
                 .with_hint("Cast the output of the non-recursive term to the correct type."));
             }
         }
+        if let Some(added) = added {
+            // What was bound is well formed; what is carried out has the further columns.
+            let rewritten = added.rewritten(&visible, &select, &columns);
+            let rewritten = rewritten.map_err(|(error, span)| self.at(error, span))?;
+            self.forget(&bound);
+            self.facts.internal = true;
+            self.recursing.push(name.clone());
+            let again = self.select(&rewritten, parent);
+            self.recursing.pop();
+            bound = again?;
+        }
         form.push(query::CommonTable {
             name,
-            columns: columns.into_iter().map(|column| column.name).collect(),
+            columns: all.into_iter().map(|column| column.name).collect(),
             query: Box::new(bound),
             recursive: true,
-            materialized,
+            materialized: table.materialized,
         });
         Ok(())
     }
+}
+
+/// The number of the only row there is.
+pub(super) fn first_number(name: &str) -> query::OutputField {
+    let expr = Expr::constant(dataman_pg::Value::Int8(1), TypeId::INT8);
+    query::OutputField::Bound { expr, name: name.to_owned() }
 }
 
 /// Whether a query reads a table of this name, at any depth.

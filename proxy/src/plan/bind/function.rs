@@ -261,10 +261,7 @@ impl Binder<'_> {
         {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
         }
-        if is_outer {
-            return Err(outer_aggregate());
-        }
-        if let Some(word) = clause.refuses_aggregates() {
+        if let (false, Some(word)) = (is_outer, clause.refuses_aggregates()) {
             return Err(PgError::new(
                 "42803",
                 format!("aggregate functions are not allowed in {word}"),
@@ -324,7 +321,12 @@ impl Binder<'_> {
             ty: found.ty,
         };
         if self.is_of_query_around(&aggregate, scope)? {
-            return Err(outer_aggregate());
+            self.check_around(&Expr::Aggregate(Box::new(aggregate.clone())), scope)?;
+        } else if let (true, Some(word)) = (is_outer, clause.refuses_aggregates()) {
+            return Err(PgError::new(
+                "42803",
+                format!("aggregate functions are not allowed in {word}"),
+            ));
         }
         Ok(Expr::Aggregate(Box::new(aggregate)))
     }
@@ -355,6 +357,48 @@ impl Binder<'_> {
 
     /// Whether an aggregate belongs to a query around this one: its arguments, subqueries in them included, read queries
     /// around and not this one.
+    /// Checks that an aggregate or GROUPING of a query around may stand where the query that it is in stands there.
+    pub(super) fn check_around(&mut self, call: &Expr, scope: &Scope<'_>) -> Result<()> {
+        let mut columns = Vec::new();
+        let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        walk(call, &mut |node| match node {
+            Expr::Field(_) => columns.push(node.clone()),
+            Expr::Subquery { index, .. } => {
+                if let Some(subquery) = subqueries.get(*index) {
+                    for_each_select(subquery, &mut |select| {
+                        for_each_expr(select, &mut |expr| {
+                            walk(expr, &mut |node| {
+                                if matches!(node, Expr::Field(_)) {
+                                    columns.push(node.clone());
+                                }
+                            });
+                        });
+                    });
+                }
+            }
+            _ => {}
+        });
+        let what = match call {
+            Expr::Grouping(_) => "grouping operations",
+            _ => "aggregate functions",
+        };
+        let refused = |place: &str| {
+            Err(PgError::new("42803", format!("{what} are not allowed in {place}")))
+        };
+        self.facts.internal = true;
+        match scope.owner_of(&columns) {
+            None => Ok(()),
+            Some(None) => refused("FROM clause of their own query level"),
+            Some(Some(Clause::AggregateArgument)) => {
+                Err(PgError::new("42803", "aggregate function calls cannot be nested"))
+            }
+            Some(Some(clause)) => match clause.refuses_aggregates() {
+                Some(word) => refused(word),
+                None => Ok(()),
+            },
+        }
+    }
+
     fn is_of_query_around(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<bool> {
         let mut levels = scope.levels();
         let own = levels.pop().unwrap_or_default();
@@ -484,10 +528,6 @@ impl Binder<'_> {
     }
 }
 
-fn outer_aggregate() -> PgError {
-    PgError::unsupported("an aggregate over an outer query's columns is not supported")
-        .with_hint("Compute the aggregate in the outer query.")
-}
 
 /// Whether COLLATE stands in a call's arguments.
 fn collates(call: &FunctionCall) -> bool {

@@ -76,17 +76,23 @@ impl Binder<'_> {
         query: &syntax::Query,
     ) -> Result<()> {
         let mut aggregates = false;
+        let own = own_aliases(select);
         for_each_own_output(select, &mut |expr| {
-            walk(expr, &mut |node| {
-                aggregates |= matches!(node, Expr::Aggregate(_) | Expr::Grouping(_));
-            });
+            walk(expr, &mut |node| aggregates |= self.is_own_call(node, &own));
         });
+        for subquery in self.subqueries.last().into_iter().flatten() {
+            let inside = aliases_inside(subquery);
+            for_each_select(subquery, &mut |inner| {
+                for_each_expr(inner, &mut |expr| {
+                    walk(expr, &mut |node| aggregates |= is_call_over(node, &own, &inside));
+                });
+            });
+        }
         if select.group.is_none() && !aggregates && select.having.is_none() {
             return Ok(());
         }
         self.check_recursive_term(select, query, aggregates)?;
         let mut keys = select.group.take().unwrap_or_default();
-        let own = own_aliases(select);
         self.check_grouping_calls(select, &keys)?;
         if select.grouping_sets.is_some() {
             check_direct_arguments(select)?;
@@ -144,9 +150,10 @@ impl Binder<'_> {
         // Subqueries in the outputs may look at group keys only.
         let mut inner_offending: Option<Field> = None;
         for subquery in self.subqueries.last().into_iter().flatten() {
+            let inside = aliases_inside(subquery);
             for_each_select(subquery, &mut |inner| {
                 for_each_expr(inner, &mut |expr| {
-                    walk(expr, &mut |node| {
+                    outside_calls(expr, &own, &inside, &mut |node| {
                         if let Expr::Field(field) = node
                             && own.contains(&field.source)
                             && !keys.contains(node)
@@ -194,6 +201,35 @@ impl Binder<'_> {
         Ok(())
     }
 
+    /// Whether a node is an aggregate or GROUPING of this query, not one of a query around.
+    fn is_own_call(&self, node: &Expr, own: &HashSet<String>) -> bool {
+        if !matches!(node, Expr::Aggregate(_) | Expr::Grouping(_)) {
+            return false;
+        }
+        let (mut reads, mut reads_own) = (false, false);
+        let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        walk(node, &mut |part| match part {
+            Expr::Field(field) => {
+                reads = true;
+                reads_own |= own.contains(&field.source);
+            }
+            // What it reads of this query's own rows.
+            Expr::Subquery { index, .. } => {
+                if let Some(subquery) = subqueries.get(*index) {
+                    for_each_select(subquery, &mut |inner| {
+                        for_each_expr(inner, &mut |expr| {
+                            walk(expr, &mut |part| {
+                                reads_own |= matches!(part, Expr::Field(field) if own.contains(&field.source));
+                            });
+                        });
+                    });
+                }
+            }
+            _ => {}
+        });
+        reads_own || !reads
+    }
+
     /// Refuses aggregates beside a table that reads itself.
     fn check_recursive_term(
         &self,
@@ -221,12 +257,14 @@ impl Binder<'_> {
     /// arguments or in a key.
     fn only_in_filter(&self, select: &query::Select, keys: &[Expr], field: &Field) -> bool {
         let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        let own = own_aliases(select);
         let reads = |index: usize| {
             let mut found = false;
             if let Some(subquery) = subqueries.get(index) {
+                let inside = aliases_inside(subquery);
                 for_each_select(subquery, &mut |inner| {
                     for_each_expr(inner, &mut |expr| {
-                        walk(expr, &mut |node| {
+                        outside_calls(expr, &own, &inside, &mut |node| {
                             found |= matches!(node, Expr::Field(f) if f == field)
                         })
                     });
@@ -293,6 +331,59 @@ fn check_direct_arguments(select: &query::Select) -> Result<()> {
     Err(PgError::unsupported(
         "a key as direct argument of an ordered-set aggregate is not supported with grouping sets",
     ))
+}
+
+/// Whether expressions read sources, and all of them are among these.
+pub(super) fn is_over(exprs: &[Expr], own: &HashSet<String>) -> bool {
+    let (mut reads, mut all) = (false, true);
+    for expr in exprs {
+        walk(expr, &mut |node| {
+            if let Expr::Field(field) = node {
+                reads = true;
+                all &= own.contains(&field.source);
+            }
+        });
+    }
+    reads && all
+}
+
+/// The sources of a query and of all queries inside it.
+fn aliases_inside(query: &query::Select) -> HashSet<String> {
+    let mut aliases = HashSet::new();
+    crate::plan::form::for_each_source(query, &mut |source| {
+        aliases.extend(crate::plan::form::alias_of(source).map(str::to_owned));
+    });
+    aliases
+}
+
+/// Whether a node in a query inside, of which `inside` are the sources, is an aggregate or GROUPING of the query around it that
+/// has the sources `own`.
+fn is_call_over(node: &Expr, own: &HashSet<String>, inside: &HashSet<String>) -> bool {
+    if !matches!(node, Expr::Aggregate(_) | Expr::Grouping(_)) {
+        return false;
+    }
+    let (mut reads_own, mut reads_inside) = (false, false);
+    walk(node, &mut |part| {
+        if let Expr::Field(field) = part {
+            reads_own |= own.contains(&field.source);
+            reads_inside |= inside.contains(&field.source);
+        }
+    });
+    reads_own && !reads_inside
+}
+
+/// Calls `visit` on the nodes of a query inside that stand outside of aggregates and GROUPING of the query around it.
+fn outside_calls(
+    expr: &Expr,
+    own: &HashSet<String>,
+    inside: &HashSet<String>,
+    visit: &mut dyn FnMut(&Expr),
+) {
+    if is_call_over(expr, own, inside) {
+        return;
+    }
+    visit(expr);
+    expr.for_each_child(&mut |child| outside_calls(child, own, inside, visit));
 }
 
 /// The expressions of a select that see groups.

@@ -7,7 +7,7 @@ use super::expr::Clause;
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, GroupItem};
-use crate::plan::form::{each_node_mut, own_exprs_mut, walk};
+use crate::plan::form::{each_expr_mut, each_node_mut, own_exprs_mut, walk};
 
 /// The most grouping sets of a query, as in PostgreSQL.
 const SETS_MAX: usize = 4096;
@@ -124,6 +124,16 @@ impl Binder<'_> {
         if args.len() > 31 {
             return Err(PgError::new("54023", "GROUPING must have fewer than 32 arguments"));
         }
+        let call = Expr::Grouping(self.exprs(args, scope, clause)?);
+        let (mut reads, mut reads_own) = (false, false);
+        walk(&call, &mut |node| {
+            reads |= matches!(node, Expr::Field(_));
+            reads_own |= matches!(node, Expr::Field(_)) && scope.owns(node);
+        });
+        if reads && !reads_own {
+            self.check_around(&call, scope)?;
+            return Ok(call);
+        }
         if let Some(word) = clause.refuses_aggregates() {
             let message = format!("grouping operations are not allowed in {word}");
             return Err(PgError::new("42803", message));
@@ -131,18 +141,34 @@ impl Binder<'_> {
         if clause == Clause::AggregateArgument {
             return Err(PgError::new("42803", "aggregate function calls cannot be nested"));
         }
-        Ok(Expr::Grouping(self.exprs(args, scope, clause)?))
+        Ok(call)
     }
 
     /// Checks that GROUPING is over keys; without grouping sets it is 0.
     pub(super) fn check_grouping_calls(
-        &self,
+        &mut self,
         select: &mut query::Select,
         keys: &[Expr],
     ) -> Result<()> {
         let has_sets = select.grouping_sets.is_some();
         let own = super::group::own_aliases(select);
         let mut result = Ok(());
+        // Those of queries inside that are over the keys of this one.
+        for subquery in self.subqueries.last_mut().into_iter().flatten() {
+            each_expr_mut(subquery, &mut |expr| {
+                each_node_mut(expr, &mut |node| {
+                    let Expr::Grouping(args) = node else { return };
+                    if !super::group::is_over(args, &own) {
+                        return;
+                    }
+                    if !args.iter().all(|arg| keys.contains(arg)) {
+                        result = Err(not_a_key());
+                    } else if !has_sets {
+                        *node = Expr::constant(Value::Int4(0), TypeId::INT4);
+                    }
+                });
+            });
+        }
         own_exprs_mut(select, &mut |expr| {
             each_node_mut(expr, &mut |node| {
                 let Expr::Grouping(args) = node else { return };
@@ -163,16 +189,9 @@ impl Binder<'_> {
                         });
                     }
                     if reads && !reads_own {
-                        result = Err(PgError::unsupported(
-                            "GROUPING over the keys of a query around is not supported",
-                        )
-                        .with_hint("Compute it in the outer query."));
                         return;
                     }
-                    result = Err(PgError::new(
-                        "42803",
-                        "arguments to GROUPING must be grouping expressions of the associated query level",
-                    ));
+                    result = Err(not_a_key());
                 } else if !has_sets {
                     *node = Expr::constant(Value::Int4(0), TypeId::INT4);
                 }
@@ -180,4 +199,11 @@ impl Binder<'_> {
         });
         result
     }
+}
+
+fn not_a_key() -> PgError {
+    PgError::new(
+        "42803",
+        "arguments to GROUPING must be grouping expressions of the associated query level",
+    )
 }

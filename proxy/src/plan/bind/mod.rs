@@ -18,11 +18,13 @@ mod predicate;
 mod record;
 mod recursion;
 mod scope;
+mod search;
 mod select;
 mod sequence;
 mod set;
 mod subquery;
 mod types;
+mod whole;
 mod window;
 mod write;
 
@@ -249,6 +251,8 @@ pub(crate) struct Binder<'a> {
     write_with: Vec<query::CommonTable>,
     /// The set-returning functions of the SELECT list being bound, as sources.
     listed_sets: Vec<query::Source>,
+    /// The sources of which is to be seen whether an outer join found a row.
+    present: Vec<String>,
     /// What is known of the fields of row values.
     shapes: record::Shapes,
     /// The windows that the query being bound names.
@@ -284,6 +288,7 @@ impl<'a> Binder<'a> {
             inserting: false,
             named_windows: Vec::new(),
             listed_sets: Vec::new(),
+            present: Vec::new(),
             shapes: record::Shapes::default(),
             write_with: Vec::new(),
             top_with: None,

@@ -3,7 +3,7 @@
 
 use dataman_metadata::schema::Field as Column;
 use dataman_node_protocol::query::{self, NamedType, OutputField, Source};
-use dataman_pg::expr::{Call, Field, SubscriptIndex};
+use dataman_pg::expr::{Call, Field, SubqueryKind, SubscriptIndex};
 use dataman_pg::resolve::CastContext;
 use dataman_pg::types::TypeRef;
 use dataman_pg::value::Array;
@@ -37,11 +37,28 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
+    /// Remembers the fields of the rows of a source's column.
+    pub(super) fn keep(&mut self, alias: &str, column: &str, fields: Vec<NamedType>) {
+        self.columns.push((alias.to_owned(), column.to_owned(), fields));
+    }
+
     fn of(&self, expr: &Expr) -> Option<Vec<NamedType>> {
         if let Some((_, fields)) = self.made.iter().find(|(made, _)| made == expr) {
             return Some(fields.clone());
         }
         match expr {
+            Expr::Call(_) | Expr::Case { .. } => {
+                let (names, row) = super::whole::named_row(expr)?;
+                let Expr::Row(fields) = row else { return None };
+                let named = names.elements.iter().zip(fields).map(|(name, field)| NamedType {
+                    name: match name {
+                        Value::Text(name) => name.to_string(),
+                        _ => String::new(),
+                    },
+                    ty: field.type_ref(),
+                });
+                Some(named.collect())
+            }
             Expr::Row(fields) => {
                 let named = fields.iter().enumerate().map(|(place, field)| NamedType {
                     name: format!("f{}", place + 1),
@@ -89,7 +106,7 @@ pub(super) fn output_type(call: &Call, ty: TypeId) -> TypeRef {
     })
 }
 
-fn internal_call(function: dataman_pg::expr::FunctionId, args: Vec<Expr>, ty: TypeRef) -> Expr {
+pub(super) fn internal_call(function: dataman_pg::expr::FunctionId, args: Vec<Expr>, ty: TypeRef) -> Expr {
     Expr::Call(Call { function, operator: None, args, variadic: false, ty })
 }
 
@@ -113,26 +130,64 @@ impl Binder<'_> {
             );
             return Err(self.at(error, row.span));
         }
-        let Some(fields) = self.shapes.of(&bound) else {
+        let Some(fields) = self.row_shape(&bound) else {
             return Err(PgError::unsupported(
                 "selecting a field of this row value is not supported",
             ));
         };
         let Some(place) = fields.iter().position(|field| field.name == name) else {
-            let message = format!("could not identify column \"{name}\" in record data type");
+            let message = match &row.kind {
+                ExprKind::Column(parts) if super::whole::named_row(&bound).is_some() => {
+                    format!("column {}.{name} does not exist", parts.join("."))
+                }
+                _ => format!("could not identify column \"{name}\" in record data type"),
+            };
             return Err(self.at(PgError::new("42703", message), row.span));
         };
         // The client's own text does not say to a shard what a row's field is.
         self.facts.internal = true;
-        let ty = fields[place].ty;
-        match bound {
-            Expr::Row(mut fields) if place < fields.len() => Ok(fields.swap_remove(place)),
-            row => {
-                let number = i32::try_from(place).unwrap_or(i32::MAX);
-                let number = Expr::constant(Value::Int4(number), TypeId::INT4);
-                Ok(internal_call(internal::FIELD, vec![row, number], ty))
-            }
+        Ok(super::whole::part(&bound, place, fields[place].ty))
+    }
+
+    /// The names and types of a row's fields, where they are known before it is computed.
+    pub(super) fn row_shape(&self, row: &Expr) -> Option<Vec<NamedType>> {
+        if let Some(fields) = self.shapes.of(row) {
+            return Some(fields);
         }
+        let is_row = |expr: &&Expr| !matches!(expr, Expr::Const(_));
+        match row {
+            Expr::Subquery { index, kind: SubqueryKind::Scalar | SubqueryKind::Array, .. } => {
+                let select = self.subqueries.last()?.get(*index)?;
+                match select.fields.first()? {
+                    OutputField::Bound { expr, .. } => self.row_shape(expr),
+                    _ => None,
+                }
+            }
+            // Elements have the fields of what their array is made of.
+            Expr::Subscript { array, .. } => self.row_shape(array),
+            Expr::Array { elements, .. } => self.row_shape(elements.first()?),
+            Expr::Aggregate(aggregate) => {
+                let name = catalog::function(aggregate.function)?.name;
+                let keeps = matches!(name, "array_agg" | "min" | "max");
+                if keeps { self.row_shape(aggregate.args.first()?) } else { None }
+            }
+            Expr::Case { branches, otherwise, .. } => {
+                let results = branches.iter().map(|(_, result)| result);
+                self.same_shape(results.chain([&**otherwise]).filter(is_row))
+            }
+            Expr::Coalesce { args, .. } => self.same_shape(args.iter().filter(is_row)),
+            Expr::NullIf { value, .. } => self.row_shape(value),
+            _ => None,
+        }
+    }
+
+    fn same_shape<'e>(
+        &self,
+        mut rows: impl Iterator<Item = &'e Expr>,
+    ) -> Option<Vec<NamedType>> {
+        let first = self.row_shape(rows.next()?)?;
+        let same = rows.all(|row| self.row_shape(row).as_ref() == Some(&first));
+        same.then_some(first)
     }
 
     /// Remembers the fields of a source's columns that are rows.
@@ -144,8 +199,8 @@ impl Binder<'_> {
     ) {
         for (column, field) in columns.iter().zip(&select.fields) {
             if let OutputField::Bound { expr, .. } = field
-                && column.ty.id == TypeId::RECORD
-                && let Some(fields) = self.shapes.of(expr)
+                && matches!(column.ty.id, TypeId::RECORD | TypeId::RECORD_ARRAY)
+                && let Some(fields) = self.row_shape(expr)
             {
                 self.shapes.columns.push((alias.to_owned(), column.name.clone(), fields));
             }
@@ -284,6 +339,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: shown.clone(),
                 hidden: Vec::new(),
+..ScopeTable::default()
             }],
             columns: shown,
             closed: None,
@@ -348,18 +404,34 @@ impl Binder<'_> {
             _ => error,
         });
         args.push(self.place(cast.and_then(|cast| self.read_now(cast)), part.value.span)?);
+        let is_slice = subscripts.iter().any(|one| matches!(one, SubscriptIndex::Slice(..)));
+        let mut left_out = 0;
+        let mut bounds = Vec::new();
         for subscript in subscripts {
             match subscript {
-                SubscriptIndex::At(at) => args.push(at),
-                SubscriptIndex::Slice(..) => {
-                    return Err(PgError::unsupported(
-                        "assigning to a slice of an array is not supported",
-                    )
-                    .with_hint("Assign its elements, or the whole array."));
+                SubscriptIndex::At(at) if !is_slice => args.push(at),
+                // Beside a slice a single subscript is one from 1.
+                SubscriptIndex::At(at) => {
+                    bounds.push(Expr::constant(Value::Int4(1), TypeId::INT4));
+                    bounds.push(at);
+                }
+                SubscriptIndex::Slice(low, high) => {
+                    for bound in [low, high] {
+                        left_out |= i32::from(bound.is_none()) << bounds.len();
+                        bounds.push(bound.unwrap_or_else(|| Expr::null(TypeId::INT4)));
+                    }
                 }
             }
         }
-        let function = if is_jsonb { internal::ASSIGN_JSONB } else { internal::ASSIGN_ELEMENT };
+        let function = match (is_jsonb, is_slice) {
+            (true, _) => internal::ASSIGN_JSONB,
+            (false, false) => internal::ASSIGN_ELEMENT,
+            (false, true) => {
+                args.push(Expr::constant(Value::Int4(left_out), TypeId::INT4));
+                args.append(&mut bounds);
+                internal::ASSIGN_SLICE
+            }
+        };
         let whole = TypeRef { id: TypeId(column.type_oid), typmod: column.typmod };
         Ok(internal_call(function, args, whole))
     }

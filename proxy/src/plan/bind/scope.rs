@@ -1,12 +1,18 @@
 //! What names mean at one place of a statement.
 
+use std::cell::Cell;
+
 use dataman_node_protocol::query::Source;
 use dataman_pg::{Expr, PgError};
+
+use super::expr::Clause;
 
 /// The sources that a query's expressions may name, and through `parent` those of the queries around it.
 pub(crate) struct Scope<'p> {
     parent: Option<&'p Scope<'p>>,
     items: Vec<FromItem>,
+    /// Where the expression stands that is being bound; none for a query in FROM.
+    clause: Cell<Option<Clause>>,
 }
 
 /// One bound item of FROM.
@@ -49,7 +55,7 @@ impl Closed {
 }
 
 /// A table under the name by which a statement can call it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ScopeTable {
     /// Its alias or name.
     pub(crate) name: String,
@@ -59,6 +65,14 @@ pub(crate) struct ScopeTable {
     pub(crate) columns: Vec<ScopeColumn>,
     /// Columns that only their name finds: `*` leaves them out.
     pub(crate) hidden: Vec<ScopeColumn>,
+    /// What the fields of its row are called; the names of its columns when empty.
+    pub(crate) fields: Vec<String>,
+    /// The table or view that it is, by whose row type its rows are known.
+    pub(crate) relation: Option<u32>,
+    /// A function of one value: its row is the value.
+    pub(crate) is_value: bool,
+    /// It is on a side of an outer join that may have no row.
+    pub(crate) is_outer: bool,
 }
 
 /// A column with what it stands for.
@@ -83,17 +97,34 @@ impl FromItem {
 
 impl<'p> Scope<'p> {
     pub(crate) fn root() -> Self {
-        Self { parent: None, items: Vec::new() }
+        Self { parent: None, items: Vec::new(), clause: Cell::new(None) }
     }
 
     pub(crate) fn child(parent: &'p Scope<'p>) -> Self {
-        Self { parent: Some(parent), items: Vec::new() }
+        Self { parent: Some(parent), items: Vec::new(), clause: Cell::new(None) }
     }
 
     /// A scope in which `parent` can be seen through, but whose own level is closed: a subquery in FROM without LATERAL
     /// sees the queries around, not its neighbours.
     pub(crate) fn around(&self) -> Option<&'p Scope<'p>> {
         self.parent
+    }
+
+    /// Remembers where the expression stands that is bound now, and gives what was remembered before.
+    pub(crate) fn enter(&self, clause: Option<Clause>) -> Option<Clause> {
+        self.clause.replace(clause)
+    }
+
+    /// Of the levels around, the innermost one that has one of these columns: where in it this query stands.
+    pub(crate) fn owner_of(&self, columns: &[Expr]) -> Option<Option<Clause>> {
+        let mut scope = self.parent;
+        while let Some(level) = scope {
+            if columns.iter().any(|column| level.owns(column)) {
+                return Some(level.clause.get());
+            }
+            scope = level.parent;
+        }
+        None
     }
 
     /// What this level and those around it have in FROM, outermost first.
@@ -110,7 +141,7 @@ impl<'p> Scope<'p> {
         bind: &mut dyn FnMut(Option<&Scope<'_>>) -> T,
     ) -> T {
         let Some((items, rest)) = levels.split_first() else { return bind(parent) };
-        let level = Scope { parent, items: items.clone() };
+        let level = Scope { parent, items: items.clone(), clause: Cell::new(None) };
         Scope::within(rest, Some(&level), bind)
     }
 

@@ -292,6 +292,8 @@ impl Binder<'_> {
                 )?;
             }
         }
+        let mut source = source;
+        self.mark_present(&mut source);
         let mut select = query::Select {
             source,
             filter,
@@ -380,6 +382,11 @@ impl Binder<'_> {
                         self.at(error, name.span)
                     })?;
                     star(&mut found.columns.iter(), &mut fields);
+                }
+                SelectItem::Expr { expr, .. } if matches!(expr.kind, ExprKind::Expand(_)) => {
+                    let parts = self.fields_of(expr, scope, clause)?;
+                    let field = |(name, expr)| OutputField::Bound { expr, name };
+                    fields.extend(parts.into_iter().map(field));
                 }
                 SelectItem::Expr { expr, alias } => {
                     let bound = self.expr(expr, scope, clause)?;
@@ -585,21 +592,19 @@ impl Binder<'_> {
         rows: &[Vec<syntax::Expr>],
         scope: &Scope<'_>,
     ) -> Result<query::Select> {
-        let width = rows.first().map_or(0, Vec::len);
+        let mut width = None;
         let mut bound: Vec<Vec<Expr>> = Vec::new();
         for row in rows {
-            if row.len() != width {
+            let exprs = self.expanded(row, scope, Clause::Values)?;
+            if exprs.len() != *width.get_or_insert(exprs.len()) {
                 let error = PgError::new("42601", "VALUES lists must all be the same length");
                 return Err(
                     self.at(error, row.first().map_or_else(Default::default, |expr| expr.span))
                 );
             }
-            bound.push(
-                row.iter()
-                    .map(|expr| self.expr(expr, scope, Clause::Values))
-                    .collect::<Result<_>>()?,
-            );
+            bound.push(exprs);
         }
+        let width = width.unwrap_or_default();
         let alias = self.unique_alias("values");
         let mut columns = Vec::new();
         for column in 0..width {
@@ -844,6 +849,7 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
     match &expr.kind {
         ExprKind::Column(parts) => strong(parts.last().map_or("?column?", String::as_str)),
         ExprKind::FieldOf(_, name) => strong(name),
+        ExprKind::Expand(_) | ExprKind::WholeRow(_) => (0, "?column?".to_owned()),
         ExprKind::Subscript { array, .. } => figure_name(array),
         ExprKind::Function(call) => {
             strong(call.name.parts.last().map_or("?column?", String::as_str))

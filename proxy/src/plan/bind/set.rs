@@ -8,7 +8,7 @@ use dataman_pg::expr::{Call, Field, SortKey};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId};
 
-use super::from::function_columns;
+use super::from::{first_number, function_columns};
 use super::scope::FromItem;
 use super::{Binder, Result};
 use crate::parse::syntax::{self, Alias};
@@ -243,8 +243,22 @@ impl Binder<'_> {
             let row = NamedType { name: "row number".to_owned(), ty: number };
             let own = field(&row);
             columns.push(row);
-            let source =
-                Source::Function { call, alias: unique.clone(), columns, ordinality: true };
+            let is_value = match &call {
+                Expr::Call(found) => dataman_pg::catalog::function(found.function)
+                    .is_some_and(|function| !function.returns_set && function.out.is_empty()),
+                _ => true,
+            };
+            let source = if is_value {
+                let value = OutputField::Bound { expr: call, name: columns[0].name.clone() };
+                let select = query::Select {
+                    fields: vec![value, first_number("row number")],
+                    ..query::Select::default()
+                };
+                let (query, alias) = (Box::new(select), unique.clone());
+                Source::Query { query, alias, columns, lateral: true }
+            } else {
+                Source::Function { call, alias: unique.clone(), columns, ordinality: true }
+            };
             joined = Some(match joined {
                 None => source,
                 Some(left) => {

@@ -46,7 +46,7 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Expr> {
         let mut left = match row_fields(left) {
-            Some(fields) => self.exprs(fields, scope, clause)?,
+            Some(fields) => self.expanded(fields, scope, clause)?,
             None => vec![self.expr(left, scope, clause)?],
         };
         let (index, mut select) = self.subquery(query, scope)?;
@@ -144,8 +144,8 @@ impl Binder<'_> {
         if left.is_empty() {
             return Err(PgError::new("0A000", "cannot compare rows of zero length"));
         }
-        let left = self.exprs(left, scope, clause)?;
-        let right = self.exprs(right, scope, clause)?;
+        let left = self.expanded(left, scope, clause)?;
+        let right = self.expanded(right, scope, clause)?;
         self.compare_bound(operator, left, right)
     }
 
@@ -160,7 +160,7 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Expr> {
         let before = self.subqueries.last().map_or(0, Vec::len);
-        let left = self.exprs(left, scope, clause)?;
+        let left = self.expanded(left, scope, clause)?;
         let mut moves = !self.context.shows;
         moves &= self.subqueries.last().map_or(0, Vec::len) == before;
         for field in &left {
