@@ -5,6 +5,9 @@ use tokio_postgres::{SimpleQueryMessage, Statement};
 
 use crate::engine::Session;
 
+/// From here on OIDs are those of types that users make, tables' rows among them: they differ from server to server.
+const USER_TYPES: u32 = 16_384;
+
 /// How a statement is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -136,7 +139,7 @@ async fn run_prepared(session: &Session, statement: &Statement) -> Outcome {
     let columns = statement
         .columns()
         .iter()
-        .map(|column| (column.name().to_owned(), Some(column.type_().oid())))
+        .map(|column| (column.name().to_owned(), Some(column.type_().oid().min(USER_TYPES))))
         .collect();
     let mut rows = Rows { columns, ..Rows::default() };
     let none: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];

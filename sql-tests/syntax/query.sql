@@ -128,3 +128,11 @@ select count(*) from t group by distinct rollup (a)
 select * from a join b using (c) as d
 select * from f() as (a int, b text)
 select * from f() x (a int)
+select a, (t).* from t
+select count(t.*) from t
+select t.* is null from t
+with recursive a as (select 1) search depth first by x set y select * from a
+with recursive a as (select 1) search breadth first by x, y set z cycle x, y set c to 'Y' default 'N' using p select * from a
+with recursive a as (select 1) cycle x set c using p select * from a
+select row(t.*), (t.a).*, f(t.*) from t
+values (1, (row(2, 3)).*)

@@ -442,3 +442,6 @@ import foreign schema a from b into c
 import foreign schema a from server b into c options (o)
 import foreign schema a from server b into c options ()
 import schema a from server b into c
+with recursive a as (select 1) cycle x set c to 1 + 1 default 2 using p select * from a
+with recursive a as (select 1) search first by x set y select * from a
+with recursive a as (select 1) cycle x set c to 1 using p select * from a

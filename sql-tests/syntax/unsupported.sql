@@ -3,9 +3,6 @@ select 1 into x
 select a into temp x from t
 select * from pg_class tablesample system (10)
 select * from rows from (f() as (a int)) x
-select a, (t).* from t
-select count(t.*) from t
-select t.* is null from t
 select a from t order by a using ~<~
 select 1 operator(public.+) 2
 select unique (select 1)
@@ -13,7 +10,6 @@ select xmlelement(name a)
 select xmlparse(document '<a/>')
 select treat(1 as int)
 select 'x' is document
-with recursive a as (select 1) search depth first by x set y select * from a
 insert into t (a[1]) values (1)
 insert into t (a.b) values (1)
 update t set a.b = 1

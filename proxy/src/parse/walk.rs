@@ -95,6 +95,7 @@ impl Walk<'_> {
             }
             ExprKind::Array(list)
             | ExprKind::Row(list)
+            | ExprKind::NamedRow(_, list)
             | ExprKind::Coalesce(list)
             | ExprKind::Extreme(_, list)
             | ExprKind::Grouping(list) => self.exprs(list),

@@ -72,7 +72,8 @@ impl Planner<'_> {
 
     /// Whether a select can only run above the shards: it reads values of the rows around it, or has subqueries that run there.
     pub(super) fn stays_above(&self, select: &Select) -> bool {
-        let mut found = super::recurse::reads_table_around(select);
+        let mut found = super::recurse::reads_table_around(select)
+            || select.subqueries.iter().any(has_call_of_around);
         if !self.outer.is_empty() || !self.applies.is_empty() {
             form::for_each_select(select, &mut |inner| {
                 form::for_each_expr(inner, &mut |expr| {

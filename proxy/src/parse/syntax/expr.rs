@@ -139,6 +139,8 @@ pub enum ExprKind {
     FieldOf(Box<Expr>, String),
     /// `(row).*`.
     Expand(Box<Expr>),
+    /// A row whose fields have names, as SEARCH and CYCLE make it.
+    NamedRow(Vec<String>, Vec<Expr>),
     /// `t.*` where it is a value.
     WholeRow(Vec<String>),
     /// `a[i]`, `a[i:j]`.

@@ -197,6 +197,7 @@ impl Binder<'_> {
             TypeId::UNKNOWN => TypeId::TEXT,
             other => other,
         };
+        super::whole::check_same_rows(exprs, word)?;
         let first = exprs.first().map(Expr::type_ref);
         let alike = exprs.iter().all(|expr| Some(expr.type_ref()) == first);
         Ok(match first {

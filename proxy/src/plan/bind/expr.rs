@@ -280,6 +280,10 @@ impl Binder<'_> {
             }
             ExprKind::Array(elements) => self.array(elements, scope, clause, None),
             ExprKind::Row(fields) => Ok(Expr::Row(self.expanded(fields, scope, clause)?)),
+            ExprKind::NamedRow(names, fields) => {
+                let row = Expr::Row(self.exprs(fields, scope, clause)?);
+                Ok(super::whole::named(names, row, -1))
+            }
             ExprKind::WholeRow(parts) => self.row_of_table(parts, scope, clause),
             ExprKind::Expand(_) => {
                 Err(PgError::new("0A000", "row expansion via \"*\" is not supported here"))

@@ -93,6 +93,15 @@ impl Binder<'_> {
                 {
                     return Ok(cast);
                 }
+                // A row's field may be written as a function of the row.
+                if let [row] = args.as_slice()
+                    && row.type_id() == TypeId::RECORD
+                    && let Some(fields) = self.row_shape(row)
+                    && let Some(place) = fields.iter().position(|field| field.name == *name)
+                {
+                    self.facts.internal = true;
+                    return Ok(super::whole::part(row, place, fields[place].ty));
+                }
                 return Err(if error.sqlstate() == "42883" && call.star {
                     PgError::new("42883", format!("function {name}() does not exist"))
                         .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")

@@ -15,6 +15,8 @@ use crate::parse::syntax::{
 /// The names of the two terms where the further columns are computed.
 const FIRST: &str = "*TLOCRN*";
 const NEXT: &str = "*TROCRN*";
+/// The field that counts the steps.
+const DEPTH: &str = "*DEPTH*";
 
 /// What SEARCH and CYCLE add to a recursive table.
 pub(super) struct Added<'w> {
@@ -75,10 +77,6 @@ impl Binder<'_> {
             )),
             None => Ok(()),
         };
-        let numbered = |types: &mut dyn Iterator<Item = TypeRef>| -> Option<Vec<NamedType>> {
-            let name = |(place, ty)| NamedType { name: format!("f{}", place + 1), ty };
-            Some(types.enumerate().map(name).collect())
-        };
         let mut shapes = Vec::new();
         let column = |name: &str, id: TypeId| NamedType {
             name: name.to_owned(),
@@ -88,8 +86,8 @@ impl Binder<'_> {
             let found = check_columns(&search.columns, "search");
             let found = self.place(found, search.span)?;
             self.place(check_free(&search.sequence, "search sequence"), search.span)?;
-            let depth = search.breadth.then_some(TypeRef::plain(TypeId::INT8));
-            shapes.push(numbered(&mut depth.into_iter().chain(found.iter().map(|one| one.ty))));
+            let depth = search.breadth.then(|| column(DEPTH, TypeId::INT8));
+            shapes.push(Some(depth.into_iter().chain(found).collect()));
             let id = if search.breadth { TypeId::RECORD } else { TypeId::RECORD_ARRAY };
             columns.push(column(&search.sequence, id));
         }
@@ -124,7 +122,7 @@ impl Binder<'_> {
                 }
             }
             shapes.push(None);
-            shapes.push(numbered(&mut found.iter().map(|one| one.ty)));
+            shapes.push(Some(found));
             columns.push(NamedType { name: cycle.mark.clone(), ty });
             columns.push(column(&cycle.path, TypeId::RECORD_ARRAY));
         }
@@ -186,9 +184,9 @@ impl Added<'_> {
                 search.columns.iter().map(|name| column(FIRST, name)).collect();
             let sequence = if search.breadth {
                 fields.insert(0, typed("int8", "0"));
-                written(ExprKind::Row(fields))
+                level(search, fields)
             } else {
-                written(ExprKind::Array(vec![written(ExprKind::Row(fields))]))
+                written(ExprKind::Array(vec![level(search, fields)]))
             };
             items.push(item(sequence, &search.sequence));
         }
@@ -208,8 +206,11 @@ impl Added<'_> {
         names: &[String],
     ) -> std::result::Result<Select, (PgError, Span)> {
         let mut term = right.clone();
+        let is_hidden = right.with.as_ref().is_some_and(|with| {
+            with.tables.iter().any(|table| table.alias.name == name)
+        });
         let reference = match &mut term.body {
-            SelectBody::Query(query) => {
+            SelectBody::Query(query) if !is_hidden => {
                 query.from.iter().find_map(|table| reference(table, name)).map(|found| (query, found))
             }
             _ => None,
@@ -234,11 +235,11 @@ impl Added<'_> {
             let mut fields: Vec<Expr> =
                 search.columns.iter().map(|name| column(NEXT, name)).collect();
             let sequence = if search.breadth {
-                let depth = written(ExprKind::FieldOf(Box::new(own), "f1".to_owned()));
+                let depth = written(ExprKind::FieldOf(Box::new(own), DEPTH.to_owned()));
                 fields.insert(0, binary("+", depth, typed("int8", "1")));
-                written(ExprKind::Row(fields))
+                level(search, fields)
             } else {
-                let here = written(ExprKind::Array(vec![written(ExprKind::Row(fields))]));
+                let here = written(ExprKind::Array(vec![level(search, fields)]));
                 function("array_cat", vec![own, here])
             };
             items.push(item(sequence, &search.sequence));
@@ -291,7 +292,16 @@ fn mark(cycle: &Cycle, when: Expr) -> Expr {
 }
 
 fn row(cycle: &Cycle, table: &str) -> Expr {
-    written(ExprKind::Row(cycle.columns.iter().map(|name| column(table, name)).collect()))
+    let fields = cycle.columns.iter().map(|name| column(table, name)).collect();
+    written(ExprKind::NamedRow(cycle.columns.clone(), fields))
+}
+
+fn level(search: &Search, fields: Vec<Expr>) -> Expr {
+    let mut names = search.columns.clone();
+    if search.breadth {
+        names.insert(0, DEPTH.to_owned());
+    }
+    written(ExprKind::NamedRow(names, fields))
 }
 
 fn step(cycle: &Cycle, table: &str) -> Expr {

@@ -640,6 +640,7 @@ impl Binder<'_> {
         if common == TypeId::UNKNOWN {
             return Ok(TypeRef::plain(TypeId::TEXT));
         }
+        super::whole::check_same_rows(exprs, construct)?;
         let first = exprs.first().map(Expr::type_ref);
         let alike = exprs.iter().all(|expr| Some(expr.type_ref()) == first);
         Ok(match first {
@@ -862,7 +863,7 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
         ExprKind::Grouping(_) => strong("grouping"),
         ExprKind::Exists(_) => strong("exists"),
         ExprKind::ArraySubquery(_) | ExprKind::Array(_) => strong("array"),
-        ExprKind::Row(_) => strong("row"),
+        ExprKind::Row(_) | ExprKind::NamedRow(..) => strong("row"),
         ExprKind::Collate(arg, _) => figure_name(arg),
         ExprKind::Cast { arg, ty } => {
             let inner = figure_name(arg);

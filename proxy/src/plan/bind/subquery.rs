@@ -165,7 +165,16 @@ impl Binder<'_> {
         moves &= self.subqueries.last().map_or(0, Vec::len) == before;
         for field in &left {
             walk(field, &mut |node| {
-                moves &= !matches!(node, Expr::Aggregate(_) | Expr::Window(_) | Expr::Grouping(_));
+                // An aggregate of columns is known in there by them.
+                let mut reads = false;
+                if let Expr::Aggregate(_) | Expr::Grouping(_) = node {
+                    walk(node, &mut |part| reads |= matches!(part, Expr::Field(_)));
+                }
+                moves &= match node {
+                    Expr::Aggregate(_) | Expr::Grouping(_) => reads,
+                    Expr::Window(_) => false,
+                    _ => true,
+                };
             });
         }
         self.compares_rows = true;

@@ -321,6 +321,8 @@ impl Binder<'_> {
     /// The element type of an array type.
     pub(crate) fn element_of(&self, id: TypeId) -> Option<TypeId> {
         match catalog::type_by_id(id) {
+            // The catalog has it among the pseudo-types.
+            _ if id == TypeId::RECORD_ARRAY => Some(TypeId::RECORD),
             Some(found) => (found.category == 'A' && found.element.0 != 0).then_some(found.element),
             None => self.types.describe(id).and_then(|ty| ty.element),
         }

@@ -41,17 +41,15 @@ impl Binder<'_> {
         if let (true, [only]) = (table.is_value, table.columns.as_slice()) {
             return Ok(only.expr.clone());
         }
-        let names: Vec<Value> = match table.fields.as_slice() {
-            [] => table.columns.iter().map(|column| Value::text(column.name.as_str())).collect(),
-            fields => fields.iter().map(|field| Value::text(field.as_str())).collect(),
+        let names = match table.fields.as_slice() {
+            [] => table.columns.iter().map(|column| column.name.clone()).collect(),
+            fields => fields.to_vec(),
         };
-        let names = Value::Array(Arc::new(Array::vector(TypeId::TEXT, names)));
-        let names = Expr::constant(names, TypeId::TEXT_ARRAY);
         let row = Expr::Row(table.columns.iter().map(|column| column.expr.clone()).collect());
         // Of which relation the row is, is the type's modifier.
         let typmod = table.relation.and_then(|oid| i32::try_from(oid).ok()).unwrap_or(-1);
         let ty = TypeRef { id: TypeId::RECORD, typmod };
-        let named = internal_call(internal::NAMED, vec![names, row], ty);
+        let named = named(&names, row, typmod);
         if !table.is_outer {
             return Ok(named);
         }
@@ -202,6 +200,14 @@ impl Binder<'_> {
     }
 }
 
+/// A row whose fields have names; the modifier says of which relation it is.
+pub(super) fn named(names: &[String], row: Expr, typmod: i32) -> Expr {
+    let names = names.iter().map(|name| Value::text(name.as_str())).collect();
+    let names = Value::Array(Arc::new(Array::vector(TypeId::TEXT, names)));
+    let names = Expr::constant(names, TypeId::TEXT_ARRAY);
+    internal_call(internal::NAMED, vec![names, row], TypeRef { id: TypeId::RECORD, typmod })
+}
+
 /// A field of a row.
 pub(super) fn part(row: &Expr, place: usize, ty: TypeRef) -> Expr {
     match row {
@@ -248,4 +254,16 @@ fn only_source(table: &ScopeTable) -> Option<String> {
         }
     }
     found.map(str::to_owned)
+}
+
+/// Checks that the rows among what is to have one type are of the same table.
+pub(super) fn check_same_rows(exprs: &[Expr], word: &str) -> Result<()> {
+    let is_null = |expr: &Expr| matches!(expr, Expr::Const(found) if found.value.is_null());
+    let rows = exprs.iter().filter(|expr| expr.type_id() == TypeId::RECORD && !is_null(expr));
+    let mut typmods = rows.map(|row| row.type_ref().typmod);
+    let Some(first) = typmods.next() else { return Ok(()) };
+    if typmods.all(|other| other == first) {
+        return Ok(());
+    }
+    Err(PgError::new("42804", format!("{word} types record and record cannot be matched")))
 }
