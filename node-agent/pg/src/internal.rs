@@ -84,13 +84,7 @@ static FUNCTIONS: [Function; 6] = [
         TypeId::ANYARRAY,
         false,
     ),
-    function(
-        NAMED,
-        "dataman_named",
-        &[TypeId::TEXT_ARRAY, TypeId::RECORD],
-        TypeId::RECORD,
-        false,
-    ),
+    function(NAMED, "dataman_named", &[TypeId::TEXT_ARRAY, TypeId::RECORD], TypeId::RECORD, false),
     Function {
         returns_set: true,
         ..function(RECORDS, "dataman_records", &[], TypeId::RECORD, false)

@@ -36,8 +36,8 @@ use dataman_pg::types::TypeRef;
 use dataman_pg::{TypeId, Value};
 
 pub(crate) use database::Catalogs;
-pub(crate) use oid::{is_row_type, row_type};
 pub(crate) use objects::{SessionObjects, SettingChanges};
+pub(crate) use oid::{is_row_type, row_type};
 
 /// How many hidden columns [`columns`] puts at the end: `tableoid` and `xmin`.
 pub(crate) const HIDDEN: usize = 2;

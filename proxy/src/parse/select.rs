@@ -4,8 +4,8 @@ use super::cursor::{CHAIN_MAX, Parser, Result, too_deep};
 use super::expr::expr;
 use super::lexer::TokenKind;
 use super::syntax::{
-    Alias, CommonTable, Cycle, Distinct, Expr, ExprKind, GroupItem, LockClause, ObjectName, OrderBy,
-    Query, Search, Select, SelectBody, SelectItem, SetOperationKind, TableRef, With,
+    Alias, CommonTable, Cycle, Distinct, Expr, ExprKind, GroupItem, LockClause, ObjectName,
+    OrderBy, Query, Search, Select, SelectBody, SelectItem, SetOperationKind, TableRef, With,
 };
 
 /// What may follow the body of a query.

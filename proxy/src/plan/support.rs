@@ -213,6 +213,12 @@ const CLAUSES: &[(&str, &str, &str)] = &[
         "select * from single tablesample system (10)",
     ),
     ("a row as a value", "select o from other o", "select s from single s"),
+    ("a row's fields: (row).*", "select (o).* from other o", "select (s).* from single s"),
+    (
+        "an aggregate of a query around",
+        "select (select max(o.v)) from other o",
+        "select (select max(s.v)) from single s",
+    ),
     (
         "row comparison",
         "select v from other where (v, code) > (1, 'a')",

@@ -47,7 +47,8 @@ fn described(ty: TypeRef) -> TypeRef {
 
 /// `typlen` of a type; enums, the only types that clients make, take four bytes.
 fn type_length(ty: TypeId) -> i16 {
-    type_by_id(ty).map_or_else(|| if crate::catalog::is_row_type(ty.0) { -1 } else { 4 }, |ty| ty.length)
+    type_by_id(ty)
+        .map_or_else(|| if crate::catalog::is_row_type(ty.0) { -1 } else { 4 }, |ty| ty.length)
 }
 
 /// One column of text, as SHOW and EXPLAIN give it.

@@ -172,7 +172,9 @@ impl Judge {
         let (Some(ours), Some(theirs)) = (ours, theirs) else { return Verdict::Wrong };
         let mut verdict = self.compare(statement, ours, theirs);
         self.view(statement);
-        if verdict == Verdict::Wrong && keyed.is_some_and(|keyed| only_ties_differ(ours, theirs, keyed)) {
+        if verdict == Verdict::Wrong
+            && keyed.is_some_and(|keyed| only_ties_differ(ours, theirs, keyed))
+        {
             verdict = Verdict::Right;
         }
         if verdict == Verdict::Wrong && is_left_open(ours, theirs, reordered) {
@@ -215,7 +217,8 @@ impl Judge {
         ];
         // The sequences whose numbers a query takes.
         let all: Vec<String> = words(statement).collect();
-        let numbers = all.windows(2).filter(|pair| matches!(pair[0].as_str(), "nextval" | "setval"));
+        let numbers =
+            all.windows(2).filter(|pair| matches!(pair[0].as_str(), "nextval" | "setval"));
         self.tainted.extend(numbers.map(|pair| pair[1].clone()));
         if first == "select" && !words(statement).any(|word| word == "into") {
             return;

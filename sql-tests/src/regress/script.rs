@@ -75,7 +75,9 @@ pub fn script(pieces: &[Piece], side: Side, again: &HashSet<usize>) -> String {
             _ => None,
         };
         if let Some(text) = by_keys {
-            out.push_str(&format!("\\echo {MARK}again\n{text}\n\\echo {MARK}keyed{number} :SQLSTATE\n"));
+            out.push_str(&format!(
+                "\\echo {MARK}again\n{text}\n\\echo {MARK}keyed{number} :SQLSTATE\n"
+            ));
         }
         for again in again {
             out.push_str(&format!("{again}\\echo {MARK}reordered{number} :SQLSTATE\n"));

@@ -97,8 +97,7 @@ pub(crate) fn assign_slice(call: &CallContext<'_>, args: &[Value]) -> Result<Val
         return Ok(Value::Array(Arc::new(array)));
     };
     let too_small = || PgError::new("2202E", "source array too small");
-    let upside_down =
-        || PgError::new("2202E", "upper bound cannot be less than lower bound");
+    let upside_down = || PgError::new("2202E", "upper bound cannot be less than lower bound");
     if array.dimensions.is_empty() {
         let mut total = 1;
         for bound in bounds.chunks_exact(2) {
@@ -168,7 +167,9 @@ pub(crate) fn assign_slice(call: &CallContext<'_>, args: &[Value]) -> Result<Val
     for (place, element) in places.into_iter().zip(&source.elements) {
         match array.elements.get_mut(place) {
             Some(old) => *old = element.clone(),
-            None => return Err(PgError::internal("an array has fewer elements than its dimensions")),
+            None => {
+                return Err(PgError::internal("an array has fewer elements than its dimensions"));
+            }
         }
     }
     Ok(Value::Array(Arc::new(array)))
@@ -265,9 +266,19 @@ mod tests {
         check_slice("{1,2,3}", "{7,8,9}", &[None, Some(2)], "{7,8,3}");
         check_slice("{1,2,3}", "{7,8}", &[Some(2), None], "{1,7,8}");
         check_slice("{}", "{7,8,9}", &[Some(2), Some(3)], "[2:3]={7,8}");
-        check_slice("{}", "{7}", &[None, Some(3)], "array slice subscript must provide both boundaries");
+        check_slice(
+            "{}",
+            "{7}",
+            &[None, Some(3)],
+            "array slice subscript must provide both boundaries",
+        );
         check_slice("{1}", "{7}", &[Some(1), Some(2)], "source array too small");
-        check_slice("{1}", "{7}", &[Some(2), Some(1)], "upper bound cannot be less than lower bound");
+        check_slice(
+            "{1}",
+            "{7}",
+            &[Some(2), Some(1)],
+            "upper bound cannot be less than lower bound",
+        );
         check_slice("{{1,2},{3,4}}", "{9}", &[Some(1), Some(1), Some(2), Some(2)], "{{1,9},{3,4}}");
         check_slice("{{1,2},{3,4}}", "{8,9}", &[Some(2), Some(2)], "{{1,2},{8,9}}");
         check_slice("{{1,2}}", "{8,9}", &[Some(3), Some(3)], "array subscript out of range");

@@ -61,7 +61,7 @@ pub(crate) fn collection_item(table: &Table, alias: &str, visible: &str) -> From
             columns: columns.clone(),
             hidden: Vec::new(),
             relation: Some(table.collection.id.0),
-..ScopeTable::default()
+            ..ScopeTable::default()
         }],
         columns,
         closed: None,
@@ -218,7 +218,7 @@ impl Binder<'_> {
                             schema: None,
                             columns: renamed(&joined.columns, alias)?,
                             hidden: Vec::new(),
-..ScopeTable::default()
+                            ..ScopeTable::default()
                         }],
                         columns: renamed(&joined.columns, alias)?,
                         closed: None,
@@ -390,7 +390,7 @@ impl Binder<'_> {
                 hidden: Vec::new(),
                 relation: Some(view.oid.0),
                 fields,
-..ScopeTable::default()
+                ..ScopeTable::default()
             }];
         } else if let Some(table) = item.tables.first_mut() {
             table.schema = Some(found.schema.clone());
@@ -420,7 +420,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: restore_names(&visible, &select, alias),
                 hidden: Vec::new(),
-..ScopeTable::default()
+                ..ScopeTable::default()
             }],
             columns: restore_names(&visible, &select, alias),
             closed: None,
@@ -525,7 +525,7 @@ impl Binder<'_> {
                 is_value: columns.len() == 1 && columns[0].ty.id != TypeId::RECORD,
                 columns: visible.clone(),
                 hidden: Vec::new(),
-..ScopeTable::default()
+                ..ScopeTable::default()
             }],
             columns: visible,
             closed: None,
@@ -630,7 +630,7 @@ impl Binder<'_> {
             schema: None,
             columns: merged,
             hidden: Vec::new(),
-..ScopeTable::default()
+            ..ScopeTable::default()
         }));
         let kind = match kind {
             syntax::JoinKind::Cross | syntax::JoinKind::Inner => JoinKind::Inner,
@@ -731,6 +731,13 @@ impl Binder<'_> {
             self.future.truncate(future);
             self.future.extend(ordered[place..].iter().map(|table| table.alias.name.clone()));
             let Statement::Select(select) = table.statement.as_ref() else {
+                if with.recursive && changes_by_itself(&table.statement, &table.alias.name) {
+                    let message = format!(
+                        "recursive query \"{}\" must not contain data-modifying statements",
+                        table.alias.name
+                    );
+                    return Err(self.at(PgError::new("42P19", message), table.span));
+                }
                 let definition = self.modifying_table(with, table)?;
                 self.common_tables.push(definition);
                 continue;
@@ -759,7 +766,7 @@ impl Binder<'_> {
             let volatile_before = std::mem::replace(&mut self.facts.volatile, false);
             let names_before = self.facts.names.len();
             let bound = self.select(select, parent)?;
-            named_columns(&bound, &table.alias)?;
+            self.columns_of_with(&bound, table)?;
             let volatile = std::mem::replace(&mut self.facts.volatile, volatile_before);
             if volatile {
                 // Its rows are computed once, however often they are read, and also when they are read once.
@@ -783,6 +790,24 @@ impl Binder<'_> {
         }
         self.future.truncate(future);
         Ok(before)
+    }
+
+    /// The columns of a common table, under the names that its WITH gives them.
+    fn columns_of_with(
+        &self,
+        select: &query::Select,
+        table: &syntax::CommonTable,
+    ) -> Result<Vec<NamedType>> {
+        named_columns(select, &table.alias).map_err(|error| {
+            let message =
+                error.message().strip_prefix("table ").map(|rest| format!("WITH query {rest}"));
+            match message {
+                Some(message) if error.sqlstate() == "42P10" => {
+                    self.at(PgError::new("42P10", message), table.span)
+                }
+                _ => error,
+            }
+        })
     }
 
     /// A common table that writes: it is a statement of its own, whose RETURNING is the table's rows.
@@ -825,7 +850,7 @@ impl Binder<'_> {
         // The statement's own text says more than any part of it.
         self.facts.internal = true;
         let select = query::Select { fields: returning, ..query::Select::default() };
-        let columns = named_columns(&select, &table.alias)?;
+        let columns = self.columns_of_with(&select, table)?;
         let name = self.unique_alias(&table.alias.name);
         self.modifying.push(Modifying { name: name.clone(), columns: columns.clone(), kind });
         Ok(CommonTableDefinition {
@@ -890,7 +915,7 @@ impl Binder<'_> {
                     schema: None,
                     columns: renamed_columns.clone(),
                     hidden,
-..ScopeTable::default()
+                    ..ScopeTable::default()
                 }],
                 columns: renamed_columns,
                 closed: None,
@@ -928,7 +953,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: item.columns.clone(),
                 hidden: Vec::new(),
-..ScopeTable::default()
+                ..ScopeTable::default()
             }];
         }
         Ok(item)
@@ -958,8 +983,7 @@ impl Binder<'_> {
             ));
         };
         let first = self.select(left, parent)?;
-        let alias = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
-        let columns = named_columns(&first, &alias)?;
+        let columns = self.columns_of_with(&first, table)?;
         let shape_of = |field: &query::OutputField| match field {
             query::OutputField::Bound { expr, .. } => self.row_shape(expr),
             _ => None,
@@ -1022,6 +1046,27 @@ impl Binder<'_> {
 pub(super) fn first_number(name: &str) -> query::OutputField {
     let expr = Expr::constant(dataman_pg::Value::Int8(1), TypeId::INT8);
     query::OutputField::Bound { expr, name: name.to_owned() }
+}
+
+/// Whether a statement that writes reads a table of this name in its WITH or where its rows come from.
+fn changes_by_itself(statement: &Statement, name: &str) -> bool {
+    let with = match statement {
+        Statement::Insert(insert) => {
+            if let syntax::InsertSource::Query(query) = &insert.source
+                && reads_itself(query, name)
+            {
+                return true;
+            }
+            insert.with.as_ref()
+        }
+        Statement::Update(update) => update.with.as_ref(),
+        Statement::Delete(delete) => delete.with.as_ref(),
+        _ => None,
+    };
+    with.iter().flat_map(|with| &with.tables).any(|table| match table.statement.as_ref() {
+        Statement::Select(select) => reads_itself(select, name),
+        other => changes_by_itself(other, name),
+    })
 }
 
 /// Whether a query reads a table of this name, at any depth.

@@ -391,9 +391,8 @@ impl Binder<'_> {
             Expr::Grouping(_) => "grouping operations",
             _ => "aggregate functions",
         };
-        let refused = |place: &str| {
-            Err(PgError::new("42803", format!("{what} are not allowed in {place}")))
-        };
+        let refused =
+            |place: &str| Err(PgError::new("42803", format!("{what} are not allowed in {place}")));
         self.facts.internal = true;
         match scope.owner_of(&columns) {
             None => Ok(()),
@@ -536,7 +535,6 @@ impl Binder<'_> {
         }
     }
 }
-
 
 /// Whether COLLATE stands in a call's arguments.
 fn collates(call: &FunctionCall) -> bool {

@@ -106,7 +106,11 @@ pub(super) fn output_type(call: &Call, ty: TypeId) -> TypeRef {
     })
 }
 
-pub(super) fn internal_call(function: dataman_pg::expr::FunctionId, args: Vec<Expr>, ty: TypeRef) -> Expr {
+pub(super) fn internal_call(
+    function: dataman_pg::expr::FunctionId,
+    args: Vec<Expr>,
+    ty: TypeRef,
+) -> Expr {
     Expr::Call(Call { function, operator: None, args, variadic: false, ty })
 }
 
@@ -181,10 +185,7 @@ impl Binder<'_> {
         }
     }
 
-    fn same_shape<'e>(
-        &self,
-        mut rows: impl Iterator<Item = &'e Expr>,
-    ) -> Option<Vec<NamedType>> {
+    fn same_shape<'e>(&self, mut rows: impl Iterator<Item = &'e Expr>) -> Option<Vec<NamedType>> {
         let first = self.row_shape(rows.next()?)?;
         let same = rows.all(|row| self.row_shape(row).as_ref() == Some(&first));
         same.then_some(first)
@@ -339,7 +340,7 @@ impl Binder<'_> {
                 schema: None,
                 columns: shown.clone(),
                 hidden: Vec::new(),
-..ScopeTable::default()
+                ..ScopeTable::default()
             }],
             columns: shown,
             closed: None,

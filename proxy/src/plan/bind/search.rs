@@ -8,8 +8,8 @@ use super::expr::Clause;
 use super::scope::Scope;
 use super::{Binder, Result};
 use crate::parse::syntax::{
-    Alias, CommonTable, Cycle, Expr, ExprKind, FunctionArg, FunctionCall, ObjectName, Query, Search,
-    Select, SelectBody, SelectItem, Span, TableRef,
+    Alias, CommonTable, Cycle, Expr, ExprKind, FunctionArg, FunctionCall, ObjectName, Query,
+    Search, Select, SelectBody, SelectItem, Span, TableRef,
 };
 
 /// The names of the two terms where the further columns are computed.
@@ -78,10 +78,8 @@ impl Binder<'_> {
             None => Ok(()),
         };
         let mut shapes = Vec::new();
-        let column = |name: &str, id: TypeId| NamedType {
-            name: name.to_owned(),
-            ty: TypeRef::plain(id),
-        };
+        let column =
+            |name: &str, id: TypeId| NamedType { name: name.to_owned(), ty: TypeRef::plain(id) };
         if let Some(search) = search {
             let found = check_columns(&search.columns, "search");
             let found = self.place(found, search.span)?;
@@ -206,13 +204,16 @@ impl Added<'_> {
         names: &[String],
     ) -> std::result::Result<Select, (PgError, Span)> {
         let mut term = right.clone();
-        let is_hidden = right.with.as_ref().is_some_and(|with| {
-            with.tables.iter().any(|table| table.alias.name == name)
-        });
+        let is_hidden = right
+            .with
+            .as_ref()
+            .is_some_and(|with| with.tables.iter().any(|table| table.alias.name == name));
         let reference = match &mut term.body {
-            SelectBody::Query(query) if !is_hidden => {
-                query.from.iter().find_map(|table| reference(table, name)).map(|found| (query, found))
-            }
+            SelectBody::Query(query) if !is_hidden => query
+                .from
+                .iter()
+                .find_map(|table| reference(table, name))
+                .map(|found| (query, found)),
             _ => None,
         };
         let Some((query, alias)) = reference else {
@@ -266,7 +267,8 @@ fn reference(table: &TableRef, name: &str) -> Option<String> {
     match table {
         TableRef::Table { name: found, alias, .. } => {
             let is_it = matches!(found.parts.as_slice(), [only] if only == name);
-            is_it.then(|| alias.as_ref().map_or_else(|| name.to_owned(), |alias| alias.name.clone()))
+            is_it
+                .then(|| alias.as_ref().map_or_else(|| name.to_owned(), |alias| alias.name.clone()))
         }
         TableRef::Join { left, right, alias: None, .. } => {
             reference(left, name).or_else(|| reference(right, name))

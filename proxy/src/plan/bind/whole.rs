@@ -116,12 +116,7 @@ impl Binder<'_> {
         let flag = Expr::constant(Value::Bool(true), TypeId::BOOL);
         fields.push(OutputField::Bound { expr: flag, name: PRESENT.to_owned() });
         columns.push(NamedType { name: PRESENT.to_owned(), ty: TypeRef::plain(TypeId::BOOL) });
-        let placeholder = Source::Query {
-            query: Box::default(),
-            alias,
-            columns,
-            lateral,
-        };
+        let placeholder = Source::Query { query: Box::default(), alias, columns, lateral };
         let marked = std::mem::replace(source, placeholder);
         if let Source::Query { query, .. } = source {
             **query = query::Select { source: vec![marked], fields, ..query::Select::default() };
@@ -220,7 +215,8 @@ pub(super) fn part(row: &Expr, place: usize, ty: TypeRef) -> Expr {
         // Where the row is left out its columns are NULL.
         return fields[place].clone();
     }
-    let number = Expr::constant(Value::Int4(i32::try_from(place).unwrap_or(i32::MAX)), TypeId::INT4);
+    let number =
+        Expr::constant(Value::Int4(i32::try_from(place).unwrap_or(i32::MAX)), TypeId::INT4);
     internal_call(internal::FIELD, vec![row.clone(), number], ty)
 }
 
