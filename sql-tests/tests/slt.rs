@@ -85,13 +85,11 @@ async fn sqlite4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MySQL shards refuse is not listed yet: run by name"]
 async fn my1() {
     run_topology(Topology::My1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MySQL shards refuse is not listed yet: run by name"]
 async fn my4() {
     run_topology(Topology::My4).await;
 }
@@ -173,7 +171,6 @@ async fn corpus_sqlite4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MySQL shards refuse is not listed yet: run by name"]
 async fn corpus_my4() {
     run_corpus(Topology::My4).await;
 }

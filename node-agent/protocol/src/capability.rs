@@ -44,6 +44,11 @@ pub trait Capability: Send + Sync {
     /// Whether values of this type sort and group in the database as in PostgreSQL.
     fn sorts_exactly(&self, ty: dataman_pg::TypeId) -> bool;
 
+    /// Whether the keys of an index, which PostgreSQL bounds in their length, sort as in PostgreSQL; longer ones may be refused.
+    fn sorts_keys_exactly(&self, ty: dataman_pg::TypeId) -> bool {
+        self.sorts_exactly(ty)
+    }
+
     /// Whether the given part of a select is carried out.
     fn supports(&self, feature: Feature) -> bool;
 
@@ -59,7 +64,8 @@ pub trait Capability: Send + Sync {
 /// How a database lets one transaction at a time have a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyLock {
-    /// By a number that stands for the key, held to the transaction's end: PostgreSQL's advisory locks.
+    /// By a number that stands for the key, held to the transaction's end: PostgreSQL's advisory locks; elsewhere by a select with
+    /// the lock [`Lock::NUMBERS`](crate::query::Lock::NUMBERS).
     Number,
     /// By being the one that writes ([`Capability::has_one_writer`]): a locking read of a collection begins it.
     Writer,

@@ -365,7 +365,7 @@ pub enum SetOperationKind {
 /// `FOR …` of a select.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    /// `UPDATE`, `NO KEY UPDATE`, `SHARE`, `KEY SHARE`.
+    /// `UPDATE`, `NO KEY UPDATE`, `SHARE`, `KEY SHARE`; or [`Lock::NUMBERS`].
     pub strength: String,
     /// The aliases locked; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -373,6 +373,13 @@ pub struct Lock {
     /// `NOWAIT` or `SKIP LOCKED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
+}
+
+impl Lock {
+    /// The strength of a lock on numbers instead of records (`capability::KeyLock::Number`), of a select that gives no rows. Its
+    /// parameters are the numbers, an `int8[]`, and whether each is locked beside others, a `bool[]`. Of a datasource that takes no
+    /// SQL text.
+    pub const NUMBERS: &str = "NUMBERS";
 }
 
 /// A filter: dataman's nested list, or a bound expression inside it.

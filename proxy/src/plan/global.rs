@@ -123,7 +123,7 @@ pub(crate) fn can_keep(
         let shard = ShardRef { datastore: datastore.clone(), shard };
         capabilities.of(&shard).is_some_and(|capability| {
             capability.key_lock().is_some()
-                && types.iter().all(|ty| capability.sorts_exactly(ty.id))
+                && types.iter().all(|ty| capability.sorts_keys_exactly(ty.id))
         })
     }) && types.iter().all(|ty| check_decodable(*ty).is_ok())
 }
@@ -273,26 +273,32 @@ impl Planner<'_> {
                     "a unique key without the shard key is not kept by the shards' databases",
                 ));
             };
+            let takes_sql = capability.is_some_and(|capability| capability.takes_sql());
+            let nothing = |strength: &str| Select {
+                source: vec![source_of(table, ALIAS)],
+                fields: outputs(&types_of(
+                    &table.collection,
+                    &[table.collection.shard_key()[0].as_str()],
+                )),
+                limit: Some(Expr::constant(Value::Int8(0), TypeId::INT8)),
+                lock: Some(Lock { strength: strength.to_owned(), of: vec![], wait: None }),
+                ..Select::default()
+            };
+            let numbers_and_kinds = [TypeId::INT8_ARRAY, TypeId::BOOL_ARRAY];
             let statement = match kind {
+                KeyLock::Number if !takes_sql => {
+                    let query = NodeQuery::Filter(nothing(Lock::NUMBERS));
+                    Arc::new(self.on_shard(query, &numbers_and_kinds, shard))
+                }
                 KeyLock::Number => Arc::clone(numbers.get_or_insert_with(|| {
-                    let params = vec![TypeId::INT8_ARRAY, TypeId::BOOL_ARRAY];
+                    let params = numbers_and_kinds.to_vec();
                     let text = LOCK_NUMBERS.to_owned();
                     let sql = SqlText { text, params: params.clone(), writes: false };
                     Arc::new(NodeStatement::new(NodeQuery::Sql(sql), params))
                 })),
                 KeyLock::Writer => {
-                    let lock = Lock { strength: "update".to_owned(), of: vec![], wait: None };
-                    let nothing = Select {
-                        source: vec![source_of(table, ALIAS)],
-                        fields: outputs(&types_of(
-                            &table.collection,
-                            &[table.collection.shard_key()[0].as_str()],
-                        )),
-                        limit: Some(Expr::constant(Value::Int8(0), TypeId::INT8)),
-                        lock: Some(lock),
-                        ..Select::default()
-                    };
-                    Arc::new(self.on_shard(NodeQuery::Filter(nothing), &[], shard))
+                    let query = NodeQuery::Filter(nothing("update"));
+                    Arc::new(self.on_shard(query, &[], shard))
                 }
             };
             locks.push(ShardLock { kind, statement });

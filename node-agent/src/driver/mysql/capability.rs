@@ -1,6 +1,6 @@
 //! What MySQL does with PostgreSQL's exact meaning: what [`super::lower`] writes, and what writes compute.
 
-use dataman_node_protocol::capability::{Capability, Feature};
+use dataman_node_protocol::capability::{Capability, Feature, KeyLock};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
 use dataman_pg::types::{TypeId, TypeRef};
@@ -9,6 +9,7 @@ use super::adopted::AdoptedCapability;
 use super::layout::{self, Form, form};
 use super::lower;
 use crate::driver::sql::native;
+use crate::driver::sql::stored::family;
 
 /// MySQL's capability.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,10 @@ pub struct MysqlCapability;
 impl Capability for MysqlCapability {
     fn engine(&self) -> &'static str {
         "mysql"
+    }
+
+    fn key_lock(&self) -> Option<KeyLock> {
+        Some(KeyLock::Number)
     }
 
     fn statement_text(&self, query: &NodeQuery) -> Option<String> {
@@ -37,6 +42,11 @@ impl Capability for MysqlCapability {
     fn sorts_exactly(&self, ty: TypeId) -> bool {
         // MySQL sorts and groups what is longer by its first `max_sort_length` bytes.
         matches!(form(ty), Form::Integer | Form::Fixed)
+    }
+
+    fn sorts_keys_exactly(&self, ty: TypeId) -> bool {
+        // A key that is longer is refused when it is met.
+        family(ty).is_some()
     }
 
     fn supports(&self, feature: Feature) -> bool {

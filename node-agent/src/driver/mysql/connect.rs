@@ -51,6 +51,7 @@ impl Driver for MysqlDriver {
             instances: Mutex::new(HashMap::new()),
             prepared: Mutex::new(HashMap::new()),
             reap,
+            numbers: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(reaper(opts, queue));
@@ -180,6 +181,8 @@ pub(super) struct Server {
     instances: Mutex<HashMap<String, Arc<Instance>>>,
     prepared: Mutex<HashMap<u64, PreparedOver>>,
     reap: mpsc::Sender<Reap>,
+    /// Numbers made for locks since those that nobody locks were removed.
+    numbers: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -274,6 +277,16 @@ impl Server {
 
     fn instance(&self, name: &str) -> Arc<Instance> {
         Arc::clone(lock(&self.instances).entry(name.to_owned()).or_default())
+    }
+
+    /// Counts numbers made for locks; answers how many there are now.
+    pub(super) fn count_numbers(&self, made: u64) -> u64 {
+        self.numbers.fetch_add(made, Ordering::Relaxed) + made
+    }
+
+    /// Those that nobody locks are about to be removed.
+    pub(super) fn count_numbers_anew(&self) {
+        self.numbers.store(0, Ordering::Relaxed);
     }
 
     /// The gate of a collection.

@@ -254,14 +254,16 @@ impl NodeConnection for MysqlConnection {
         }
         transaction.savepoints.truncate(place + 1);
         let kept = transaction.savepoints[place].1;
+        // What was defined since is removed at the end: the transaction may hold the tables until then.
         let undone: Vec<String> =
             transaction.leftovers.drain(kept..).rev().flat_map(|leftover| leftover.undo).collect();
-        transaction.failed = true;
-        if !undone.is_empty() || !transaction.catalogues.is_empty() {
-            transaction.catalogues.values_mut().for_each(|catalogue| *catalogue = Arc::default());
+        if !undone.is_empty() {
+            let leftover = Leftover { undo: undone.clone(), finish: undone, touched: Vec::new() };
+            transaction.leftovers.push(leftover);
         }
+        transaction.failed = true;
+        transaction.catalogues.values_mut().for_each(|catalogue| *catalogue = Arc::default());
         self.control(&format!("ROLLBACK TO {}", savepoint_name(place))).await?;
-        self.clean_up(undone).await;
         let instances: Vec<String> = match &self.transaction {
             Some(transaction) => transaction.catalogues.keys().cloned().collect(),
             None => Vec::new(),
@@ -451,7 +453,9 @@ impl MysqlConnection {
             let names = defined_collections(definition);
             let patience = lock_timeout(&request.context);
             let done = match self.pass(&instance, names, true, patience, &request.stop).await {
-                Ok(_passed) => self.define(&instance, definition, &context, &request.stop).await,
+                Ok(_passed) => {
+                    self.define(&instance, definition, !own, &context, &request.stop).await
+                }
                 Err(error) => Err(error),
             };
             if own && self.transaction.is_some() {
@@ -506,6 +510,10 @@ impl MysqlConnection {
             let affected = read::run(&mut statement, &prepared, lowered, &request.sender).await?;
             return Ok(End { affected });
         }
+        if let Work::LockNumbers(instance) = &prepared.work {
+            statement.lock_numbers(instance).await?;
+            return Ok(End::default());
+        }
         let frame = match (prepared.is_one_text(&statement), in_transaction) {
             (true, _) => None,
             (false, false) => Some(("START TRANSACTION", "COMMIT", "ROLLBACK")),
@@ -548,6 +556,7 @@ impl MysqlConnection {
         &mut self,
         instance: &str,
         definition: &dataman_node_protocol::definition::Definition,
+        in_block: bool,
         context: &Arc<dataman_pg::Context>,
         stop: &CancellationToken,
     ) -> Result<(), NodeError> {
@@ -573,7 +582,7 @@ impl MysqlConnection {
             stop,
         };
         let mut leftover = Leftover::default();
-        let done = define::define(statement, definition, &touched, &mut leftover).await;
+        let done = define::define(statement, definition, in_block, &touched, &mut leftover).await;
         match &mut self.transaction {
             Some(transaction) => {
                 transaction.touched.append(&mut leftover.touched);

@@ -13,6 +13,7 @@
 //! - [`lower`]: selects as MySQL's SQL, where its operators mean PostgreSQL's on these forms; [`read`]: runs them.
 //! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
 //! - [`adopted`]: tables that were there before dataman; [`inspect`]: which there are.
+//! - [`keys`]: locks of keys that several shards keep together.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
 //! **Writes are computed here.** MySQL's own INSERT … ON DUPLICATE KEY, CHECK, foreign keys, truncation and arithmetic differ
@@ -38,6 +39,7 @@ mod constraint;
 mod define;
 mod error;
 mod inspect;
+mod keys;
 mod layout;
 mod lower;
 mod read;

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::catalogue::Catalogue;
 use super::connect::{Server, Session};
 use super::error::classify;
+use super::keys::is_on_numbers;
 use super::lower::{self, Lowered};
 use super::value::read_parameter;
 use super::write::{PreparedDelete, PreparedInsert, PreparedUpdate};
-use crate::driver::sql::instance::{columns_of, returned};
+use crate::driver::sql::instance::{columns_of, instance_of, returned};
 
 /// What the driver made of a statement over a catalogue.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(super) enum Work {
     Update(Box<PreparedUpdate>),
     /// DELETE.
     Delete(Box<PreparedDelete>),
+    /// Locks on the numbers of a shard instance.
+    LockNumbers(String),
     /// A definition.
     Define,
 }
@@ -55,6 +58,10 @@ impl Prepared {
         catalogue: &Arc<Catalogue>,
     ) -> Result<Self, NodeError> {
         let (columns, work) = match &statement.query {
+            NodeQuery::Filter(select) if select.lock.as_ref().is_some_and(is_on_numbers) => {
+                let instance = instance_of(&statement.query)?.unwrap_or_default();
+                (Some(columns_of(&select.fields)?), Work::LockNumbers(instance))
+            }
             NodeQuery::Filter(select) | NodeQuery::Aggregate(select) => {
                 let lowered = lower::select(select, catalogue)?;
                 (Some(columns_of(&select.fields)?), Work::Read(Box::new(lowered)))

@@ -275,7 +275,7 @@ impl Prepared {
             Work::Insert(insert) => statement.insert(insert, &mut answer).await?,
             Work::Update(update) => statement.update(update, &mut answer).await?,
             Work::Delete(delete) => statement.delete(delete, &mut answer).await?,
-            Work::Read(_) | Work::Define => 0,
+            Work::Read(_) | Work::LockNumbers(_) | Work::Define => 0,
         };
         answer.batches.extend(answer.writer.take());
         Ok(affected)

@@ -8,6 +8,8 @@
 //! schema (`OPERATOR(pg_catalog.+)`), so that the database resolves them to what the binder bound, whatever its search path.
 
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(crate) mod change;
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(crate) mod context;
 mod copy;
 pub mod define;

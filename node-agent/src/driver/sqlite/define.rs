@@ -18,6 +18,10 @@ use super::constraint::{self, column, index_name, table};
 use super::function::owned;
 use super::session::{Session, lock};
 use super::value::text_of;
+use crate::driver::sql::change::{
+    check_truncated, constraint_of, contains_nulls, field_of, lacks_key, missing, not_unique,
+    point_to, rename_referred, same_shape, violated_by_some_row,
+};
 use crate::driver::sql::define::{OLD, RECORD};
 use crate::driver::sql::stored::{self, FIRST_USER_TYPE, family, physical_name};
 use crate::driver::sql::{Dialect, Lowering, quoted, user_name};
@@ -108,21 +112,8 @@ fn create(session: &mut Session, shape: &CollectionShape) -> Result<(), NodeErro
     make_triggers(session, parents(shape).chain([shape.target.collection.clone()]))
 }
 
-/// The same but for the database's name, which only messages show.
-fn same_shape(left: &CollectionShape, right: &CollectionShape) -> bool {
-    left.fields == right.fields
-        && left.constraints == right.constraints
-        && left.indexes == right.indexes
-        && left.label == right.label
-        && left.target.collection == right.target.collection
-}
-
 fn lost() -> NodeError {
     NodeError::statement("XX000", "a collection is missing from the catalogue of the SQLite file")
-}
-
-fn missing(target: &Target) -> NodeError {
-    NodeError::statement("42P01", format!("relation \"{}\" does not exist", target.collection))
 }
 
 fn check_field(field: &FieldShape) -> Result<(), NodeError> {
@@ -410,8 +401,7 @@ fn make_index(
     let unique = constraint::uniques(collection)
         .find(|unique| index_name(collection.id, unique.name) == name);
     let label = unique.as_ref().map_or(name.to_owned(), |unique| user_name(unique.name).1);
-    let mut failure =
-        NodeError::statement("23505", format!("could not create unique index \"{label}\""));
+    let mut failure = not_unique(&collection.shape, &label);
     if let Some(fields) = unique.and_then(|unique| unique.fields) {
         let columns: Vec<String> = fields.iter().map(|field| column(collection, field)).collect();
         let present: Vec<String> = columns.iter().map(|c| format!("{c} IS NOT NULL")).collect();
@@ -508,16 +498,7 @@ fn alter(session: &mut Session, step: &AlterStep, to: &CollectionShape) -> Resul
             // SQLite has renamed the column in the indexes too.
             save(session, Some(found.id), to)?;
             for (id, mut shape) in children(session, &to.target.collection) {
-                for constraint in &mut shape.constraints {
-                    if let ConstraintKind::ForeignKey { references, references_fields, .. } =
-                        &mut constraint.kind
-                        && *references == to.target.collection
-                    {
-                        for field in references_fields.iter_mut().filter(|field| *field == from) {
-                            field.clone_from(name);
-                        }
-                    }
-                }
+                rename_referred(&mut shape, &to.target, from, name);
                 if id != found.id {
                     save(session, Some(id), &shape)?;
                 }
@@ -548,15 +529,6 @@ fn alter(session: &mut Session, step: &AlterStep, to: &CollectionShape) -> Resul
         AlterStep::AddConstraint { name } => add_constraint(session, &found, to, name)?,
     }
     Ok(())
-}
-
-fn field_of<'s>(shape: &'s CollectionShape, name: &str) -> Result<&'s FieldShape, NodeError> {
-    shape.fields.iter().find(|field| field.name == name).ok_or_else(|| {
-        NodeError::statement(
-            "42703",
-            format!("column \"{name}\" of relation \"{}\" does not exist", shape.label),
-        )
-    })
 }
 
 /// The shapes whose foreign keys refer to a collection.
@@ -597,19 +569,6 @@ fn rename(session: &mut Session, from: &str, to: &CollectionShape) -> Result<(),
     make_triggers(session, parents(to).chain([to.target.collection.clone()]))
 }
 
-/// Points foreign keys to a collection's new name.
-fn point_to(shape: &mut CollectionShape, from: &str, to: &CollectionShape) {
-    for constraint in &mut shape.constraints {
-        if let ConstraintKind::ForeignKey { references, references_label, .. } =
-            &mut constraint.kind
-            && references == from
-        {
-            references.clone_from(&to.target.collection);
-            references_label.clone_from(&to.label);
-        }
-    }
-}
-
 fn check_not_null(
     session: &Session,
     shape: &CollectionShape,
@@ -621,10 +580,7 @@ fn check_not_null(
         quoted(&physical_name(field))
     );
     if holds(session, &query)? {
-        return Err(NodeError::statement(
-            "23502",
-            format!("column \"{field}\" of relation \"{}\" contains null values", shape.label),
-        ));
+        return Err(contains_nulls(shape, field));
     }
     Ok(())
 }
@@ -643,13 +599,7 @@ fn add_constraint(
     to: &CollectionShape,
     name: &str,
 ) -> Result<(), NodeError> {
-    let constraint =
-        to.constraints.iter().find(|constraint| constraint.name == name).ok_or_else(|| {
-            NodeError::statement(
-                "42704",
-                format!("constraint \"{name}\" of relation \"{}\" does not exist", to.label),
-            )
-        })?;
+    let constraint = constraint_of(to, name)?;
     match &constraint.kind {
         ConstraintKind::PrimaryKey { fields } => {
             for field in fields {
@@ -663,13 +613,7 @@ fn add_constraint(
                 expression(expr, RECORD)?
             );
             if holds(session, &query)? {
-                return Err(NodeError::statement(
-                    "23514",
-                    format!(
-                        "check constraint \"{name}\" of relation \"{}\" is violated by some row",
-                        to.label
-                    ),
-                ));
+                return Err(violated_by_some_row(to, name));
             }
         }
         ConstraintKind::Unique { .. } | ConstraintKind::ForeignKey { .. } => {}
@@ -728,14 +672,7 @@ fn check_foreign_keys(session: &Session, child: &Collection) -> Result<(), NodeE
             joined.join(" AND ")
         );
         if let Some(key) = first_row(session, &query, child, fields)? {
-            return Err(NodeError::statement(
-                "23503",
-                format!(
-                    "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                    child.shape.label, constraint.name
-                ),
-            )
-            .with_detail(format!("{key} is not present in table \"{references_label}\".")));
+            return Err(lacks_key(&child.shape, &constraint.name, &key, references_label));
         }
     }
     Ok(())
@@ -758,25 +695,10 @@ fn maintain(session: &mut Session, maintenance: &Maintenance) -> Result<(), Node
 
 fn truncate(session: &mut Session, targets: &[Target]) -> Result<(), NodeError> {
     let catalogue = session.catalogue();
-    let named = |name: &str| targets.iter().any(|target| target.collection == name);
     for target in targets {
         let found = catalogue.find(&target.collection).ok_or_else(|| missing(target))?;
-        for (child, _) in catalogue.referring(&target.collection) {
-            if !named(&child.shape.target.collection) {
-                return Err(NodeError::statement(
-                    "0A000",
-                    "cannot truncate a table referenced in a foreign key constraint",
-                )
-                .with_detail(format!(
-                    "Table \"{}\" references \"{}\".",
-                    child.shape.label, found.shape.label
-                ))
-                .with_hint(format!(
-                    "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
-                    child.shape.label
-                )));
-            }
-        }
+        let referring = catalogue.referring(&target.collection);
+        check_truncated(&found.shape, referring.map(|(child, _)| &child.shape), targets)?;
     }
     for target in targets {
         if let Some(found) = catalogue.find(&target.collection) {
