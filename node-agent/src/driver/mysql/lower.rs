@@ -62,6 +62,8 @@ pub(super) enum Part {
         limit: Option<Expr>,
         /// The rows to leave out.
         offset: Option<Expr>,
+        /// The driver leaves them out itself: MariaDB forgets the OFFSET of a DISTINCT or a group over what it knows beforehand.
+        skips: bool,
     },
 }
 
@@ -199,7 +201,7 @@ pub(super) fn shown(select: &Select) -> Option<String> {
             Part::Text(text) => out.push_str(text),
             Part::Param { index, .. } => out.push_str(&format!("${index}")),
             Part::List { index } => out.push_str(&format!("(${index})")),
-            Part::Limit { limit, offset } => {
+            Part::Limit { limit, offset, .. } => {
                 for (word, rows) in [(" LIMIT ", limit), (" OFFSET ", offset)] {
                     match rows {
                         Some(Expr::Param { index, .. }) => out.push_str(&format!("{word}${index}")),
@@ -447,7 +449,7 @@ impl<'c> Lowering<'c> {
         self.order(&select.sort)?;
         if select.limit.is_some() || select.offset.is_some() {
             let (limit, offset) = (select.limit.clone(), select.offset.clone());
-            self.parts.push(Part::Limit { limit, offset });
+            self.parts.push(Part::Limit { limit, offset, skips: !is_plain });
         }
         if let Some(lock) = &select.lock {
             self.lock(lock)?;
@@ -518,7 +520,7 @@ impl<'c> Lowering<'c> {
         self.joined(parts, word, empty, &mut |lowering, part| lowering.condition(part))
     }
 
-    /// `(a AND b AND …)`; a long list as a balanced tree, for MySQL bounds the depth of an expression.
+    /// `(a AND b AND …)`.
     fn joined<T>(
         &mut self,
         parts: &[T],
@@ -789,6 +791,9 @@ impl<'c> Lowering<'c> {
     }
 }
 
+/// Elements of a list that are parameters of a prepared text, which takes 65,535; in a longer list they are written out.
+const LIST_MAX: usize = 4096;
+
 /// A list without elements: nothing is in it, not even NULL.
 const EMPTY_LIST: &str = "(SELECT 1 FROM DUAL WHERE FALSE)";
 
@@ -843,13 +848,24 @@ fn refusal(expr: &Expr) -> NodeError {
     })
 }
 
+/// A text for one execution.
+pub(super) struct Rendered {
+    /// The text.
+    pub(super) text: String,
+    /// Its parameters.
+    pub(super) values: Vec<Raw>,
+    /// How many of the first rows are left out.
+    pub(super) skipped: u64,
+}
+
 /// Puts the text together for one execution.
 ///
 /// # Errors
 /// What evaluating LIMIT raises; `2201W` and `2201X` for negative ones.
-pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<(String, Vec<Raw>), NodeError> {
+pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<Rendered, NodeError> {
     let mut text = String::new();
     let mut values = Vec::new();
+    let mut skipped = 0;
     let param = |index: u16| {
         usize::from(index)
             .checked_sub(1)
@@ -870,6 +886,15 @@ pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<(String, Vec<Ra
                     let keyed = form(array.element_type) == Form::Keyed;
                     let form =
                         |value| if keyed { Ok(value::key(value)) } else { value::exact(value) };
+                    if array.elements.len() > LIST_MAX {
+                        let is_text = is_text(array.element_type) && !keyed;
+                        for (place, element) in array.elements.iter().enumerate() {
+                            text.push_str(if place == 0 { "(" } else { ", " });
+                            text.push_str(&literal_of(&form(element)?, is_text));
+                        }
+                        text.push(')');
+                        continue;
+                    }
                     // Few lengths, so that few texts are prepared: the last one fills up.
                     let length = array.elements.len().next_power_of_two();
                     let last = array.elements.len() - 1;
@@ -881,7 +906,7 @@ pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<(String, Vec<Ra
                 }
                 _ => text.push_str("(NULL)"),
             },
-            Part::Limit { limit, offset } => {
+            Part::Limit { limit, offset, skips } => {
                 let rows = |expr: &Option<Expr>| -> Result<Option<i64>, NodeError> {
                     let Some(expr) = expr else { return Ok(None) };
                     let evaluator = Evaluator::compile(expr, &|_| None)?;
@@ -897,7 +922,14 @@ pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<(String, Vec<Ra
                 if limit.is_some_and(|limit| limit < 0) {
                     return Err(NodeError::statement("2201W", "LIMIT must not be negative"));
                 }
-                let limit = limit.map_or_else(|| u64::MAX.to_string(), |limit| limit.to_string());
+                let offset = u64::try_from(offset).unwrap_or_default();
+                let limit = limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(u64::MAX);
+                if *skips {
+                    skipped = offset;
+                    let read = if limit == 0 { 0 } else { limit.saturating_add(offset) };
+                    text.push_str(&format!(" LIMIT {read}"));
+                    continue;
+                }
                 text.push_str(&format!(" LIMIT {limit}"));
                 if offset > 0 {
                     text.push_str(&format!(" OFFSET {offset}"));
@@ -905,7 +937,7 @@ pub(super) fn render(parts: &[Part], params: &[Value]) -> Result<(String, Vec<Ra
             }
         }
     }
-    Ok((text, values))
+    Ok(Rendered { text, values, skipped })
 }
 
 /// Looks at the lengths of a row's sort keys: MySQL sorted by no more than its first bytes.

@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 
 use super::error::classify;
-use super::lower::{self, Lowered, Output};
+use super::lower::{self, Lowered, Output, Rendered};
 use super::rows::{Cell, RowWriter};
 use super::statement::{Prepared, Statement};
 use super::value::load;
@@ -26,7 +26,7 @@ pub(super) async fn run(
     statement.check_stop()?;
     let types: Vec<_> = prepared.columns.iter().flatten().map(|column| column.ty.id).collect();
     let mut writer = RowWriter::new(&types, statement.formats)?;
-    let (text, values) = lower::render(&lowered.parts, &statement.params)?;
+    let Rendered { text, values, mut skipped } = lower::render(&lowered.parts, &statement.params)?;
     let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
     let id = statement.session.conn.id();
     let has_computed = lowered.outputs.iter().any(|output| matches!(output, Output::Computed(_)));
@@ -39,6 +39,10 @@ pub(super) async fn run(
             Ok(None) => break Ok(()),
             Err(error) => return Err(classify(error)),
         };
+        if skipped > 0 {
+            skipped -= 1;
+            continue;
+        }
         let (guards, columns) = row.split_at(lowered.guards);
         let added = (|| {
             lower::check_sorted(guards)?;

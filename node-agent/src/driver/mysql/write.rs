@@ -18,7 +18,7 @@ use super::conflict::PreparedConflict;
 use super::constraint::test;
 use super::error::is_duplicate;
 use super::layout::{Form, ROW, quoted};
-use super::lower::{self, Lowered, Output, Part};
+use super::lower::{self, Lowered, Output, Part, Rendered};
 use super::reference::Event;
 use super::rows::{Cell, RowWriter};
 use super::statement::{Prepared, Statement, Work};
@@ -27,6 +27,9 @@ use crate::driver::sql::default_alias;
 
 /// Records written by one text: few lengths, so that few texts are prepared.
 pub(super) const CHUNKS: [usize; 3] = [256, 32, 1];
+
+/// Bytes of the values of one text, but for a single record's: a server may take no more than `max_allowed_packet` at once.
+const CHUNK_BYTES: usize = 512 << 10;
 
 /// Parameters that one text takes.
 pub(super) const PARAMETERS_MAX: usize = 65_535;
@@ -357,12 +360,17 @@ impl Statement<'_> {
                 Ok(tuples.map(|tuple| whole(tuple.to_vec())).collect())
             }
             RecordSource::Query(lowered) => {
-                let (text, values) = lower::render(&lowered.parts, &self.params)?;
+                let Rendered { text, values, mut skipped } =
+                    lower::render(&lowered.parts, &self.params)?;
                 let (catalogue, context) = (Arc::clone(&self.catalogue), Arc::clone(&self.context));
                 let params = self.params.clone();
                 let mut records = Vec::new();
                 let mut held = 0;
                 self.rows(&text, values, |row| {
+                    if skipped > 0 {
+                        skipped -= 1;
+                        return Ok(());
+                    }
                     account(&row, &mut held)?;
                     let (guards, columns) = row.split_at(lowered.guards);
                     lower::check_sorted(guards)?;
@@ -398,10 +406,14 @@ impl Statement<'_> {
         let names = columns_written(collection);
         let mut done = 0;
         while done < records.len() {
-            let left = records.len() - done;
-            let fits = |size: &&usize| **size <= left && **size * names.len() <= PARAMETERS_MAX;
+            let left = &records[done..];
+            let fits = |size: &&usize| {
+                **size <= left.len()
+                    && **size * names.len() <= PARAMETERS_MAX
+                    && (**size == 1 || bytes_of(&left[..**size]) <= CHUNK_BYTES)
+            };
             let size = CHUNKS.iter().find(fits).copied().unwrap_or(1);
-            let chunk = &records[done..done + size];
+            let chunk = &left[..size];
             let row = vec!["?"; names.len()].join(", ");
             let text = format!(
                 "INSERT INTO {} ({}) VALUES {}",
@@ -492,7 +504,7 @@ impl Statement<'_> {
 
     /// Finds and locks the records of a change.
     async fn find(&mut self, search: &Search) -> Result<Vec<Record>, NodeError> {
-        let (text, values) = lower::render(&search.parts, &self.params)?;
+        let Rendered { text, values, .. } = lower::render(&search.parts, &self.params)?;
         let mut found = self.find_by(&search.collection, &text, values).await?;
         if !search.residual.is_empty() {
             let mut kept = Vec::new();
@@ -646,6 +658,21 @@ impl Statement<'_> {
     ) -> Result<(), NodeError> {
         self.answer(record, &insert.returning, answer)
     }
+}
+
+/// About how many bytes the values of records take.
+fn bytes_of(records: &[Vec<Value>]) -> usize {
+    let of_value = |value: &Value| match value {
+        Value::Text(text) | Value::Bpchar(text) | Value::Json(text) => text.len(),
+        Value::Bytea(bytes) => bytes.len(),
+        Value::Jsonb(_) | Value::Array(_) | Value::Numeric(_) => match exact(value) {
+            // The bytes that compare lie beside it.
+            Ok(Raw::Bytes(bytes)) => 2 * bytes.len(),
+            _ => 0,
+        },
+        _ => 16,
+    };
+    records.iter().flatten().map(of_value).sum()
 }
 
 /// Counts the bytes that a change holds.

@@ -259,6 +259,11 @@ impl Definer<'_, '_> {
         if let Some(digest) = &plan.index.digest {
             // The column first, so that it is filled before it is unique.
             self.leftover.undo.push(format!("ALTER TABLE {table} DROP COLUMN {}", quoted(digest)));
+            if let Some(search) = &plan.index.search {
+                self.leftover
+                    .undo
+                    .push(format!("ALTER TABLE {table} DROP INDEX {}", quoted(search)));
+            }
             let text = format!("ALTER TABLE {table} ADD COLUMN {}", definitions[0]);
             self.run_beside(&text, Vec::new()).await?;
             if let Some(unique) = unique {
@@ -314,7 +319,10 @@ impl Definer<'_, '_> {
             .filter_map(|field| collection.column(field))
             .map(|column| quoted(&column.key()))
             .collect();
-        let present: Vec<String> = columns.iter().map(|c| format!("{c} IS NOT NULL")).collect();
+        let mut present: Vec<String> = columns.iter().map(|c| format!("{c} IS NOT NULL")).collect();
+        if unique.nulls_not_distinct {
+            present = vec!["TRUE".to_owned()];
+        }
         let exact: Vec<String> = fields
             .iter()
             .filter_map(|field| collection.column(field))
@@ -378,7 +386,12 @@ pub(super) fn plan_index(
     let digest = (wanted.is_unique && (wanted.is_special || !is_whole))
         .then(|| free_name(&format!("!{}", index_name(wanted.owner)), taken));
     let has_fields = fields.as_ref().is_some_and(|fields| !fields.is_empty());
-    let name = free_name(&index_name(wanted.owner), indexes);
+    // Its search index, which what was cut short may have left, bears its name too.
+    let free: HashSet<String> = indexes
+        .iter()
+        .map(|name| name.strip_suffix("!search").unwrap_or(name).to_owned())
+        .collect();
+    let name = free_name(&index_name(wanted.owner), &free);
     PlannedIndex {
         index: Index {
             owner: wanted.owner.to_owned(),
