@@ -1,7 +1,7 @@
 //! `.slt` files: each record runs on dataman and on a plain PostgreSQL, and both must agree.
 //!
 //! The oracle decides what is right; results written in a file are for the reader, and are checked too. `rowsort` compares in
-//! any order. `onlyif` and `skipif` know `dataman`, `postgres`, the topologies' names, `pg`, `sqlite`, `my`, `one_shard` and
+//! any order. `onlyif` and `skipif` know `dataman`, `postgres`, the topologies' names, `pg`, `sqlite`, `my`, `mongo`, `one_shard` and
 //! `sharded`: a record that only one side runs is compared with what the file expects (`statement error (0A000)`, or a pattern
 //! of the message).
 

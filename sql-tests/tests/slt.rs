@@ -11,6 +11,13 @@ use dataman_sql_tests::engine::Postgres;
 use dataman_sql_tests::slt::{Sides, files, run_file};
 use dataman_sql_tests::topology::{Running, Topology};
 
+/// Files that are about something that an engine refuses: the label of its topologies, a part of the path, and why.
+const REFUSED: &[(&str, &str, &str)] = &[(
+    "mongo",
+    "write/unique",
+    "unique keys over shards: MongoDB has no lock on a key that waits",
+)];
+
 async fn run_topology(topology: Topology) {
     if std::env::var("DATAMAN_TEST_TOPOLOGY").is_ok_and(|chosen| chosen != topology.name()) {
         return;
@@ -20,6 +27,18 @@ async fn run_topology(topology: Topology) {
     let files: Vec<_> = files(&folder)
         .into_iter()
         .filter(|file| file.to_string_lossy().contains(&chosen))
+        .filter(|file| {
+            let is_refused = |(label, part, _): &&(&str, &str, &str)| {
+                topology.labels().contains(label) && file.to_string_lossy().contains(part)
+            };
+            match REFUSED.iter().find(is_refused) {
+                Some((_, part, reason)) => {
+                    eprintln!("{}: {part} is left out ({reason})", topology.name());
+                    false
+                }
+                None => true,
+            }
+        })
         .collect();
     let mut runs = Vec::new();
     for file in &files {
@@ -95,13 +114,12 @@ async fn my4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
+#[ignore = "the stand-in for MongoDB is slow, and mongo4 does the same and more: run by name"]
 async fn mongo1() {
     run_topology(Topology::Mongo1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
 async fn mongo4() {
     run_topology(Topology::Mongo4).await;
 }
@@ -176,7 +194,7 @@ async fn corpus_my4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MongoDB shards refuse is not listed yet: run by name"]
+#[ignore = "the stand-in for MongoDB is slow: run by name"]
 async fn corpus_mongo4() {
     run_corpus(Topology::Mongo4).await;
 }

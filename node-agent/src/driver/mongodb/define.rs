@@ -30,6 +30,7 @@ use super::layout::{
     CATALOGUE, Form, Index, Layout, NOTES, Place, check_field, collection_name, digest_name,
     index_name, instance_name, path, places,
 };
+use super::reference::key_filter;
 use super::statement::{Statement, find};
 use super::value::exact;
 use super::write::Record;
@@ -1371,12 +1372,11 @@ impl Definer<'_, '_> {
             for (field, other) in fields.iter().zip(references_fields) {
                 let families =
                     (child.type_of(field).and_then(family), parent.type_of(other).and_then(family));
-                let forms = (
-                    child.field(field).map(|place| place.form),
-                    parent.field(other).map(|place| place.form),
-                );
-                let is_opaque = forms.0 == Some(Form::Opaque) || forms.1 == Some(Form::Opaque);
-                if families.0.is_none() || families.0 != families.1 || is_opaque {
+                let is_opaque =
+                    |place: Option<&Place>| place.is_some_and(|place| place.form == Form::Opaque);
+                // A numeric may be a decimal128 on one side and a string on the other.
+                let forms = (is_opaque(child.field(field)), is_opaque(parent.field(other)));
+                if families.0.is_none() || families.0 != families.1 || forms.0 != forms.1 {
                     return Err(NodeError::unsupported(format!(
                         "MongoDB does not compare the key columns \"{field}\" and \"{other}\" of foreign key constraint \"{}\"",
                         constraint.name
@@ -1402,12 +1402,8 @@ impl Definer<'_, '_> {
             for page in keys.chunks(PAGE) {
                 let mut filters = Vec::new();
                 for key in page {
-                    let mut filter = Document::new();
-                    for (field, value) in references_fields.iter().zip(key) {
-                        let Some(place) = parent.field(field) else { continue };
-                        filter.insert(&place.path, exact(value, place.form)?.unwrap_or(Bson::Null));
-                    }
-                    filters.push(filter);
+                    let context = &self.statement.context;
+                    filters.push(key_filter(&parent, references_fields, key, context)?);
                 }
                 let command = find(&parent, doc! { "$or": filters });
                 self.look(&parent, command, |document| {

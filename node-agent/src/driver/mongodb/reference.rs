@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::definition::{ConstraintKind, ConstraintShape, ForeignKeyAction};
-use dataman_pg::order;
 use dataman_pg::value::Value;
+use dataman_pg::{Context, order};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::catalogue::Collection;
-use super::condition::not_carried_out;
+use super::catalogue::{Collection, Unique};
 use super::constraint::{key_text, values_of};
 use super::layout::Form;
 use super::read::lock_records;
@@ -86,21 +85,48 @@ fn same(left: &[Value], right: &[Value]) -> bool {
     left.iter().zip(right).all(|(left, right)| order::compare_nullable(left, right).is_eq())
 }
 
-/// The filter of documents whose fields have these values. The two fields of a key may be whole numbers of different widths.
-fn key_filter(
+/// The filter of documents whose fields may have these values. Strings that do not compare as their values do are found by the
+/// digest of a unique key, where there is one over the same fields; else [`holds`] has to look at each document. The two fields
+/// of a key may be whole numbers of different widths.
+pub(super) fn key_filter(
     collection: &Collection,
     fields: &[String],
     values: &[Value],
+    context: &Context,
 ) -> Result<Document, NodeError> {
     let mut filter = Document::new();
+    let mut is_exact = true;
+    let mut record = vec![Value::Null; collection.shape.fields.len()];
     for (field, value) in fields.iter().zip(values) {
-        let Some(place) = collection.field(field) else { continue };
+        let Some(at) = collection.place(field) else { continue };
+        let place = &collection.layout.fields[at];
+        record[at] = value.clone();
         if place.form == Form::Opaque {
-            return Err(not_carried_out("a foreign key over such values"));
+            is_exact = false;
+            filter.insert(&place.path, doc! { "$ne": Bson::Null });
+        } else {
+            filter.insert(&place.path, exact(value, place.form)?.unwrap_or(Bson::Null));
         }
-        filter.insert(&place.path, exact(value, place.form)?.unwrap_or(Bson::Null));
+    }
+    let same_fields = |unique: &&Unique| {
+        let others = unique.fields.as_deref().unwrap_or_default();
+        unique.filter.is_none()
+            && others.len() == fields.len()
+            && others.iter().all(|other| fields.contains(other))
+    };
+    if !is_exact
+        && let Some(unique) = collection.uniques.iter().find(same_fields)
+        && let Some(name) = &unique.digest
+        && let Some(digest) = unique.digest(&record, context)?
+    {
+        filter.insert(name, digest);
     }
     Ok(filter)
+}
+
+/// Whether a record has these values in these fields.
+fn holds(collection: &Collection, fields: &[String], values: &[Value], record: &[Value]) -> bool {
+    same(&values_of(collection, fields, record), values)
 }
 
 impl Statement<'_> {
@@ -202,14 +228,37 @@ impl Statement<'_> {
         Ok(())
     }
 
+    /// The records that have a key, one of them at most if that is enough.
+    async fn with_key(
+        &mut self,
+        collection: &Collection,
+        fields: &[String],
+        values: &[Value],
+        is_one_enough: bool,
+    ) -> Result<Vec<Record>, NodeError> {
+        let filter = key_filter(collection, fields, values, &self.context)?;
+        let catalogue = Arc::clone(&self.catalogue);
+        let mut found = Vec::new();
+        let command = find(collection, filter);
+        self.documents(&collection.database(), command, |document| {
+            let record = collection.record(&document, &catalogue)?;
+            if holds(collection, fields, values, &record) {
+                let id = document.get("_id").cloned().unwrap_or(Bson::Null);
+                found.push(Record { id, document, values: record });
+            }
+            Ok(!is_one_enough || found.is_empty())
+        })
+        .await?;
+        Ok(found)
+    }
+
     async fn holds_key(
         &mut self,
         collection: &Collection,
         fields: &[String],
         values: &[Value],
     ) -> Result<bool, NodeError> {
-        let filter = key_filter(collection, fields, values)?;
-        self.exists(collection, filter).await
+        Ok(!self.with_key(collection, fields, values, true).await?.is_empty())
     }
 
     /// The same, and keeps others from changing the record.
@@ -219,16 +268,9 @@ impl Statement<'_> {
         fields: &[String],
         values: &[Value],
     ) -> Result<bool, NodeError> {
-        let mut command = find(collection, key_filter(collection, fields, values)?);
-        command.insert("limit", 1);
-        command.insert("projection", doc! { "_id": 1 });
-        let mut ids = Vec::new();
-        self.documents(&collection.database(), command, |document| {
-            ids.extend(document.get("_id").cloned());
-            Ok(true)
-        })
-        .await?;
-        let is_held = !ids.is_empty();
+        let found = self.with_key(collection, fields, values, true).await?;
+        let is_held = !found.is_empty();
+        let ids = found.into_iter().map(|record| record.id).collect();
         let name = &collection.layout.collection;
         lock_records(self, &collection.database(), name, ids).await?;
         Ok(is_held)
@@ -294,8 +336,7 @@ impl Statement<'_> {
             error.object.constraint = Some(foreign.name.clone());
             return Err(error);
         }
-        let filter = key_filter(child, &foreign.fields, old)?;
-        let records: Vec<Record> = self.find_by(child, filter).await?;
+        let records = self.with_key(child, &foreign.fields, old, false).await?;
         if action == ForeignKeyAction::Cascade && new.is_none() {
             return self.remove(child, &records, events).await;
         }

@@ -27,6 +27,9 @@ use crate::driver::sql::default_alias;
 const DOCUMENTS_A_COMMAND: usize = 1000;
 const BYTES_A_COMMAND: usize = 12 << 20;
 
+/// Records changed by one command; each may be 16 MB, and few are.
+const UPDATES_A_COMMAND: usize = 500;
+
 /// An INSERT made ready.
 #[derive(Debug)]
 pub(super) struct PreparedInsert {
@@ -422,14 +425,36 @@ impl Statement<'_> {
         let collection = &update.search.collection;
         let found = self.find_all(&update.search).await?;
         let mut events = Vec::new();
+        let mut pending = Vec::new();
+        let mut bytes = 0;
         for old in &found {
-            let mut new = old.values.clone();
-            for (place, value) in &update.set {
-                new[*place] = value.eval(&old.values, &self.params, &self.context)?;
+            let made = async {
+                let mut new = old.values.clone();
+                for (place, value) in &update.set {
+                    new[*place] = value.eval(&old.values, &self.params, &self.context)?;
+                }
+                let write = self.changed(collection, old, &new).await?;
+                Ok((write, new))
+            };
+            let (write, new) = match made.await {
+                Ok(made) => made,
+                Err(error) => {
+                    // One of those before it may fail first.
+                    self.put(collection, pending, &mut events, update, answer).await?;
+                    return Err(error);
+                }
+            };
+            bytes += super::statement::size(&write);
+            pending.push((old, write, new));
+            // For a savepoint keys are looked for, and those before have to be there.
+            let is_enough = pending.len() >= UPDATES_A_COMMAND || bytes > BYTES_A_COMMAND;
+            if is_enough || self.undo.is_some() {
+                bytes = 0;
+                let pending = std::mem::take(&mut pending);
+                self.put(collection, pending, &mut events, update, answer).await?;
             }
-            self.change(collection, old, &new, &mut events).await?;
-            self.answer(&new, &update.returning, answer)?;
         }
+        self.put(collection, pending, &mut events, update, answer).await?;
         self.settle(events).await?;
         Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
     }
@@ -502,6 +527,24 @@ impl Statement<'_> {
         new: &[Value],
         events: &mut Vec<Event>,
     ) -> Result<(), NodeError> {
+        let write = self.changed(collection, old, new).await?;
+        let name = &collection.layout.collection;
+        let command = doc! { "update": name, "updates": [write] };
+        self.write(&collection.database(), command).await.map_err(|failure| match failure {
+            Failure::Other(error) => error,
+            Failure::Duplicate(duplicate) => self.violation(collection, new, &duplicate.index),
+        })?;
+        self.note_change(collection, &old.values, new, events);
+        Ok(())
+    }
+
+    /// The update that writes a changed record.
+    async fn changed(
+        &mut self,
+        collection: &Arc<Collection>,
+        old: &Record,
+        new: &[Value],
+    ) -> Result<Document, NodeError> {
         test(collection, new, &self.context)?;
         let before = self.forms(collection, &old.values)?;
         let after = self.forms(collection, new)?;
@@ -519,13 +562,6 @@ impl Statement<'_> {
             // A record that stays as it is is written all the same, as PostgreSQL does: whoever else changes it conflicts.
             set.insert(super::layout::LOCK, ObjectId::new());
         }
-        if self.undo.is_some() {
-            let records = [new.to_vec()];
-            let found = self.find_duplicate(collection, &records, Some(&old.id)).await?;
-            if let Some((_, error)) = found {
-                return Err(error);
-            }
-        }
         let mut update = Document::new();
         if !set.is_empty() {
             update.insert("$set", set);
@@ -533,28 +569,46 @@ impl Statement<'_> {
         if !unset.is_empty() {
             update.insert("$unset", unset);
         }
-        let filter = doc! { "_id": old.id.clone() };
-        self.put(collection, old, doc! { "q": filter, "u": update }, new).await?;
-        self.note_change(collection, &old.values, new, events);
-        Ok(())
+        if let Some(undo) = &mut self.undo {
+            let name = &collection.layout.collection;
+            undo.note(&collection.database(), name, old.id.clone(), Some(old.document.clone()))?;
+            // What an index refuses ends the transaction, and with it what there is to go back to.
+            let records = [new.to_vec()];
+            let found = self.find_duplicate(collection, &records, Some(&old.id)).await?;
+            if let Some((_, error)) = found {
+                return Err(error);
+            }
+        }
+        Ok(doc! { "q": { "_id": old.id.clone() }, "u": update })
     }
 
+    /// Writes changed records in one go, and answers them.
     async fn put(
         &mut self,
-        collection: &Collection,
-        old: &Record,
-        update: Document,
-        new: &[Value],
+        collection: &Arc<Collection>,
+        pending: Vec<(&Record, Document, Vec<Value>)>,
+        events: &mut Vec<Event>,
+        update: &PreparedUpdate,
+        answer: &mut Answer<'_>,
     ) -> Result<(), NodeError> {
-        let (database, name) = (collection.database(), &collection.layout.collection);
-        if let Some(undo) = &mut self.undo {
-            undo.note(&database, name, old.id.clone(), Some(old.document.clone()))?;
+        if pending.is_empty() {
+            return Ok(());
         }
-        let command = doc! { "update": name, "updates": [update] };
-        self.write(&database, command).await.map(|_| ()).map_err(|failure| match failure {
+        let writes: Vec<Document> = pending.iter().map(|(_, write, _)| write.clone()).collect();
+        let name = &collection.layout.collection;
+        let command = doc! { "update": name, "updates": writes, "ordered": true };
+        self.write(&collection.database(), command).await.map_err(|failure| match failure {
             Failure::Other(error) => error,
-            Failure::Duplicate(duplicate) => self.violation(collection, new, &duplicate.index),
-        })
+            Failure::Duplicate(duplicate) => {
+                let place = duplicate.place.min(pending.len() - 1);
+                self.violation(collection, &pending[place].2, &duplicate.index)
+            }
+        })?;
+        for (old, _, new) in &pending {
+            self.note_change(collection, &old.values, new, events);
+            self.answer(new, &update.returning, answer)?;
+        }
+        Ok(())
     }
 
     /// Removes records, and notes what referred to them.
