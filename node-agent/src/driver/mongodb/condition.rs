@@ -240,6 +240,9 @@ fn mongo_operator(operator: &str) -> &'static str {
 /// The elements of a list, none standing for NULL; no list at all when it is NULL itself.
 type Elements = Option<Vec<Option<Bson>>>;
 
+/// A field's path, an operator, and what the field is compared with: none for NULL.
+type Operands = Option<(String, &'static str, Option<Bson>)>;
+
 impl Scope<'_> {
     /// The filter of the documents for which a condition is true, or of those for which it is false.
     ///
@@ -329,7 +332,7 @@ impl Scope<'_> {
         &self,
         operator: &'static str,
         args: &[Expr],
-    ) -> Result<Option<(String, &'static str, Option<Bson>)>, NodeError> {
+    ) -> Result<Operands, NodeError> {
         let [left, right] = args else { return Ok(None) };
         let is_known = |expr: &Expr| matches!(expr, Expr::Const(_) | Expr::Param { .. });
         Ok(match (self.path(left), self.path(right)) {
