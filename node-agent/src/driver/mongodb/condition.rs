@@ -328,11 +328,7 @@ impl Scope<'_> {
     }
 
     /// A field compared with something known; the operator is turned so that the field is to the left.
-    fn operands(
-        &self,
-        operator: &'static str,
-        args: &[Expr],
-    ) -> Result<Operands, NodeError> {
+    fn operands(&self, operator: &'static str, args: &[Expr]) -> Result<Operands, NodeError> {
         let [left, right] = args else { return Ok(None) };
         let is_known = |expr: &Expr| matches!(expr, Expr::Const(_) | Expr::Param { .. });
         Ok(match (self.path(left), self.path(right)) {
