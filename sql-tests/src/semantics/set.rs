@@ -94,7 +94,7 @@ fn rows(
         given.push(match <[Value; 1]>::try_from(row) {
             Ok([value]) => (result, value),
             Err(row) => {
-                let fields = function.out.iter().map(|(_, ty)| *ty).zip(row).collect();
+                let fields: Vec<_> = function.out.iter().map(|(_, ty)| *ty).zip(row).collect();
                 (TypeId::RECORD, Value::Record(std::sync::Arc::new(fields.into())))
             }
         });
