@@ -28,6 +28,9 @@ use crate::driver::contract::{Datasource, Driver, InspectedCollection, Limits};
 /// What MySQL sorts of a value, in bytes; it looks at no more.
 pub(super) const SORTED_BYTES_MAX: i64 = 4000;
 
+/// What a server takes at once that does not say: MySQL's protocol knows no smaller bound that is of use.
+const PACKET_BYTES: u64 = 1 << 20;
+
 /// The MySQL driver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MysqlDriver;
@@ -155,6 +158,8 @@ pub(super) struct Session {
     pub(super) conn: Conn,
     /// The seconds that it waits for a lock; none for the server's own setting.
     pub(super) lock_wait_s: Option<u64>,
+    /// Bytes that the server takes at once; it closes the connection on more.
+    pub(super) packet_bytes_max: usize,
     used: Instant,
 }
 
@@ -206,9 +211,13 @@ impl Server {
         }
         let mut conn = Conn::new(self.opts.clone()).await.map_err(classify_connect)?;
         let flavour = self.set_up(&mut conn).await.map_err(classify_connect)?;
+        let packet: Option<u64> =
+            conn.query_first("SELECT @@max_allowed_packet").await.map_err(classify_connect)?;
+        let packet_bytes_max =
+            usize::try_from(packet.unwrap_or(PACKET_BYTES)).unwrap_or(usize::MAX);
         // All sessions are with one server; a changed one is told by its failures.
         let _ = self.flavour.set(flavour);
-        Ok(Session { conn, lock_wait_s: None, used: Instant::now() })
+        Ok(Session { conn, lock_wait_s: None, packet_bytes_max, used: Instant::now() })
     }
 
     /// Sets a new session so that MySQL reads texts and refuses values as standard SQL does.

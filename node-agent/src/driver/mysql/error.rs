@@ -7,10 +7,7 @@ use mysql_async::{DriverError, Error};
 pub(super) fn classify(error: Error) -> NodeError {
     match error {
         Error::Server(error) => server(error.code, &error.message),
-        Error::Driver(DriverError::PacketTooLarge) => {
-            NodeError::statement("54000", "a value is too large for MySQL")
-                .with_hint("The server's max_allowed_packet is how large one may be.")
-        }
+        Error::Driver(DriverError::PacketTooLarge) => too_large(),
         Error::Io(_) | Error::Driver(_) => lost(),
         Error::Url(error) => unreachable(&format!("the URL of the MySQL server is wrong: {error}")),
         Error::Other(error) => NodeError::statement("XX000", format!("MySQL: {error}")),
@@ -53,6 +50,12 @@ pub(super) fn lost() -> NodeError {
         NodeError::new(NodeErrorKind::Lost, "08006", "the connection to the MySQL server broke");
     error.work_started = true;
     error
+}
+
+/// `54000`: a record, or the values of a statement, are more than the server takes at once.
+pub(super) fn too_large() -> NodeError {
+    NodeError::statement("54000", "a value is too large for MySQL")
+        .with_hint("The server's max_allowed_packet is how large one may be.")
 }
 
 /// `40001`: a record was changed since the transaction's snapshot.
@@ -102,8 +105,7 @@ fn server(code: u16, message: &str) -> NodeError {
             "53300",
             "the MySQL server takes no more connections",
         ),
-        1153 => statement("54000", "a value is too large for MySQL")
-            .with_hint("The server's max_allowed_packet is how large one may be."),
+        1153 => too_large(),
         1117 | 1118 => statement("54011", "a table has too many columns for MySQL")
             .with_detail(message.to_owned()),
         1021 | 1114 | 28 => statement("53100", "the MySQL server's disk or table space is full"),

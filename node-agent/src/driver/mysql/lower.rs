@@ -37,6 +37,8 @@ pub(super) struct Lowered {
     pub(super) outputs: Vec<Output>,
     /// The types of the columns after the guards.
     pub(super) types: Vec<TypeId>,
+    /// The collection whose records are locked without waiting, as users know it.
+    pub(super) nowait: Option<String>,
 }
 
 /// A piece of a text.
@@ -454,7 +456,14 @@ impl<'c> Lowering<'c> {
         if let Some(lock) = &select.lock {
             self.lock(lock)?;
         }
-        Ok(Lowered { parts: self.parts, guards: guards.len(), outputs, types })
+        let is_nowait = |lock: &&Lock| {
+            lock.wait.as_deref().is_some_and(|wait| wait.eq_ignore_ascii_case("NOWAIT"))
+        };
+        let nowait = select.lock.as_ref().filter(is_nowait).map(|_| {
+            let known = self.tables.values().flatten().next();
+            known.map_or_else(String::new, |collection| collection.shape.label.clone())
+        });
+        Ok(Lowered { parts: self.parts, guards: guards.len(), outputs, types, nowait })
     }
 
     fn comma(&mut self, is_first: &mut bool) {

@@ -27,17 +27,29 @@ pub(super) async fn run(
     let types: Vec<_> = prepared.columns.iter().flatten().map(|column| column.ty.id).collect();
     let mut writer = RowWriter::new(&types, statement.formats)?;
     let Rendered { text, values, mut skipped } = lower::render(&lowered.parts, &statement.params)?;
+    statement.check_size(&text, &values)?;
     let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
     let id = statement.session.conn.id();
     let has_computed = lowered.outputs.iter().any(|output| matches!(output, Output::Computed(_)));
-    let mut result = statement.session.conn.exec_iter(text, params).await.map_err(classify)?;
+    let failure = |error| {
+        let error = classify(error);
+        match &lowered.nowait {
+            // MariaDB has one code for both.
+            Some(relation) if error.sqlstate == "55P03" => NodeError::statement(
+                "55P03",
+                format!("could not obtain lock on row in relation \"{relation}\""),
+            ),
+            _ => error,
+        }
+    };
+    let mut result = statement.session.conn.exec_iter(text, params).await.map_err(failure)?;
     let mut count = 0;
     let mut computed: Vec<Value> = Vec::new();
     let handed = loop {
         let row = match result.next().await {
             Ok(Some(row)) => row.unwrap(),
             Ok(None) => break Ok(()),
-            Err(error) => return Err(classify(error)),
+            Err(error) => return Err(failure(error)),
         };
         if skipped > 0 {
             skipped -= 1;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catalogue::Catalogue;
 use super::connect::{Server, Session};
-use super::error::classify;
+use super::error::{classify, too_large};
 use super::keys::is_on_numbers;
 use super::lower::{self, Lowered};
 use super::value::read_parameter;
@@ -125,6 +125,7 @@ impl Statement<'_> {
     /// Runs a text that returns nothing.
     pub(super) async fn run(&mut self, text: &str, values: Vec<Raw>) -> Result<Done, NodeError> {
         self.check_stop()?;
+        self.check_size(text, &values)?;
         let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
         self.session.conn.exec_drop(text, params).await.map_err(classify)?;
         Ok(Done { row: self.session.conn.last_insert_id().unwrap_or(0) })
@@ -138,6 +139,7 @@ impl Statement<'_> {
         mut keep: impl FnMut(Vec<Raw>) -> Result<(), NodeError> + Send,
     ) -> Result<(), NodeError> {
         self.check_stop()?;
+        self.check_size(text, &values)?;
         let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
         let mut result = self.session.conn.exec_iter(text, params).await.map_err(classify)?;
         let mut kept = Ok(());
@@ -160,6 +162,19 @@ impl Statement<'_> {
         })
         .await?;
         Ok(found)
+    }
+
+    /// Refuses what the server would close the connection for.
+    pub(super) fn check_size(&self, text: &str, values: &[Raw]) -> Result<(), NodeError> {
+        let of_value = |value: &Raw| match value {
+            Raw::Bytes(bytes) => bytes.len() + 16,
+            _ => 16,
+        };
+        let bytes = text.len() + values.iter().map(of_value).sum::<usize>() + 1024;
+        if bytes <= self.session.packet_bytes_max {
+            return Ok(());
+        }
+        Err(too_large())
     }
 
     /// A cancel between two texts is seen here.
