@@ -621,7 +621,7 @@ mod tests {
         );
         check(
             r#"{"paint": {"collection": "c"}}"#,
-            "invalid dataman query: unknown variant `paint`, expected one of `get`, `set`, `insert`, `insert_many`, `update`, `delete`, `filter`, `aggregate`, `copy`, `sql`, `define`",
+            "invalid dataman query: unknown variant `paint`, expected one of `get`, `set`, `insert`, `insert_many`, `update`, `delete`, `filter`, `aggregate`, `copy`, `sql`, `define`, `inspect`",
         );
     }
 }

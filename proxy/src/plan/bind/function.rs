@@ -330,7 +330,16 @@ impl Binder<'_> {
             ty: found.ty,
         };
         if self.is_of_query_around(&aggregate, scope)? {
-            self.check_around(&Expr::Aggregate(Box::new(aggregate.clone())), scope)?;
+            let call = Expr::Aggregate(Box::new(aggregate.clone()));
+            self.check_around(&call, scope)?;
+            let mut has_subquery = false;
+            walk(&call, &mut |node| has_subquery |= matches!(node, Expr::Subquery { .. }));
+            if has_subquery {
+                return Err(PgError::unsupported(
+                    "a subquery in an aggregate that belongs to a query around is not supported",
+                )
+                .with_hint("Aggregate a column of a query in FROM."));
+            }
         } else if let (true, Some(word)) = (is_outer, clause.refuses_aggregates()) {
             return Err(PgError::new(
                 "42803",
@@ -364,8 +373,6 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// Whether an aggregate belongs to a query around this one: its arguments, subqueries in them included, read queries
-    /// around and not this one.
     /// Checks that an aggregate or GROUPING of a query around may stand where the query that it is in stands there.
     pub(super) fn check_around(&mut self, call: &Expr, scope: &Scope<'_>) -> Result<()> {
         let mut columns = Vec::new();
@@ -407,6 +414,8 @@ impl Binder<'_> {
         }
     }
 
+    /// Whether an aggregate belongs to a query around this one: its arguments, subqueries in them included, read queries
+    /// around and not this one.
     fn is_of_query_around(&self, aggregate: &Aggregate, scope: &Scope<'_>) -> Result<bool> {
         let mut levels = scope.levels();
         let own = levels.pop().unwrap_or_default();

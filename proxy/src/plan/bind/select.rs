@@ -605,6 +605,9 @@ impl Binder<'_> {
             bound.push(exprs);
         }
         let width = width.unwrap_or_default();
+        if width == 0 {
+            return Err(PgError::unsupported("VALUES without columns is not supported"));
+        }
         let alias = self.unique_alias("values");
         let mut columns = Vec::new();
         for column in 0..width {
@@ -850,7 +853,8 @@ fn figure_name(expr: &syntax::Expr) -> (u8, String) {
     match &expr.kind {
         ExprKind::Column(parts) => strong(parts.last().map_or("?column?", String::as_str)),
         ExprKind::FieldOf(_, name) => strong(name),
-        ExprKind::Expand(_) | ExprKind::WholeRow(_) => (0, "?column?".to_owned()),
+        ExprKind::WholeRow(parts) => strong(parts.last().map_or("?column?", String::as_str)),
+        ExprKind::Expand(_) => (0, "?column?".to_owned()),
         ExprKind::Subscript { array, .. } => figure_name(array),
         ExprKind::Function(call) => {
             strong(call.name.parts.last().map_or("?column?", String::as_str))
