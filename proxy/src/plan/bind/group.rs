@@ -107,14 +107,11 @@ impl Binder<'_> {
                 .map(|(_, key)| key.clone())
                 .collect(),
         };
-        // Of a constant it takes the rows of all sets for the same when it looks for what is distinct.
-        let is_distinct = !select.distinct.is_all();
-        let is_computed =
-            |key: &Expr| (is_distinct || !matches!(key, Expr::Const(_))) && reads_nothing(key);
-        if keys.iter().any(|key| !common.contains(key) && is_computed(key)) {
-            // PostgreSQL 15 computes it before it groups, and then shows it in the rows of other sets too.
+        if keys.iter().any(|key| !common.contains(key) && reads_nothing(key)) {
+            // PostgreSQL 15 computes it before it groups and then shows it in the rows of other sets too; a constant it takes for
+            // the same in all sets where it sorts, or looks for what is distinct.
             return Err(PgError::unsupported(
-                "grouping sets with a computed key that reads no column are not supported",
+                "grouping sets with a key that reads no column are not supported",
             )
             .with_hint("Leave the key out, or make it a column of a query in FROM."));
         }
