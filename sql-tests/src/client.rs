@@ -1,6 +1,6 @@
 //! A statement's whole outcome, by the simple or the extended protocol.
 
-use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::types::{FromSql, Kind, Type};
 use tokio_postgres::{SimpleQueryMessage, Statement};
 
 use crate::engine::Session;
@@ -134,6 +134,16 @@ async fn run_simple(session: &Session, sql: &str) -> Outcome {
     Outcome::Rows(rows)
 }
 
+/// A value's bytes. An array's flags are cleared: PostgreSQL sets them for what is left of an array that had a NULL as well.
+fn value(row: &tokio_postgres::Row, place: usize) -> Option<Vec<u8>> {
+    let mut value = row.get::<_, Raw>(place).0;
+    let is_array = matches!(row.columns()[place].type_().kind(), Kind::Array(_));
+    if let (true, Some(flags)) = (is_array, value.as_mut().and_then(|value| value.get_mut(4..8))) {
+        flags.fill(0);
+    }
+    value
+}
+
 async fn run_prepared(session: &Session, statement: &Statement) -> Outcome {
     use futures_util::TryStreamExt;
     let columns = statement
@@ -151,7 +161,7 @@ async fn run_prepared(session: &Session, statement: &Statement) -> Outcome {
     loop {
         match stream.try_next().await {
             Ok(Some(row)) => {
-                rows.rows.push((0..row.len()).map(|place| row.get::<_, Raw>(place).0).collect());
+                rows.rows.push((0..row.len()).map(|place| value(&row, place)).collect());
             }
             Ok(None) => break,
             Err(error) => return Outcome::failure(&error),

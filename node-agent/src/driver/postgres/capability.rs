@@ -87,8 +87,8 @@ impl Capability for PostgresCapability {
     fn is_exact(&self, expr: &Expr) -> bool {
         match expr {
             // What a constant of a user's enum is follows from the field that it stands with.
-            Expr::Const(constant) => is_known(constant.ty.id) || is_user(constant.ty.id),
-            Expr::Param { ty, .. } => is_known(*ty) || is_user(*ty),
+            Expr::Const(constant) => is_read(constant.ty.id),
+            Expr::Param { ty, .. } => is_read(*ty),
             // A field of a user's enum is of the same enum there, in the same order.
             Expr::Field(_) => true,
             Expr::Column { .. } => false,
@@ -180,6 +180,11 @@ impl Capability for PostgresCapability {
 /// Whether the server knows the type under the same number and its values mean the same on every server.
 fn is_known(ty: TypeId) -> bool {
     ty.0 < FIRST_USER_TYPE && !is_server_bound_type(ty)
+}
+
+/// Whether a server reads values of the type: of a row it does not know the columns.
+fn is_read(ty: TypeId) -> bool {
+    (is_known(ty) || is_user(ty)) && !matches!(ty, TypeId::RECORD | TypeId::RECORD_ARRAY)
 }
 
 fn is_user(ty: TypeId) -> bool {

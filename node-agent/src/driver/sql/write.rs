@@ -4,9 +4,9 @@ use dataman_node_protocol::NodeError;
 use dataman_node_protocol::query::{
     Condition, Conflict, Delete, Insert, OutputField, Records, Source, Target, Update,
 };
-use dataman_pg::Expr;
-use dataman_pg::internal::is_assignment;
+use dataman_pg::internal::{ASSIGN_SLICE, is_assignment};
 use dataman_pg::types::TypeRef;
+use dataman_pg::{Expr, Value};
 
 use super::expr::type_name;
 use super::{Dialect, Lowering, Qualifier, quoted, stored};
@@ -249,10 +249,14 @@ impl<'q> Lowering<'q> {
                 self.push(", ");
             }
             self.name(field);
-            for subscript in subscripts {
-                self.push("[");
-                self.expr(subscript)?;
-                self.push("]");
+            if call.function == ASSIGN_SLICE {
+                self.slice(subscripts)?;
+            } else {
+                for subscript in subscripts {
+                    self.push("[");
+                    self.expr(subscript)?;
+                    self.push("]");
+                }
             }
             self.push(" = ");
             return self.expr(part);
@@ -260,6 +264,26 @@ impl<'q> Lowering<'q> {
         self.name(field);
         self.push(" = ");
         self.expr(value)
+    }
+
+    /// `[1:2][:3]`: which bounds are left out, then the bounds.
+    fn slice(&mut self, subscripts: &'q [Expr]) -> Result<(), NodeError> {
+        let [Expr::Const(left_out), bounds @ ..] = subscripts else {
+            return Err(NodeError::unsupported("a slice says which bounds it has"));
+        };
+        let Value::Int4(left_out) = left_out.value else {
+            return Err(NodeError::unsupported("a slice says which bounds it has"));
+        };
+        for (place, bound) in bounds.iter().enumerate() {
+            self.push(if place % 2 == 0 { "[" } else { ":" });
+            if left_out & (1 << place) == 0 {
+                self.expr(bound)?;
+            }
+            if place % 2 == 1 {
+                self.push("]");
+            }
+        }
+        Ok(())
     }
 
     fn filter(&mut self, filter: Option<&'q Condition>) -> Result<(), NodeError> {

@@ -44,12 +44,12 @@ impl Binder<'_> {
         if let crate::parse::syntax::Statement::Select(select) = table.statement.as_ref()
             && let SelectBody::SetOperation { left, right, .. } = &select.body
         {
-            for (side, term) in [("left", left), ("right", right)] {
+            for (side, sqlstate, term) in [("left", "0A000", left), ("right", "42601", right)] {
                 if matches!(term.body, SelectBody::SetOperation { .. }) {
                     let message = format!(
                         "with a SEARCH or CYCLE clause, the {side} side of the UNION must be a SELECT"
                     );
-                    return Err(PgError::new("0A000", message));
+                    return Err(PgError::new(sqlstate, message));
                 }
             }
         }
@@ -60,7 +60,7 @@ impl Binder<'_> {
             for (place, name) in names.iter().enumerate() {
                 let Some(column) = known(name) else {
                     let message = format!("{word} column \"{name}\" not in WITH query column list");
-                    return Err(PgError::new("42601", message));
+                    return Err(PgError::new(sqlstate, message));
                 };
                 if names[..place].contains(name) {
                     let message = format!("{word} column \"{name}\" specified more than once");
