@@ -60,7 +60,7 @@ impl Binder<'_> {
             for (place, name) in names.iter().enumerate() {
                 let Some(column) = known(name) else {
                     let message = format!("{word} column \"{name}\" not in WITH query column list");
-                    return Err(PgError::new(sqlstate, message));
+                    return Err(PgError::new("42601", message));
                 };
                 if names[..place].contains(name) {
                     let message = format!("{word} column \"{name}\" specified more than once");
