@@ -7,7 +7,7 @@
 use dataman_node_protocol::capability::{Capability, Feature, KeyLock};
 use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::catalog;
-use dataman_pg::expr::{CastMethod, Expr, FunctionId};
+use dataman_pg::expr::{CastMethod, Expr, FunctionId, SubqueryKind};
 use dataman_pg::types::{TypeId, TypeRef};
 
 use crate::driver::sql::{Dialect, lower};
@@ -109,9 +109,7 @@ impl Capability for PostgresCapability {
                 function && is_known(cast.ty.id) && (is_known(from) || to_text)
             }
             Expr::ArrayOp { function, left, array, .. } => {
-                is_exact_function(*function)
-                    && is_known(left.type_id())
-                    && is_known(array.type_id())
+                is_exact_function(*function) && is_known(left.type_id()) && is_read(array.type_id())
             }
             Expr::Aggregate(aggregate) => {
                 is_exact_function(aggregate.function) && is_known(aggregate.ty.id)
@@ -126,7 +124,7 @@ impl Capability for PostgresCapability {
                 is_known(ty.id)
             }
             Expr::Array { ty, .. } | Expr::Subscript { ty, .. } => is_known(*ty),
-            Expr::Subquery { ty, .. } => is_known(ty.id),
+            Expr::Subquery { ty, kind, .. } => is_known(ty.id) && !compares_rows_as_values(kind),
             Expr::And(_)
             | Expr::Or(_)
             | Expr::Not(_)
@@ -180,6 +178,11 @@ impl Capability for PostgresCapability {
 /// Whether the server knows the type under the same number and its values mean the same on every server.
 fn is_known(ty: TypeId) -> bool {
     ty.0 < FIRST_USER_TYPE && !is_server_bound_type(ty)
+}
+
+/// The rows of a subquery that runs first would be values of a type that no server reads.
+fn compares_rows_as_values(kind: &SubqueryKind) -> bool {
+    matches!(kind, SubqueryKind::Compare { left, .. } if left.iter().any(|left| left.type_id() == TypeId::RECORD))
 }
 
 /// Whether a server reads values of the type: of a row it does not know the columns.
