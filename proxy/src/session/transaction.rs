@@ -206,8 +206,12 @@ impl Transaction {
         self.queried = false;
     }
 
-    /// Notes that a shard is written that has replicas: the session will not read those that do not have it yet.
+    /// Notes that a shard is written that has replicas: the session will not read those that do not have it yet. Nothing that a
+    /// transaction which only reads is asked to write comes to be written.
     pub(crate) fn note_write(&mut self, shard: &ShardRef) {
+        if self.state != State::Idle && self.modes.read_only {
+            return;
+        }
         match self.wrote.get_mut(shard) {
             Some(since) => *since = None,
             None => {
