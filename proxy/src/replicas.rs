@@ -135,7 +135,7 @@ impl Replicas {
     /// The copy of a shard that takes writes.
     ///
     /// # Errors
-    /// None does at the moment.
+    /// No copy may be written.
     pub(crate) fn primary(&self, shard: &Shard) -> Result<DatasourceId, ReplicaError> {
         if shard.replicas.is_empty() {
             return Ok(shard.primary.clone());

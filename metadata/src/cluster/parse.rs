@@ -305,9 +305,10 @@ impl Parser<'_> {
                     replica.id
                 );
                 self.add(line, problem, "Name datasources of one engine.");
-            } else if replica.engine == Engine::Sqlite {
+            } else if replica.engine != Engine::Postgres {
+                let problem = format!("replicas of engine {:?} are not read yet", replica.engine);
                 let remedy = "Leave `replicas` out; the primary alone is used.";
-                self.add(line, "SQLite does not copy to replicas by itself", remedy);
+                self.add(line, problem, remedy);
             } else if replica.id == primary.id
                 || copies.iter().any(|other: &Place| other.id == replica.id)
             {

@@ -113,8 +113,7 @@ pub(crate) fn assign_slice(call: &CallContext<'_>, args: &[Value]) -> Result<Val
             let length = i64::from(upper) - i64::from(lower) + 1;
             total *= length.max(0);
             if total > ELEMENTS_MAX {
-                let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
-                return Err(PgError::new("54000", message));
+                return Err(too_large());
             }
             let length = i32::try_from(length).ok().filter(|length| *length > 0);
             let length = length.ok_or_else(upside_down)?;
@@ -143,6 +142,11 @@ pub(crate) fn assign_slice(call: &CallContext<'_>, args: &[Value]) -> Result<Val
         spans.push((lower, upper));
     }
     if let ([dimension], [(lower, upper)]) = (array.dimensions.as_mut_slice(), spans.as_slice()) {
+        let first = i64::from(dimension.lower);
+        let end = first + i64::from(dimension.length) - 1;
+        if (*upper).max(end) - (*lower).min(first) + 1 > ELEMENTS_MAX {
+            return Err(too_large());
+        }
         if upper - lower + 1 > i64::try_from(source.elements.len()).unwrap_or(i64::MAX) {
             return Err(too_small());
         }
@@ -179,6 +183,11 @@ fn element_of(array: TypeId) -> TypeId {
     crate::catalog::type_by_id(array).map_or(TypeId::UNKNOWN, |found| found.element)
 }
 
+fn too_large() -> PgError {
+    let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
+    PgError::new("54000", message)
+}
+
 /// Makes room for a subscript, with NULLs up to it.
 fn extend(dimension: &mut Dimension, elements: &mut Vec<Value>, subscript: i32) -> Result<()> {
     let (lower, length) = (i64::from(dimension.lower), i64::from(dimension.length));
@@ -186,8 +195,7 @@ fn extend(dimension: &mut Dimension, elements: &mut Vec<Value>, subscript: i32) 
     let after = (i64::from(subscript) - (lower + length) + 1).max(0);
     let total = length + before + after;
     if total > ELEMENTS_MAX {
-        let message = format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})");
-        return Err(PgError::new("54000", message));
+        return Err(too_large());
     }
     if total > EXTENSION_MAX {
         return Err(PgError::unsupported(format!(

@@ -136,7 +136,15 @@ pub(crate) fn type_by_name(
                 "the pseudo-type {base} is not supported here"
             )));
         }
-        None => user().ok_or_else(missing)?,
+        None => match user() {
+            Some(id) => id,
+            None if is_relation(schema, base, search_path, database) => {
+                return Err(PgError::unsupported(format!(
+                    "the row type of relation \"{base}\" as the type of a value is not supported"
+                )));
+            }
+            None => return Err(missing()),
+        },
     };
     let typmod = typmod(id, name)?;
     if name.array_dimensions == 0 {
@@ -152,6 +160,23 @@ pub(crate) fn type_by_name(
         return Err(missing());
     }
     Ok(TypeRef { id: array, typmod })
+}
+
+/// Whether a table, view or sequence of that name is in the schema, or in one of those that are looked in.
+fn is_relation(
+    schema: Option<&str>,
+    name: &str,
+    search_path: &[String],
+    database: &Database,
+) -> bool {
+    let is_in = |schema: &str| {
+        database.schemas.get(schema).is_some_and(|schema| {
+            schema.collections.contains_key(name)
+                || schema.views.contains_key(name)
+                || schema.sequences.contains_key(name)
+        })
+    };
+    schema.map_or_else(|| search_path.iter().any(|schema| is_in(schema)), is_in)
 }
 
 /// The modifier of a type as its `typmodin` function makes it.
