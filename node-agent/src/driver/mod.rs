@@ -2,6 +2,8 @@
 
 pub mod conformance;
 pub mod contract;
+#[cfg(any(feature = "mysql", feature = "mongodb"))]
+mod kept;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 #[cfg(feature = "mysql")]

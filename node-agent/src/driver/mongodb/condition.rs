@@ -391,7 +391,7 @@ impl Scope<'_> {
     fn constant(&self, value: &Value, ty: TypeId) -> Result<Option<Bson>, NodeError> {
         match (value, self.catalogue) {
             (Value::Text(text), Some(catalogue)) if ty.is_user() => {
-                value::comparable(&value::label(ty, text, catalogue)?, ty)
+                value::comparable(&catalogue.label(ty, text)?, ty)
             }
             _ => value::comparable(value, ty),
         }

@@ -163,7 +163,7 @@ impl Statement<'_> {
     ) -> Result<Option<Record>, NodeError> {
         for place in &conflict.arbiters {
             let unique = &collection.uniques[*place];
-            let condition = unique.condition(collection, record, &self.context)?;
+            let condition = collection.condition(unique, record, &self.context)?;
             let Some(filter) = condition else { continue };
             let found = self.find_by(collection, filter).await?;
             if let Some(found) = found.into_iter().next() {

@@ -241,7 +241,7 @@ impl Server {
             ));
         }
         Catalogue::read(documents.into_iter().filter_map(|document| {
-            let body = document.get_str("body").ok()?.to_owned();
+            let body = document.get_str("body").ok()?.as_bytes().to_vec();
             Some((document.get_object_id("_id").ok()?, body))
         }))
     }

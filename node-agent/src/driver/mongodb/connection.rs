@@ -25,8 +25,9 @@ use super::catalogue::Catalogue;
 use super::connect::Server;
 use super::define::{self, Chore, Leftover, Past};
 use super::error::{classify, is_conflict, no_replica_set, serialization};
-use super::statement::{Prepared, Statement, Work, read_parameters, size};
+use super::statement::{Prepared, Statement, Work, size};
 use super::{BATCHES_AHEAD, GATE_WAIT, STOP_WAIT, UNDO_BYTES_MAX, read};
+use crate::driver::kept::value::read_parameters;
 use crate::driver::sql::context::{context_of, lock_timeout};
 use crate::driver::sql::instance::{collections_of, defined_collections, instance_of};
 

@@ -24,7 +24,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use super::catalogue::{Body, Catalogue, Collection, Unique};
 use super::connect::{INSTANCE, Server};
-use super::constraint::{key_bytes, key_text, values_of};
+use super::constraint::{binary, key_bytes, key_text, values_of};
 use super::error::{DUPLICATE, Failure, classify, failure, told};
 use super::layout::{
     CATALOGUE, Form, Index, Layout, NOTES, Place, check_field, collection_name, digest_name,
@@ -955,7 +955,7 @@ impl Definer<'_, '_> {
             let mut updates = Vec::new();
             for record in page {
                 if let Some(value) = unique.digest(&record.values, &self.statement.context)? {
-                    let set = doc! { "$set": { digest: value } };
+                    let set = doc! { "$set": { digest: binary(value) } };
                     updates.push(doc! { "q": { "_id": record.id.clone() }, "u": set });
                 }
             }

@@ -28,6 +28,7 @@ use dataman_pg::types::{TypeId, TypeRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(super) use crate::driver::kept::catalogue::Index;
 use crate::driver::sql::stored;
 
 /// The collection with the catalogue of an instance; users' names never begin like that.
@@ -77,21 +78,6 @@ pub(super) enum Form {
     Fixed,
     /// A string that does not compare as the values do.
     Opaque,
-}
-
-/// One index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Index {
-    /// The constraint's or index's name.
-    pub(super) owner: String,
-    /// Its name in MongoDB.
-    pub(super) name: String,
-    /// The field with the key's digest, where that is what the unique index is over.
-    pub(super) digest: Option<String>,
-    /// The index over the fields that serves the search beside the digest's.
-    pub(super) search: Option<String>,
-    /// Whether MongoDB has the index.
-    pub(super) is_made: bool,
 }
 
 impl Place {

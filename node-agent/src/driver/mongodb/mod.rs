@@ -14,6 +14,8 @@
 //! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
+//! What is the same for every engine whose writes are computed is in `driver/kept`.
+//!
 //! **Writes are computed here.** The driver finds the documents (by the part of the condition that MongoDB means alike), computes
 //! with `dataman-pg`, tests NOT NULL, CHECK and foreign keys itself, and writes each document by its `_id`. What must hold
 //! against others at the same time is MongoDB's: unique indexes, and write conflicts between transactions. A record that is only

@@ -13,7 +13,7 @@ use dataman_pg::{Context, order};
 use mongodb::bson::{Bson, Document, doc};
 
 use super::catalogue::{Collection, Unique};
-use super::constraint::{key_text, values_of};
+use super::constraint::{binary, key_text, values_of};
 use super::layout::Form;
 use super::read::lock_records;
 use super::statement::{Statement, find};
@@ -119,7 +119,7 @@ pub(super) fn key_filter(
         && let Some(name) = &unique.digest
         && let Some(digest) = unique.digest(&record, context)?
     {
-        filter.insert(name, digest);
+        filter.insert(name, binary(digest));
     }
     Ok(filter)
 }

@@ -7,7 +7,7 @@ use dataman_pg::Context;
 use dataman_pg::types::TypeId;
 use dataman_pg::value::Value;
 
-use super::value::append;
+use crate::driver::kept::value::append;
 
 /// Rows being gathered into a batch.
 pub(super) struct RowWriter {

@@ -3,14 +3,12 @@
 use std::str::FromStr;
 
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::record::Format;
 use dataman_pg::types::{TypeId, TypeRef};
-use dataman_pg::value::{EnumLabel, Value};
+use dataman_pg::value::Value;
 use dataman_pg::{Context, io};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Decimal128};
 
-use super::catalogue::Catalogue;
 use super::layout::{Form, form};
 use crate::driver::sql::stored::{self, EnumLabels, Stored, StoredRef};
 
@@ -111,78 +109,10 @@ fn integer(value: i64, ty: TypeId, enums: &dyn EnumLabels) -> Result<Value, Node
     Ok(stored::load(StoredRef::Integer(value), ty, enums)?)
 }
 
-/// Appends a value that is not NULL in a format.
-pub(super) fn append(
-    value: &Value,
-    ty: TypeId,
-    format: Format,
-    context: &Context,
-    out: &mut Vec<u8>,
-) {
-    match (value, format) {
-        (Value::Enum(label), _) => out.extend_from_slice(label.label.as_bytes()),
-        (value, Format::Text) => io::text::output(value, ty, context, out),
-        (value, Format::Binary) => io::binary::encode(value, ty, out),
-    }
-}
-
-/// A value as messages show it.
-pub(super) fn shown(value: &Value, ty: TypeId, context: &Context) -> String {
-    if value.is_null() {
-        return "null".to_owned();
-    }
-    let mut out = Vec::new();
-    append(value, ty, Format::Text, context, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Reads one parameter of a Bind.
-///
-/// # Errors
-/// What the type's input raises.
-pub(super) fn read_parameter(
-    bytes: Option<&[u8]>,
-    format: Format,
-    ty: TypeRef,
-    context: &Context,
-    catalogue: &Catalogue,
-) -> Result<Value, NodeError> {
-    let Some(bytes) = bytes else {
-        return Ok(Value::Null);
-    };
-    let text = || {
-        std::str::from_utf8(bytes).map_err(|_| {
-            NodeError::statement("22021", "invalid byte sequence for encoding \"UTF8\"")
-        })
-    };
-    if ty.id.is_user() {
-        return label(ty.id, text()?, catalogue);
-    }
-    Ok(match format {
-        Format::Text => io::text::input(text()?, ty, context)?,
-        Format::Binary => io::binary::decode(bytes, ty)?,
-    })
-}
-
-/// The value of an enum's label.
-///
-/// # Errors
-/// `22P02` for a label that the enum does not have.
-pub(super) fn label(ty: TypeId, text: &str, catalogue: &Catalogue) -> Result<Value, NodeError> {
-    let known = catalogue.labels(ty).ok_or_else(|| {
-        NodeError::unsupported("MongoDB knows an enum only by the fields that bear it")
-    })?;
-    let found = known.iter().zip(0_u32..).find(|(known, _)| &***known == text);
-    let (label, rank) = found.ok_or_else(|| {
-        let name = catalogue.enum_name(ty);
-        NodeError::statement("22P02", format!("invalid input value for enum {name}: \"{text}\""))
-    })?;
-    Ok(Value::Enum(EnumLabel { enum_type: ty, rank, label: label.clone() }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::kept::value::shown;
     use crate::driver::sql::stored::NoEnums;
 
     #[test]

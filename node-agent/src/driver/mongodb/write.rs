@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::catalogue::{Catalogue, Collection};
 use super::condition::{Scope, is_native_tree};
 use super::conflict::PreparedConflict;
-use super::constraint::test;
+use super::constraint::{binary, test};
 use super::error::Failure;
 use super::lower::bound;
 use super::reference::Event;
@@ -411,7 +411,7 @@ impl Statement<'_> {
             if let Some(name) = &unique.digest
                 && let Some(digest) = unique.digest(record, &self.context)?
             {
-                document.insert(name, digest);
+                document.insert(name, binary(digest));
             }
         }
         Ok(document)

@@ -36,8 +36,9 @@ use super::catalogue::Collection;
 use super::layout::{Column, Layout, form, quoted};
 use super::lower;
 use super::statement::Statement;
-use super::value::{exact, shown};
+use super::value::exact;
 use super::write::{Answer, CHUNKS, PARAMETERS_MAX, PreparedInsert, Record};
+use crate::driver::kept::value::shown;
 use crate::driver::sql::stored::element_type;
 
 /// Where an adopted table lies.

@@ -184,7 +184,7 @@ impl Statement<'_> {
     ) -> Result<Option<Record>, NodeError> {
         for place in &conflict.arbiters {
             let unique = &collection.uniques[*place];
-            let condition = unique.condition(collection, record, &self.context)?;
+            let condition = collection.condition(unique, record, &self.context)?;
             let Some((condition, values)) = condition else { continue };
             let found = self.select_for_update(collection, &condition, values).await?;
             if let Some(found) = found.into_iter().next() {

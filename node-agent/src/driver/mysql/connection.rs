@@ -22,8 +22,9 @@ use super::catalogue::Catalogue;
 use super::connect::{Flavour, Reap, Server, Session, read_catalogue};
 use super::define::{self, Leftover};
 use super::error::{classify, lost};
-use super::statement::{Prepared, Statement, Work, read_parameters};
+use super::statement::{Prepared, Statement, Work};
 use super::{BATCHES_AHEAD, GATE_WAIT, KILL_STEP, inspect, read};
+use crate::driver::kept::value::read_parameters;
 use crate::driver::sql::context::{context_of, lock_timeout};
 use crate::driver::sql::instance::{collections_of, defined_collections, instance_of};
 

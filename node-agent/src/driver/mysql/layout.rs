@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::adopted::AdoptedTable;
+pub(super) use crate::driver::kept::catalogue::Index;
 use crate::driver::sql::stored;
 
 /// The column of a record's number.
@@ -68,21 +69,6 @@ pub(super) enum Form {
     Keyed,
     /// Text that does not compare.
     Opaque,
-}
-
-/// One index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Index {
-    /// The constraint's or index's name.
-    pub(super) owner: String,
-    /// Its name in MySQL.
-    pub(super) name: String,
-    /// The column with the key's digest, where that is what the index is over.
-    pub(super) digest: Option<String>,
-    /// The index over the fields that serves the search beside the digest's.
-    pub(super) search: Option<String>,
-    /// Whether MySQL has the index.
-    pub(super) is_made: bool,
 }
 
 impl Column {

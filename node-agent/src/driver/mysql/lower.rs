@@ -736,7 +736,7 @@ impl<'c> Lowering<'c> {
         let mut value = constant.value.clone();
         if let (Value::Text(text), true) = (&constant.value, constant.ty.id.is_user()) {
             match self.catalogue {
-                Some(catalogue) => value = value::label(constant.ty.id, text, catalogue)?,
+                Some(catalogue) => value = catalogue.label(constant.ty.id, text)?,
                 None => return Err(NodeError::unsupported("the labels of an enum are not known")),
             }
         }

@@ -16,6 +16,8 @@
 //! - [`keys`]: locks of keys that several shards keep together.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
+//! What is the same for every engine whose writes are computed is in `driver/kept`.
+//!
 //! **Writes are computed here.** MySQL's own INSERT … ON DUPLICATE KEY, CHECK, foreign keys, truncation and arithmetic differ
 //! from PostgreSQL's in ways that no mode sets right. So the driver reads the records and locks them (`FOR UPDATE`), computes
 //! with `dataman-pg`, tests NOT NULL, CHECK and foreign keys itself, and writes each record by its row number. What must hold

@@ -8,7 +8,8 @@ use dataman_pg::types::TypeId;
 use dataman_pg::value::Value;
 use mysql_async::Value as Raw;
 
-use super::value::{append, append_value};
+use super::value::append;
+use crate::driver::kept::value::append as append_value;
 use crate::driver::sql::stored::EnumLabels;
 
 /// One column of a row on its way out.

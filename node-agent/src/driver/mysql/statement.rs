@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::node::{NodeStatement, Parameters};
-use dataman_node_protocol::query::{Insert, NodeQuery, Records};
+use dataman_node_protocol::node::NodeStatement;
+use dataman_node_protocol::query::NodeQuery;
 use dataman_node_protocol::record::{ColumnDescription, Format};
 use dataman_pg::Context;
-use dataman_pg::types::TypeRef;
 use dataman_pg::value::Value;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value as Raw};
@@ -18,7 +17,6 @@ use super::connect::{Server, Session};
 use super::error::{classify, too_large};
 use super::keys::is_on_numbers;
 use super::lower::{self, Lowered};
-use super::value::read_parameter;
 use super::write::{PreparedDelete, PreparedInsert, PreparedUpdate};
 use crate::driver::sql::instance::{columns_of, instance_of, returned};
 
@@ -181,57 +179,4 @@ impl Statement<'_> {
     pub(super) fn check_stop(&self) -> Result<(), NodeError> {
         if self.stop.is_cancelled() { Err(NodeError::cancelled()) } else { Ok(()) }
     }
-}
-
-/// Reads the parameters of an execution; those of an insert of tuples repeat for each row.
-pub(super) fn read_parameters(
-    statement: &NodeStatement,
-    parameters: &Parameters,
-    context: &Context,
-    catalogue: &Catalogue,
-) -> Result<Vec<Value>, NodeError> {
-    let tuples = match &statement.query {
-        NodeQuery::Insert(insert) | NodeQuery::InsertMany(insert) => tuple_types(insert),
-        _ => None,
-    };
-    let takes_rows = tuples.is_some();
-    let types =
-        tuples.unwrap_or_else(|| statement.params.iter().map(|ty| TypeRef::plain(*ty)).collect());
-    let values = &parameters.values;
-    let fits = match types.len() {
-        0 => values.is_empty(),
-        count if takes_rows => values.len().is_multiple_of(count),
-        count => values.len() == count,
-    };
-    if !fits {
-        return Err(NodeError::statement(
-            "08P01",
-            format!(
-                "bind message supplies {} parameters, but the statement requires {}",
-                values.len(),
-                types.len()
-            ),
-        ));
-    }
-    let read = |(place, value): (usize, &Option<bytes::Bytes>)| {
-        let format = match parameters.formats.as_slice() {
-            [] => Format::Text,
-            [one] => *one,
-            each => each.get(place).copied().unwrap_or_default(),
-        };
-        let ty = types[place % types.len()];
-        read_parameter(value.as_deref(), format, ty, context, catalogue).map_err(|mut error| {
-            if takes_rows {
-                error.record = u64::try_from(place / types.len() + 1).ok();
-            }
-            error
-        })
-    };
-    values.iter().enumerate().map(read).collect()
-}
-
-/// The types of a tuple's values, for an insert that takes tuples.
-fn tuple_types(insert: &Insert) -> Option<Vec<TypeRef>> {
-    matches!(insert.records, Records::Parameters)
-        .then(|| insert.fields.iter().map(|field| field.ty).collect())
 }

@@ -3,11 +3,10 @@
 use dataman_node_protocol::NodeError;
 use dataman_node_protocol::record::Format;
 use dataman_pg::types::{TypeId, TypeRef};
-use dataman_pg::value::{EnumLabel, Value};
+use dataman_pg::value::Value;
 use dataman_pg::{Context, io, order};
 use mysql_async::Value as Raw;
 
-use super::catalogue::Catalogue;
 use crate::driver::sql::stored::{self, EnumLabels, Stored, StoredRef};
 
 /// The form from which the exact value comes back.
@@ -144,75 +143,6 @@ pub(super) fn append(
         }
         _ => {}
     }
-    append_value(&load(raw, ty, enums)?, ty, format, context, out);
+    crate::driver::kept::value::append(&load(raw, ty, enums)?, ty, format, context, out);
     Ok(())
-}
-
-/// Appends a value that is not NULL in a format.
-pub(super) fn append_value(
-    value: &Value,
-    ty: TypeId,
-    format: Format,
-    context: &Context,
-    out: &mut Vec<u8>,
-) {
-    match (value, format) {
-        (Value::Enum(label), _) => out.extend_from_slice(label.label.as_bytes()),
-        (value, Format::Text) => io::text::output(value, ty, context, out),
-        (value, Format::Binary) => io::binary::encode(value, ty, out),
-    }
-}
-
-/// A value as messages show it.
-pub(super) fn shown(value: &Value, ty: TypeId, context: &Context) -> String {
-    if value.is_null() {
-        return "null".to_owned();
-    }
-    let mut out = Vec::new();
-    append_value(value, ty, Format::Text, context, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Reads one parameter of a Bind.
-///
-/// # Errors
-/// What the type's input raises.
-pub(super) fn read_parameter(
-    bytes: Option<&[u8]>,
-    format: Format,
-    ty: TypeRef,
-    context: &Context,
-    catalogue: &Catalogue,
-) -> Result<Value, NodeError> {
-    let Some(bytes) = bytes else {
-        return Ok(Value::Null);
-    };
-    let text = || {
-        std::str::from_utf8(bytes).map_err(|_| {
-            NodeError::statement("22021", "invalid byte sequence for encoding \"UTF8\"")
-        })
-    };
-    if ty.id.is_user() {
-        return label(ty.id, text()?, catalogue);
-    }
-    Ok(match format {
-        Format::Text => io::text::input(text()?, ty, context)?,
-        Format::Binary => io::binary::decode(bytes, ty)?,
-    })
-}
-
-/// The value of an enum's label.
-///
-/// # Errors
-/// `22P02` for a label that the enum does not have.
-pub(super) fn label(ty: TypeId, text: &str, catalogue: &Catalogue) -> Result<Value, NodeError> {
-    let known = catalogue.labels(ty).ok_or_else(|| {
-        NodeError::unsupported("MySQL knows an enum only by the fields that bear it")
-    })?;
-    let found = known.iter().zip(0_u32..).find(|(known, _)| &***known == text);
-    let (label, rank) = found.ok_or_else(|| {
-        let name = catalogue.enum_name(ty);
-        NodeError::statement("22P02", format!("invalid input value for enum {name}: \"{text}\""))
-    })?;
-    Ok(Value::Enum(EnumLabel { enum_type: ty, rank, label: label.clone() }))
 }

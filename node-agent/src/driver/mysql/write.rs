@@ -459,7 +459,7 @@ impl Statement<'_> {
             }
         }
         for unique in collection.uniques.iter().filter(|unique| unique.digest.is_some()) {
-            forms.push(unique.digest(record, &self.context)?);
+            forms.push(Raw::from(unique.digest(record, &self.context)?));
         }
         Ok(forms)
     }

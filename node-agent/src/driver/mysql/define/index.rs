@@ -305,7 +305,7 @@ impl Definer<'_, '_> {
             after = last.row;
             for record in &page {
                 let value = unique.digest(&record.values, &self.statement.context)?;
-                self.run_beside(&text, vec![value, Raw::UInt(record.row)]).await?;
+                self.run_beside(&text, vec![Raw::from(value), Raw::UInt(record.row)]).await?;
             }
         }
     }
