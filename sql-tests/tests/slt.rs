@@ -125,7 +125,6 @@ async fn mongo4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "what MySQL and MongoDB shards refuse is not listed yet: run by name"]
 async fn mixed4() {
     run_topology(Topology::Mixed4).await;
 }
