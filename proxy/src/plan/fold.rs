@@ -1,7 +1,8 @@
-//! What is the same for every row is computed once, by the proxy.
+//! What is the same for every row is computed once, by the proxy; what no row reaches is not computed.
 //!
 //! `now()`, `current_date - 7`, `'yesterday'::date` and their like depend on the session and the moment, not on the row. Each
 //! becomes an internal parameter: all shards see the same value, keys made of it prune shards, and a cached plan stays right.
+//! Where WHERE is false for all rows, the subqueries of WHERE and of joins go: they run before the rows are read, and may fail.
 
 use dataman_node_protocol::query::{Condition, Select, Source};
 use dataman_pg::expr::CastMethod;
