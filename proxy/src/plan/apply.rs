@@ -43,7 +43,7 @@ pub(super) fn has_subquery(expr: &Expr) -> bool {
     found
 }
 
-pub(super) fn is_volatile(select: &Select) -> bool {
+pub(crate) fn is_volatile(select: &Select) -> bool {
     let mut found = false;
     form::for_each_select(select, &mut |inner| {
         form::for_each_expr(inner, &mut |expr| {

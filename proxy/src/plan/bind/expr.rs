@@ -247,12 +247,12 @@ impl Binder<'_> {
                     return Err(PgError::new("42601", "subquery must return only one column"));
                 };
                 let ty = column.ty;
-                self.keep_subquery(index, select);
+                let index = self.keep_subquery(index, select, clause);
                 Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
             }
             ExprKind::Exists(query) => {
                 let (index, select) = self.subquery(query, scope)?;
-                self.keep_subquery(index, select);
+                let index = self.keep_subquery(index, select, clause);
                 Ok(Expr::Subquery {
                     index,
                     kind: SubqueryKind::Exists,
@@ -270,7 +270,7 @@ impl Binder<'_> {
                     Some(_) => column.ty.id,
                     None => self.array_of(column.ty.id)?,
                 };
-                self.keep_subquery(index, select);
+                let index = self.keep_subquery(index, select, clause);
                 Ok(Expr::Subquery {
                     index,
                     kind: SubqueryKind::Array,

@@ -32,22 +32,56 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// What a key's subquery computes may stand elsewhere too; that two subqueries are the same is not looked into.
-    fn check_keys_without_subqueries(&self, keys: &[Expr]) -> Result<()> {
-        let mut by_subquery = false;
-        for key in keys {
-            walk(key, &mut |node| by_subquery |= matches!(node, Expr::Subquery { .. }));
-        }
-        match (by_subquery, self.compares_rows) {
+    /// What a key's subquery computes may stand elsewhere too: two that are volatile are not known to be the same.
+    fn check_keys_known(&self, keys: &[Expr]) -> Result<()> {
+        let volatile = self.volatile_subqueries();
+        match (keys.iter().any(|key| has_subquery_of(key, &volatile)), self.compares_rows) {
             (false, false) => Ok(()),
             (true, _) => Err(PgError::unsupported(
-                "GROUP BY a subquery beside expressions that read ungrouped columns is not supported",
+                "GROUP BY a volatile subquery beside expressions that read ungrouped columns is not supported",
             )),
             // The row may be one of group keys.
             (false, true) => Err(PgError::unsupported(
                 "comparing a row of ungrouped columns with the row of a subquery is not supported",
             )),
         }
+    }
+
+    /// The places of the query's subqueries that call volatile functions.
+    pub(super) fn volatile_subqueries(&self) -> HashSet<usize> {
+        let subqueries = self.subqueries.last().into_iter().flatten().enumerate();
+        subqueries
+            .filter(|(_, subquery)| crate::plan::apply::is_volatile(subquery))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Refuses a key's subquery in a part of an expression: there PostgreSQL 15 computes it once more after the rows are grouped,
+    /// from columns that are NULL in some sets. And volatile ones beside a key that is one: they are not known to be the same.
+    fn check_subqueries_of_sets(&self, select: &query::Select, keys: &[Expr]) -> Result<()> {
+        let mut of_keys = HashSet::new();
+        for key in keys {
+            walk(key, &mut |node| {
+                if let Expr::Subquery { index, .. } = node {
+                    of_keys.insert(*index);
+                }
+            });
+        }
+        let volatile = self.volatile_subqueries();
+        if !of_keys.is_disjoint(&volatile) {
+            of_keys.extend(volatile);
+        }
+        let mut found = false;
+        for_each_own_output(select, &mut |expr| {
+            found |= !keys.contains(expr) && has_subquery_of(expr, &of_keys);
+        });
+        if select.grouping_sets.is_none() || !found {
+            return Ok(());
+        }
+        Err(PgError::unsupported(
+            "grouping sets with a subquery as a key and in a part of another expression are not supported",
+        )
+        .with_hint("Make the key a column of a query in FROM."))
     }
 
     /// Keys that have no order are grouped by hash, which cannot be where an aggregate wants its rows in order.
@@ -115,7 +149,7 @@ impl Binder<'_> {
             )
             .with_hint("Leave the key out, or make it a column of a query in FROM."));
         }
-        check_subqueries_of_sets(select, &keys, &common)?;
+        self.check_subqueries_of_sets(select, &keys)?;
         self.check_hashed(select, &keys)?;
         let determined = self.determined_aliases(select, &common);
 
@@ -134,7 +168,7 @@ impl Binder<'_> {
             });
         });
         if let Some(field) = offending {
-            self.check_keys_without_subqueries(&keys)?;
+            self.check_keys_known(&keys)?;
             let visible = visible_name(&field, query);
             let error = PgError::new(
                 "42803",
@@ -166,14 +200,11 @@ impl Binder<'_> {
         if let Some(field) = inner_offending
             && !self.only_in_filter(select, &keys, &field)
         {
-            self.check_keys_without_subqueries(&keys)?;
-            return Err(PgError::new(
-                "42803",
-                format!(
-                    "subquery uses ungrouped column \"{}\" from outer query",
-                    visible_name(&field, query)
-                ),
-            ));
+            self.check_keys_known(&keys)?;
+            let visible = visible_name(&field, query);
+            let message = format!("subquery uses ungrouped column \"{visible}\" from outer query");
+            let span = find_qualified(query, &visible);
+            return Err(self.at(PgError::new("42803", message), span));
         }
         for set in select.grouping_sets.iter_mut().flatten() {
             set.extend(keys.len()..keys.len() + added.len());
@@ -492,17 +523,26 @@ fn first_aggregate(query: &syntax::Query) -> syntax::Span {
 
 /// Where a column is first named in the select list or HAVING.
 fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
-    struct Seek<'n>(&'n str, Option<syntax::Span>);
+    find_column(query, &|parts| parts.last().is_some_and(|last| last == name))
+}
+
+/// Where `table.column` is first named so in the select list or HAVING, also in a subquery.
+fn find_qualified(query: &syntax::Query, visible: &str) -> syntax::Span {
+    find_column(query, &|parts| parts.join(".") == visible)
+}
+
+fn find_column(query: &syntax::Query, is_it: &dyn Fn(&[String]) -> bool) -> syntax::Span {
+    struct Seek<'n>(&'n dyn Fn(&[String]) -> bool, Option<syntax::Span>);
     impl Visitor for Seek<'_> {
         fn expr(&mut self, expr: &syntax::Expr) {
             if let (None, syntax::ExprKind::Column(parts)) = (self.1, &expr.kind)
-                && parts.last().is_some_and(|last| last == self.0)
+                && (self.0)(parts)
             {
                 self.1 = Some(expr.span);
             }
         }
     }
-    let mut seek = Seek(name, None);
+    let mut seek = Seek(is_it, None);
     for item in &query.items {
         if let syntax::SelectItem::Expr { expr, .. } = item {
             walk_expr(expr, &mut seek);
@@ -514,33 +554,17 @@ fn find_span(query: &syntax::Query, name: &str) -> syntax::Span {
     seek.1.unwrap_or_default()
 }
 
-/// Refuses a subquery beside a key of some grouping sets that is one: where both are the same, PostgreSQL takes it for the key,
-/// which is NULL in the rows of the other sets.
-fn check_subqueries_of_sets(
-    select: &mut query::Select,
-    keys: &[Expr],
-    common: &[Expr],
-) -> Result<()> {
-    if select.grouping_sets.is_none() {
-        return Ok(());
+/// Whether an expression has one of these subqueries; what GROUPING names is not computed.
+pub(super) fn has_subquery_of(expr: &Expr, places: &HashSet<usize>) -> bool {
+    match expr {
+        Expr::Grouping(_) => false,
+        Expr::Subquery { index, .. } if places.contains(index) => true,
+        _ => {
+            let mut found = false;
+            expr.for_each_child(&mut |child| found |= has_subquery_of(child, places));
+            found
+        }
     }
-    let subqueries = |expr: &Expr, found: &mut Vec<usize>| {
-        walk(expr, &mut |node| {
-            if let Expr::Subquery { index, .. } = node {
-                found.push(*index);
-            }
-        });
-    };
-    let (mut of_keys, mut of_outputs) = (Vec::new(), Vec::new());
-    keys.iter().filter(|key| !common.contains(key)).for_each(|key| subqueries(key, &mut of_keys));
-    for_each_own_output(select, &mut |expr| subqueries(expr, &mut of_outputs));
-    if of_keys.is_empty() || of_outputs.iter().all(|index| of_keys.contains(index)) {
-        return Ok(());
-    }
-    Err(PgError::unsupported(
-        "grouping sets with a subquery as a key beside other subqueries are not supported",
-    )
-    .with_hint("Make the key a column of a query in FROM."))
 }
 
 /// Whether an expression has no part that differs from row to row.

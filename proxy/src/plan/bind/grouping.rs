@@ -153,6 +153,7 @@ impl Binder<'_> {
         let has_sets = select.grouping_sets.is_some();
         let own = super::group::own_aliases(select);
         let mut result = Ok(());
+        let volatile = self.volatile_subqueries();
         // Those of queries inside that are over the keys of this one.
         for subquery in self.subqueries.last_mut().into_iter().flatten() {
             each_expr_mut(subquery, &mut |expr| {
@@ -172,12 +173,9 @@ impl Binder<'_> {
         own_exprs_mut(select, &mut |expr| {
             each_node_mut(expr, &mut |node| {
                 let Expr::Grouping(args) = node else { return };
-                let mut subquery = false;
-                for arg in args.iter().filter(|arg| !keys.contains(arg)) {
-                    walk(arg, &mut |node| subquery |= matches!(node, Expr::Subquery { .. }));
-                }
-                if subquery {
-                    result = Err(PgError::unsupported("GROUPING of a subquery is not supported"));
+                if args.iter().any(|arg| super::group::has_subquery_of(arg, &volatile)) {
+                    let message = "GROUPING of a volatile subquery is not supported";
+                    result = Err(PgError::unsupported(message));
                 } else if !args.iter().all(|arg| keys.contains(arg)) {
                     let (mut reads, mut reads_own) = (false, false);
                     for arg in args.iter() {

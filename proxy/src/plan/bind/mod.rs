@@ -17,6 +17,7 @@ mod parameter;
 mod predicate;
 mod record;
 mod recursion;
+mod same;
 mod scope;
 mod search;
 mod select;
@@ -255,6 +256,8 @@ pub(crate) struct Binder<'a> {
     present: Vec<String>,
     /// What is known of the fields of row values.
     shapes: record::Shapes,
+    /// The select list or HAVING of a query with GROUP BY is being bound.
+    is_grouped: bool,
     /// The windows that the query being bound names.
     named_windows: Vec<(String, crate::parse::syntax::WindowSpec)>,
 }
@@ -286,6 +289,7 @@ impl<'a> Binder<'a> {
             keep_unknown: false,
             compares_rows: false,
             inserting: false,
+            is_grouped: false,
             named_windows: Vec::new(),
             listed_sets: Vec::new(),
             present: Vec::new(),

@@ -148,12 +148,25 @@ impl Binder<'_> {
         clause: Clause,
     ) -> Result<Expr> {
         if let Some(fields) = row_fields(arg) {
-            let mut parts = Vec::new();
+            // Everything is bound before anything is compared: a parameter that one comparison decides was not decided for the
+            // others.
+            let left = self.expanded(fields, scope, clause)?;
+            let mut rows = Vec::new();
             for item in list {
-                let item = row_fields(item).ok_or_else(|| {
-                    PgError::new("42601", "a row is compared with something that is no row")
-                })?;
-                parts.push(self.row_compare("=", fields, item, scope, clause)?);
+                rows.push(match row_fields(item) {
+                    Some(fields) => Ok(self.expanded(fields, scope, clause)?),
+                    None => Err(self.expr(item, scope, clause)?),
+                });
+            }
+            let mut parts = Vec::new();
+            for right in rows {
+                parts.push(match right {
+                    Ok(fields) => self.compare_rows("=", left.clone(), fields)?,
+                    Err(value) => {
+                        let whole = self.expr(arg, scope, clause)?;
+                        self.resolver().binary("=", whole, value)?
+                    }
+                });
             }
             let any = if parts.len() == 1 { parts.remove(0) } else { Expr::Or(parts) };
             return Ok(if negated { Expr::Not(Box::new(any)) } else { any });

@@ -208,7 +208,9 @@ impl Binder<'_> {
         let source = self.from(&query.from, scope)?;
         self.windows(query, scope)?;
         let around_list = std::mem::take(&mut self.listed_sets);
+        self.is_grouped = query.group_by.is_some();
         let mut fields = self.select_items(&query.items, scope, Clause::SelectList)?;
+        self.is_grouped = false;
         let listed = std::mem::replace(&mut self.listed_sets, around_list);
         let filter = match &query.filter {
             None => None,
@@ -221,7 +223,9 @@ impl Binder<'_> {
         let having = match &query.having {
             None => None,
             Some(having) => {
+                self.is_grouped = query.group_by.is_some();
                 let bound = self.expr(having, scope, Clause::Having)?;
+                self.is_grouped = false;
                 let bound = self.resolver().to_boolean(bound, "HAVING");
                 Some(self.place(bound, having.span)?)
             }

@@ -22,18 +22,26 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<(usize, Select)> {
         let windows = std::mem::take(&mut self.named_windows);
+        let is_grouped = std::mem::take(&mut self.is_grouped);
         let bound = self.select(query, Some(scope));
         self.named_windows = windows;
+        self.is_grouped = is_grouped;
         let bound = bound?;
         let index = self.subqueries.last().map_or(0, Vec::len);
         Ok((index, bound))
     }
 
-    pub(super) fn keep_subquery(&mut self, index: usize, select: Select) {
+    /// Puts a subquery in its place, unless the clause names one again that is there already; answers the place.
+    pub(super) fn keep_subquery(&mut self, index: usize, select: Select, clause: Clause) -> usize {
+        if let Some(known) = self.same_subquery(&select, clause) {
+            self.forget(&select);
+            return known;
+        }
         if let Some(list) = self.subqueries.last_mut() {
             debug_assert_eq!(index, list.len(), "subqueries are kept in the order they are bound");
             list.push(select);
         }
+        index
     }
 
     pub(super) fn quantified_subquery(
@@ -88,7 +96,7 @@ impl Binder<'_> {
                 self.retype_output(&mut select, place, target)?;
             }
         }
-        self.keep_subquery(index, select);
+        let index = self.keep_subquery(index, select, clause);
         Ok(Expr::Subquery {
             index,
             kind: SubqueryKind::Compare { all, left, operators },
@@ -138,14 +146,24 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Expr> {
+        let left = self.expanded(left, scope, clause)?;
+        let right = self.expanded(right, scope, clause)?;
+        self.compare_rows(operator, left, right)
+    }
+
+    /// Compares two rows that have been bound.
+    pub(super) fn compare_rows(
+        &mut self,
+        operator: &str,
+        left: Vec<Expr>,
+        right: Vec<Expr>,
+    ) -> Result<Expr> {
         if left.len() != right.len() {
             return Err(PgError::new("42601", "unequal number of entries in row expressions"));
         }
         if left.is_empty() {
             return Err(PgError::new("0A000", "cannot compare rows of zero length"));
         }
-        let left = self.expanded(left, scope, clause)?;
-        let right = self.expanded(right, scope, clause)?;
         self.compare_bound(operator, left, right)
     }
 
@@ -204,7 +222,7 @@ impl Binder<'_> {
             fields: vec![OutputField::Bound { expr: compared, name: "?column?".to_owned() }],
             ..Select::default()
         };
-        self.keep_subquery(index, whole);
+        let index = self.keep_subquery(index, whole, clause);
         let ty = TypeRef::plain(TypeId::BOOL);
         Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
     }

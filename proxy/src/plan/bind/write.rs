@@ -629,7 +629,7 @@ impl Binder<'_> {
             }],
             ..query::Select::default()
         };
-        self.keep_subquery(index, whole);
+        let index = self.keep_subquery(index, whole, Clause::Set);
         Ok(Expr::Subquery { index, kind: SubqueryKind::Scalar, ty, outer: Vec::new() })
     }
 
