@@ -126,7 +126,9 @@ impl Planner<'_> {
                 let has_window = super::split::has_window(select);
                 let stays = prover.windows_stay(select, &spread).is_ok();
                 match self.split(select, &spread, datastore, stays) {
-                    Err(_) if has_window => self.split_windows(select, datastore),
+                    Err(_) if has_window && !super::split::groups_span(select, &spread) => {
+                        self.split_windows(select, datastore)
+                    }
                     split => split,
                 }
             }

@@ -16,6 +16,13 @@ use super::form::{replace, walk};
 use super::operator::{GroupingSets, MergeKey, Operator};
 use super::select::{Result, output_exprs};
 
+/// Whether a select groups, and a group can have rows of several shards.
+pub(super) fn groups_span(select: &Select, spread: &Spread) -> bool {
+    select.group.as_ref().is_some_and(|group| {
+        select.grouping_sets.is_some() || !spread.decided_by(&group.iter().collect::<Vec<_>>())
+    })
+}
+
 impl Planner<'_> {
     /// Divides a select whose FROM and WHERE stay on the shards.
     pub(super) fn split(
@@ -26,10 +33,7 @@ impl Planner<'_> {
         windows_stay: bool,
     ) -> Result<Operator> {
         match &select.group {
-            Some(group)
-                if select.grouping_sets.is_some()
-                    || !spread.decided_by(&group.iter().collect::<Vec<_>>()) =>
-            {
+            Some(group) if groups_span(select, spread) => {
                 self.split_aggregate(select, group, datastore)
             }
             _ if !windows_stay => self.split_windows(select, datastore),
