@@ -23,6 +23,10 @@ pub(super) struct Scope {
     pub(super) order: Vec<String>,
     /// Inside of aggregates these stand for `columns`; set where aggregates may stand.
     pub(super) grouped: Option<Vec<Column>>,
+    /// A relation may have rows that are the same.
+    pub(super) repeats: bool,
+    /// A window call has given every row a place: of rows that are the same, one or the other.
+    pub(super) placed: bool,
     /// Window calls may stand here.
     pub(super) windows: bool,
     /// Those of `columns` that queries inside may name; all of them when none.

@@ -549,6 +549,7 @@ impl Generator {
 
     /// Adds a relation's columns to the scope.
     pub(super) fn add(&mut self, alias: &str, columns: &[(String, Kind)], key: Option<usize>) {
+        self.scope().repeats |= key.is_none();
         for (place, (name, kind)) in columns.iter().enumerate() {
             let column = Column { text: format!("{alias}.{name}"), kind: *kind };
             let decides = key.is_none_or(|key| place < key);

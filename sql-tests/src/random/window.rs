@@ -28,7 +28,8 @@ impl Generator {
             (self.pick(&aggregates), Needs::Nothing)
         } else if draw < 6 && !ranks.is_empty() {
             (self.pick(&ranks), Needs::Nothing)
-        } else if !ordered.is_empty() {
+        } else if !ordered.is_empty() && !(self.scope().repeats && self.scope().placed) {
+            self.scope().placed = true;
             (self.pick(&ordered), Needs::Total)
         } else {
             return None;
