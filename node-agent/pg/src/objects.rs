@@ -28,7 +28,7 @@ pub trait Objects: Debug + Send + Sync {
     /// PostgreSQL's.
     fn answer(&self, asked: &str, args: &[Value], call: &CallContext<'_>) -> Result<Value>;
 
-    /// The rows of a table made of the objects; with a key, at least those whose column at a place is equal to a value.
+    /// The rows of a table made of the objects; with a key, at least those whose column at a place is equal to one of different values.
     ///
     /// # Errors
     /// What making them raises.
@@ -36,7 +36,7 @@ pub trait Objects: Debug + Send + Sync {
         &self,
         schema: &str,
         name: &str,
-        key: Option<(usize, &Value)>,
+        key: Option<(usize, &[Value])>,
         context: &Context,
     ) -> Result<Vec<SystemRow>>;
 

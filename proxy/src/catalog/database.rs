@@ -125,12 +125,15 @@ impl Table {
         &self.rows
     }
 
-    /// The rows whose column at `place` is equal to a value, or all where that cannot be looked up.
-    pub(super) fn find(&self, place: usize, value: &Value) -> Vec<SystemRow> {
-        if value.is_null() {
+    /// The rows whose column at `place` is equal to one of different values, or all where that cannot be looked up.
+    pub(super) fn find(&self, place: usize, values: &[Value]) -> Vec<SystemRow> {
+        let values = values.iter().filter(|value| !value.is_null());
+        let Some(keys) = values.map(Key::of).collect::<Option<Vec<Key>>>() else {
+            return self.rows.clone();
+        };
+        if keys.is_empty() {
             return Vec::new();
         }
-        let Some(key) = Key::of(value) else { return self.rows.clone() };
         let index = {
             let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(indexes.entry(place).or_insert_with(|| {
@@ -143,8 +146,8 @@ impl Table {
                 Arc::new(index)
             }))
         };
-        let found = index.get(&key).map_or(&[][..], Vec::as_slice);
-        found.iter().map(|number| Arc::clone(&self.rows[*number])).collect()
+        let found = keys.iter().filter_map(|key| index.get(key)).flatten();
+        found.map(|number| Arc::clone(&self.rows[*number])).collect()
     }
 }
 

@@ -132,7 +132,7 @@ impl SessionObjects {
     ) -> Result<Value> {
         let class = class.map(tables::catalog_oid);
         let table = self.catalog().table("pg_catalog", "pg_description", context)?;
-        let found = table.find(0, &Value::Oid(object)).into_iter().find(|row| {
+        let found = table.find(0, &[Value::Oid(object)]).into_iter().find(|row| {
             class.is_none_or(|class| row.get(1) == Some(&Value::Oid(class)))
                 && row.get(2) == Some(&Value::Int4(column))
         });
@@ -143,7 +143,11 @@ impl SessionObjects {
     fn built_in_is_visible(&self, table: &str, args: &[Value], context: &Context) -> Result<Value> {
         let oid = oid_of(args, 0)?;
         let table = self.catalog().table("pg_catalog", table, context)?;
-        Ok(if table.find(0, &Value::Oid(oid)).is_empty() { Value::Null } else { Value::Bool(true) })
+        Ok(if table.find(0, &[Value::Oid(oid)]).is_empty() {
+            Value::Null
+        } else {
+            Value::Bool(true)
+        })
     }
 
     fn setting(&self, name: &str, missing_ok: bool) -> Result<Value> {
@@ -421,7 +425,7 @@ impl Objects for SessionObjects {
         &self,
         schema: &str,
         table: &str,
-        key: Option<(usize, &Value)>,
+        key: Option<(usize, &[Value])>,
         context: &Context,
     ) -> Result<Vec<SystemRow>> {
         super::answered::check(schema, table)?;
@@ -437,7 +441,7 @@ impl Objects for SessionObjects {
         }
         let found = self.catalog().table(schema, table, context)?;
         Ok(match key {
-            Some((place, value)) => found.find(place, value),
+            Some((place, values)) => found.find(place, values),
             None => found.rows().to_vec(),
         })
     }

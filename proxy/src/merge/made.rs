@@ -6,7 +6,7 @@ use dataman_pg::{Context, PgError, Value};
 
 use super::rows::{BATCH_ROWS, Connections, Row, ValueStream};
 use crate::error::Error;
-use crate::plan::operator::VirtualScan;
+use crate::plan::operator::{VirtualKey, VirtualScan};
 
 /// The rows of one table, of which some columns are read.
 pub(super) struct Made {
@@ -19,17 +19,25 @@ pub(super) struct Made {
 impl Made {
     pub(super) fn new(
         scan: &VirtualScan,
-        key: Option<(usize, Value)>,
+        key: Option<(usize, Vec<Value>)>,
         context: &Context,
     ) -> Result<Self, PgError> {
         let objects = context
             .objects
             .as_ref()
             .ok_or_else(|| PgError::internal("the database's objects are not known here"))?;
-        let key = key.as_ref().map(|(place, value)| (*place, value));
+        let key = key.as_ref().map(|(place, values)| (*place, values.as_slice()));
         let rows = objects.scan(&scan.schema, &scan.name, key, context)?;
         let hidden = crate::catalog::hidden_values(&scan.schema, &scan.name);
         Ok(Self { rows: rows.into_iter(), places: scan.places.clone(), hidden })
+    }
+}
+
+/// The values that a key stands for.
+pub(super) fn key_values(key: &VirtualKey, value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(array) if key.any => array.elements.clone(),
+        value => vec![value],
     }
 }
 

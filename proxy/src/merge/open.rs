@@ -387,7 +387,9 @@ impl<'a> Run<'a> {
                 Operator::Virtual(scan) => {
                     let key = match &scan.key {
                         None => None,
-                        Some((place, value)) => Some((*place, self.value(value)?)),
+                        Some(key) => {
+                            Some((key.place, made::key_values(key, self.value(&key.value)?)))
+                        }
                     };
                     Box::new(made::Made::new(scan, key, self.context())?)
                 }

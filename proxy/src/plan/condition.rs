@@ -153,6 +153,40 @@ pub(super) fn implied(conditions: &[Expr]) -> Vec<Expr> {
     found
 }
 
+/// The field and the one text that a regular expression without special signs matches: `^(text)$`, as psql asks for a name.
+pub(super) fn matches_whole(condition: &Expr) -> Option<(&Field, Expr)> {
+    let Expr::Call(call) = condition else { return None };
+    let is_match = call.operator.and_then(catalog::operator)?.name == "~";
+    let [field, Expr::Const(pattern)] = call.args.as_slice() else { return None };
+    let (field, Value::Text(pattern)) = (bare_field(field)?, &pattern.value) else { return None };
+    let text = pattern.strip_prefix("^(")?.strip_suffix(")$")?;
+    let is_plain = text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    (is_match && is_plain && !text.is_empty())
+        .then(|| (field, Expr::constant(Value::text(text), field.ty.id)))
+}
+
+/// What the condition of an outer join and conditions on the side whose rows all stay say of the other side alone: what does not
+/// meet it has no partner among the rows that are kept.
+pub(super) fn implied_across(on: &[Expr], others: &[Expr], inner: &Source) -> Vec<Expr> {
+    let mut aliases = BTreeSet::new();
+    super::form::each_own_source(inner, &mut |source| {
+        aliases.extend(super::form::alias_of(source).map(str::to_owned));
+    });
+    let of_inner = |expr: &Expr| {
+        let mut fields = Fields::new();
+        read(expr, &mut fields);
+        (
+            fields.iter().any(|(source, _)| aliases.contains(source)),
+            fields.iter().all(|(source, _)| aliases.contains(source)),
+        )
+    };
+    let mut all = on.to_vec();
+    all.extend(others.iter().filter(|condition| !of_inner(condition).0).cloned());
+    let mut found = implied(&all);
+    found.retain(|condition| of_inner(condition) == (true, true));
+    found
+}
+
 /// For each source that every branch of an OR says something of, an OR of that.
 fn branches_by_source(branches: &[Expr]) -> Vec<Expr> {
     let parts: Vec<Vec<&Expr>> = branches
@@ -288,6 +322,7 @@ pub(super) fn compares_by_value(ty: TypeId) -> bool {
             | TypeId::TIMESTAMPTZ
             | TypeId::INTERVAL
             | TypeId::UUID
+            | TypeId::OID
     )
 }
 

@@ -82,7 +82,12 @@ impl Planner<'_> {
                     JoinKind::Full => joined.max(one).max(other),
                 }
             }
-            Source::Function { .. } | Source::CommonTable { .. } | Source::Virtual { .. } => ROWS,
+            Source::Virtual { alias, .. } => {
+                let own = conditions.iter().filter(|condition| reads_only(condition, alias));
+                let kept: f64 = own.map(|condition| self.selectivity(condition)).product();
+                (ROWS * kept).max(1.0)
+            }
+            Source::Function { .. } | Source::CommonTable { .. } => ROWS,
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::global::GlobalKeys;
 use super::operator::{
-    ChangePlan, GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule,
+    ChangePlan, GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule, VirtualKey,
 };
 use super::{Internal, Plan};
 use crate::merge::{Measured, Metrics};
@@ -507,8 +507,10 @@ fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
     let name = match operator {
         Operator::Virtual(scan) => {
             facts.push(("Table", json!(format!("{}.{}", scan.schema, scan.name))));
-            if let Some((place, value)) = &scan.key {
-                facts.push(("Key", json!(format!("column {} = {}", place + 1, expr_text(value)))));
+            if let Some(VirtualKey { place, value, any }) = &scan.key {
+                let (column, value) = (place + 1, expr_text(value));
+                let value = if *any { format!("ANY ({value})") } else { value };
+                facts.push(("Key", json!(format!("column {column} = {value}"))));
             }
             "Virtual Scan".to_owned()
         }

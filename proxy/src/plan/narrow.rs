@@ -8,7 +8,7 @@ use super::Planner;
 use super::bind::Internal;
 use super::distribution::filter_conjuncts;
 use super::joining::Joining;
-use super::operator::{NodeScan, Operator};
+use super::operator::{NodeScan, Operator, VirtualKey, VirtualScan};
 use super::sources::all_of;
 
 /// How many times as many rows the scan must be expected to have as the other side.
@@ -40,6 +40,23 @@ impl Planner<'_> {
                 *operator = Operator::Narrow {
                     wide: Box::new(wide),
                     narrow: Box::new(Operator::Scan(narrow)),
+                    param: param.clone(),
+                };
+                Some(param)
+            }
+            Operator::Virtual(scan) => {
+                let place = *scan.places.get(index)?;
+                let array = catalog::type_by_id(own.type_id())?.array;
+                if scan.key.is_some() || array.0 == 0 || !matches!(own, Expr::Column { .. }) {
+                    return None;
+                }
+                let param = self.parameters.add_internal(Internal::Keys(array));
+                let key = Some(VirtualKey { place, value: param.clone(), any: true });
+                let narrow = Operator::Virtual(VirtualScan { key, ..scan.clone() });
+                let wide = std::mem::replace(operator, Operator::Append(Vec::new()));
+                *operator = Operator::Narrow {
+                    wide: Box::new(wide),
+                    narrow: Box::new(narrow),
                     param: param.clone(),
                 };
                 Some(param)

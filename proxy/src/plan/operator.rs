@@ -260,7 +260,7 @@ pub(crate) struct GroupingSets {
 }
 
 /// What is read of a table that the proxy makes itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct VirtualScan {
     /// The table's schema.
     pub(crate) schema: String,
@@ -270,8 +270,19 @@ pub(crate) struct VirtualScan {
     pub(crate) places: Vec<usize>,
     /// Their types.
     pub(crate) types: Vec<TypeRef>,
-    /// A column's place, and the value that it must have: what is looked up by an index.
-    pub(crate) key: Option<(usize, Expr)>,
+    /// What is looked up by an index.
+    pub(crate) key: Option<VirtualKey>,
+}
+
+/// What a column of a table that the proxy makes itself must be.
+#[derive(Debug, Clone)]
+pub(crate) struct VirtualKey {
+    /// The column's place.
+    pub(crate) place: usize,
+    /// Its value.
+    pub(crate) value: Expr,
+    /// The value is an array, and the column is one of its elements.
+    pub(crate) any: bool,
 }
 
 /// One key of a merge of sorted streams.

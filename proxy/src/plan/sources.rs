@@ -19,7 +19,7 @@ use super::derived::push_into;
 use super::distribution::conjuncts;
 use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
 use super::joining::Joining;
-use super::operator::{ApplyKind, Operator, ShardRule, VirtualScan};
+use super::operator::{ApplyKind, Operator, ShardRule, VirtualKey, VirtualScan};
 use super::select::Result;
 use super::semi::Semi;
 use super::split::{check_decodable, named};
@@ -491,6 +491,12 @@ impl Planner<'_> {
         let (by_on, by_where) = (with(&own), with(open));
         let mut by_all = by_on.clone();
         by_all.extend(by_where.iter().cloned());
+        let implied = match kind {
+            JoinKind::Left | JoinKind::Inner => condition::implied_across(&own, open, right),
+            JoinKind::Right => condition::implied_across(&own, open, left),
+            JoinKind::Full => Vec::new(),
+        };
+        own.extend(implied.iter().cloned());
         let mut none = Vec::new();
         let few = &mut Vec::new();
         let one = match kind {
@@ -509,6 +515,7 @@ impl Planner<'_> {
             self.apply_rest(&mut one, &mut none)?;
         }
         if reads_left(right, &one.columns) {
+            own.retain(|condition| !implied.contains(condition));
             let left = (one.operator, one.columns);
             return self.lateral(left, right, select, &own, Unmatched::Kept);
         }
@@ -524,6 +531,7 @@ impl Planner<'_> {
         if kind == JoinKind::Full {
             self.apply_rest(&mut other, &mut none)?;
         }
+        own.retain(|condition| !implied.contains(condition));
         // What is joined inside a side stays inside it: a condition of its own joins may not be left for later.
         let (one, other, kind) = match kind {
             JoinKind::Left if other.rows > one.rows => (other, one, JoinKind::Right),
@@ -560,12 +568,14 @@ impl Planner<'_> {
         let mut columns = Columns::default();
         columns.add(alias, &used);
         let key = open.iter().find_map(|condition| {
-            let (field, value) = equal_to_fixed(condition)?;
+            let (field, value) = equal_to_fixed(condition)
+                .map(|(field, value)| (field, value.clone()))
+                .or_else(|| condition::matches_whole(condition))?;
             if field.source != alias || field.ty.id != value.type_id() {
                 return None;
             }
             let place = names.iter().position(|name| name.name == field.name)?;
-            Some((place, value.clone()))
+            Some(VirtualKey { place, value, any: false })
         });
         let scan = VirtualScan {
             schema: schema.to_owned(),

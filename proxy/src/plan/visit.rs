@@ -123,7 +123,7 @@ impl Operator {
     pub(crate) fn each_own_expr<'s>(&'s self, visit: &mut dyn FnMut(&'s Expr)) {
         match self {
             Self::Rows { rows, .. } => rows.iter().flatten().for_each(visit),
-            Self::Virtual(scan) => scan.key.iter().for_each(|(_, value)| visit(value)),
+            Self::Virtual(scan) => scan.key.iter().for_each(|key| visit(&key.value)),
             Self::Filter { predicate, .. } => visit(predicate),
             Self::Project { exprs, .. } => exprs.iter().for_each(visit),
             Self::Expand { call, .. } => call.args.iter().for_each(visit),
@@ -186,7 +186,7 @@ impl Operator {
     pub(super) fn each_own_expr_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
         match self {
             Self::Rows { rows, .. } => rows.iter_mut().flatten().for_each(visit),
-            Self::Virtual(scan) => scan.key.iter_mut().for_each(|(_, value)| visit(value)),
+            Self::Virtual(scan) => scan.key.iter_mut().for_each(|key| visit(&mut key.value)),
             Self::Filter { predicate, .. } => visit(predicate),
             Self::Project { exprs, .. } => exprs.iter_mut().for_each(visit),
             Self::Expand { call, .. } => call.args.iter_mut().for_each(visit),

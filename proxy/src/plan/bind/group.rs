@@ -56,7 +56,7 @@ impl Binder<'_> {
             .collect()
     }
 
-    /// Refuses a key's subquery in a part of an expression: there PostgreSQL 15 computes it once more after the rows are grouped,
+    /// Refuses a key's subquery in HAVING or in a part of an expression: there PostgreSQL 15 computes it once more after the rows are grouped,
     /// from columns that are NULL in some sets. And volatile ones beside a key that is one: they are not known to be the same.
     fn check_subqueries_of_sets(&self, select: &query::Select, keys: &[Expr]) -> Result<()> {
         let mut of_keys = HashSet::new();
@@ -75,11 +75,12 @@ impl Binder<'_> {
         for_each_own_output(select, &mut |expr| {
             found |= !keys.contains(expr) && has_subquery_of(expr, &of_keys);
         });
+        found |= select.having.as_ref().is_some_and(|having| has_subquery_of(having, &of_keys));
         if select.grouping_sets.is_none() || !found {
             return Ok(());
         }
         Err(PgError::unsupported(
-            "grouping sets with a subquery as a key and in a part of another expression are not supported",
+            "grouping sets with a subquery as a key and in HAVING or a part of an expression are not supported",
         )
         .with_hint("Make the key a column of a query in FROM."))
     }
