@@ -82,6 +82,8 @@ pub enum Feature {
     Lateral,
     /// GROUP BY and HAVING.
     Group,
+    /// HAVING where all rows are one group.
+    HavingOfAll,
     /// GROUPING SETS.
     GroupingSets,
     /// DISTINCT.

@@ -80,6 +80,11 @@ impl<'a> Run<'a> {
             .subplans
             .get(place)
             .ok_or_else(|| PgError::internal("a plan's subquery is not there"))?;
+        for condition in &subplan.when {
+            if self.value(condition)? != Value::Bool(true) {
+                return Ok(Value::Null);
+            }
+        }
         let operator: &'a Operator = &subplan.operator;
         let rows = self.gather(operator, "a subquery").await?;
         Ok(match subplan.kind {

@@ -42,7 +42,7 @@ impl Planner<'_> {
         if !select.with.is_empty() {
             return self.with_common_tables(select);
         }
-        super::derived::pull_up(&mut select);
+        super::derived::pull_up(&mut select, &self.facts.whole);
         let semis = self.take_semis(&mut select);
         self.join_groups(&mut select);
         if !select.subqueries.is_empty() {

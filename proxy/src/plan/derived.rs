@@ -1,6 +1,8 @@
 //! Derived tables in FROM: taken apart into what they are made of where nothing depends on their being apart, else handed the
 //! conditions that their rows will meet anyway.
 
+use std::collections::HashSet;
+
 use dataman_node_protocol::query::{
     Condition, Distinct, JoinKind, NamedType, OutputField, Select, Source,
 };
@@ -13,8 +15,9 @@ use super::distribution::filter_conjuncts;
 use super::form::{self, each_node_mut, for_each_expr, replace, walk};
 use super::sources::all_of;
 
-/// Puts the sources and conditions of simple derived tables in their place, where no outer join may fill them up.
-pub(super) fn pull_up(select: &mut Select) {
+/// Puts the sources and conditions of simple derived tables in their place, where no outer join may fill them up. Those that are
+/// `whole` are computed by themselves: taken apart, what nothing reads of them would not be computed, and could not fail.
+pub(super) fn pull_up(select: &mut Select, whole: &HashSet<String>) {
     // What a grouping set leaves out of the key is another thing than an expression that looks the same.
     if select.grouping_sets.is_some() || !select.union.is_empty() {
         return;
@@ -23,7 +26,7 @@ pub(super) fn pull_up(select: &mut Select) {
         let mut found = None;
         for source in &mut select.source {
             if found.is_none() {
-                found = take_simple(source);
+                found = take_simple(source, whole);
             }
         }
         let Some((alias, columns, query)) = found else { return };
@@ -62,9 +65,14 @@ fn shift_subqueries(expr: &mut Expr, shift: usize) {
 }
 
 /// Replaces the first simple derived table below a source by what it reads; gives its alias, its columns and itself.
-fn take_simple(source: &mut Source) -> Option<(String, Vec<NamedType>, Select)> {
+fn take_simple(
+    source: &mut Source,
+    whole: &HashSet<String>,
+) -> Option<(String, Vec<NamedType>, Select)> {
     match source {
-        Source::Query { query, alias, columns, .. } if is_simple(query, columns) => {
+        Source::Query { query, alias, columns, .. }
+            if is_simple(query, columns) && (!whole.contains(alias) || never_fails(query)) =>
+        {
             let (alias, columns) = (alias.clone(), columns.clone());
             let mut query = std::mem::take(query.as_mut());
             let sources = std::mem::take(&mut query.source);
@@ -78,13 +86,18 @@ fn take_simple(source: &mut Source) -> Option<(String, Vec<NamedType>, Select)> 
             Some((alias, columns, query))
         }
         Source::Join { left, right, kind, .. } => match kind {
-            JoinKind::Inner => take_simple(left).or_else(|| take_simple(right)),
-            JoinKind::Left => take_simple(left),
-            JoinKind::Right => take_simple(right),
+            JoinKind::Inner => take_simple(left, whole).or_else(|| take_simple(right, whole)),
+            JoinKind::Left => take_simple(left, whole),
+            JoinKind::Right => take_simple(right, whole),
             JoinKind::Full => None,
         },
         _ => None,
     }
+}
+
+/// Whether all columns of a derived table are computed without an error.
+fn never_fails(query: &Select) -> bool {
+    super::select::output_exprs(query).iter().all(condition::is_sure)
 }
 
 /// Whether a derived table is no more than its sources, conditions and expressions over them.

@@ -33,6 +33,7 @@ mod sources;
 mod split;
 #[cfg(test)]
 mod support;
+mod unread;
 pub(crate) mod visit;
 mod window;
 mod write;

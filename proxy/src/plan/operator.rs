@@ -403,6 +403,8 @@ pub(crate) struct SubPlan {
     pub(crate) operator: Operator,
     /// What becomes of its rows.
     pub(crate) kind: SubPlanKind,
+    /// Conditions that are the same for all rows: unless all are true, nothing reads its result, and it does not run.
+    pub(crate) when: Vec<Expr>,
 }
 
 /// What becomes of a subplan's rows.
@@ -705,6 +707,7 @@ pub(super) fn number_parameters(plan: &mut Plan) {
     };
     for subplan in &mut plan.subplans {
         subplan.operator.each_expr_mut(&mut number);
+        subplan.when.iter_mut().for_each(&mut number);
     }
     for table in &mut plan.tables {
         table.operator.each_expr_mut(&mut number);

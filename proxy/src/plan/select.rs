@@ -30,6 +30,7 @@ pub(super) type Result<T> = std::result::Result<T, PgError>;
 impl Planner<'_> {
     /// Plans the statement itself.
     pub(super) fn top_select(&mut self, mut select: Select) -> Result<Operator> {
+        super::unread::forget_unread(&mut select, &self.facts.whole);
         let lost = fold::fold_select(&mut select, &mut self.parameters);
         super::condition::factor(&mut select);
         let text = if lost { None } else { self.text_template() };
@@ -430,6 +431,7 @@ impl Planner<'_> {
                 }
             });
         }
+        let when = reached_when(&shell);
         // What stands in several places (the list, DISTINCT ON, ORDER BY) is one parameter in all of them.
         let mut done: Vec<(Expr, Expr)> = Vec::new();
         let distribution = Prover { tables: &self.tables }.block(&shell, &[]);
@@ -459,11 +461,12 @@ impl Planner<'_> {
                     if stays || !is_uncorrelated(subquery) || self.stays_above(subquery) {
                         return;
                     }
+                    let when = if limits.contains(index) { Vec::new() } else { when.clone() };
                     if let Some((_, replacement)) = done.iter().find(|(same, _)| same == node) {
                         *node = replacement.clone();
                         return;
                     }
-                    match self.first(subquery.clone(), node) {
+                    match self.first(subquery.clone(), node, when) {
                         Ok(replacement) => {
                             done.push((std::mem::replace(node, replacement.clone()), replacement));
                         }
@@ -480,7 +483,8 @@ impl Planner<'_> {
     }
 
     /// A subquery that runs before the statement, and the expression that reads its result.
-    pub(super) fn first(&mut self, subquery: Select, node: &Expr) -> Result<Expr> {
+    /// It runs only if all of `when` holds.
+    pub(super) fn first(&mut self, subquery: Select, node: &Expr, when: Vec<Expr>) -> Result<Expr> {
         let Expr::Subquery { kind, ty, .. } = node else {
             return Err(PgError::internal("only a subquery runs first"));
         };
@@ -535,7 +539,7 @@ impl Planner<'_> {
                     )
                 }
             };
-        self.subplans.push(SubPlan { operator, kind });
+        self.subplans.push(SubPlan { operator, kind, when });
         Ok(replacement(self.parameters.add_internal(Internal::Subquery(place, ty))))
     }
 
@@ -584,6 +588,20 @@ fn may_have_rows(kind: &SubqueryKind, subquery: &Select) -> bool {
     let is_one = subquery.union.is_empty()
         && (subquery.group.as_ref().is_some_and(Vec::is_empty) || subquery.source.is_empty());
     matches!(kind, SubqueryKind::Scalar) && !is_one
+}
+
+/// What must hold for any row of a select to be reached, of what is the same for all rows: without it the select gives no row, and
+/// its subqueries are not computed. A group of all rows is there even so.
+fn reached_when(select: &Select) -> Vec<Expr> {
+    if select.group.is_some() || !select.union.is_empty() {
+        return Vec::new();
+    }
+    let mut conditions = Vec::new();
+    filter_conjuncts(select.filter.as_ref(), &mut conditions);
+    let is_asked = |condition: &&&Expr| {
+        !matches!(condition, Expr::Const(_)) && crate::route::prune::is_fixed(condition)
+    };
+    conditions.iter().filter(is_asked).map(|condition| (*condition).clone()).collect()
 }
 
 /// The subqueries of a select that are not computed for every row: those behind a condition of CASE or COALESCE.
@@ -704,6 +722,9 @@ pub(super) fn features(select: &Select) -> Vec<Feature> {
     }
     if select.group.is_some() {
         features.push(Feature::Group);
+    }
+    if select.having.is_some() && select.group.as_ref().is_some_and(Vec::is_empty) {
+        features.push(Feature::HavingOfAll);
     }
     if select.grouping_sets.is_some() {
         features.push(Feature::GroupingSets);

@@ -130,6 +130,7 @@ impl Planner<'_> {
                     self.row_value(expr, &subqueries)?;
                 }
                 let mut select = *select;
+                super::unread::forget_unread(&mut select, &self.facts.whole);
                 fold::fold_select(&mut select, &mut self.parameters);
                 super::condition::factor(&mut select);
                 let operator = self.select(select, None)?;
@@ -200,8 +201,9 @@ impl Planner<'_> {
                 && let Some(subquery) = subqueries.get(*index)
             {
                 let mut subquery = subquery.clone();
+                super::unread::forget_unread(&mut subquery, &self.facts.whole);
                 fold::fold_select(&mut subquery, &mut self.parameters);
-                match self.first(subquery, node) {
+                match self.first(subquery, node, Vec::new()) {
                     Ok(replacement) => *node = replacement,
                     Err(error) => result = Err(error),
                 }
@@ -242,8 +244,9 @@ impl Planner<'_> {
                     && let Some(subquery) = subqueries.get(*index)
                 {
                     let mut subquery = subquery.clone();
+                    super::unread::forget_unread(&mut subquery, &self.facts.whole);
                     fold::fold_select(&mut subquery, &mut self.parameters);
-                    match self.first(subquery, node) {
+                    match self.first(subquery, node, Vec::new()) {
                         Ok(replacement) => *node = replacement,
                         Err(error) => result = Err(error),
                     }

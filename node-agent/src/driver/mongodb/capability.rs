@@ -40,6 +40,7 @@ impl Capability for MongodbCapability {
     fn supports(&self, feature: Feature) -> bool {
         match feature {
             Feature::Group
+            | Feature::HavingOfAll
             | Feature::Sort
             | Feature::Lock
             | Feature::Returning

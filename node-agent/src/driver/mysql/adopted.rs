@@ -458,7 +458,12 @@ impl Capability for AdoptedCapability {
     fn supports(&self, feature: Feature) -> bool {
         matches!(
             feature,
-            Feature::Group | Feature::Distinct | Feature::Sort | Feature::Lock | Feature::Returning
+            Feature::Group
+                | Feature::HavingOfAll
+                | Feature::Distinct
+                | Feature::Sort
+                | Feature::Lock
+                | Feature::Returning
         )
     }
 

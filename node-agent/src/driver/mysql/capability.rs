@@ -53,6 +53,7 @@ impl Capability for MysqlCapability {
         match feature {
             Feature::Join
             | Feature::Group
+            | Feature::HavingOfAll
             | Feature::Distinct
             | Feature::Sort
             | Feature::Lock

@@ -144,6 +144,7 @@ impl Capability for PostgresCapability {
             | Feature::OuterJoin
             | Feature::Lateral
             | Feature::Group
+            | Feature::HavingOfAll
             | Feature::GroupingSets
             | Feature::Distinct
             | Feature::DistinctOn

@@ -163,11 +163,6 @@ impl<'q> Lowering<'q> {
         }
         if let Some(having) = &select.having {
             self.push(" HAVING ");
-            let is_one_group = select.group.as_ref().is_some_and(Vec::is_empty);
-            if self.dialect == Dialect::Sqlite && is_one_group {
-                // SQLite wants to see an aggregate outside of window functions.
-                self.push("count(*) >= 0 AND ");
-            }
             self.expr(having)?;
         }
         Ok(())

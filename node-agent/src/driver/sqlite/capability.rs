@@ -54,7 +54,9 @@ impl Capability for SqliteCapability {
             | Feature::Returning
             | Feature::Conflict => true,
             // SQLite computes a common table once for each of its readers: with random() in it they would differ.
-            Feature::CommonTable
+            // It wants an aggregate in the select list, outside of window functions.
+            Feature::HavingOfAll
+            | Feature::CommonTable
             | Feature::GroupingSets
             | Feature::Lateral
             | Feature::DistinctOn

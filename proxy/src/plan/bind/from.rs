@@ -27,6 +27,10 @@ pub(crate) struct CommonTableDefinition {
     /// How many definitions it sees itself.
     visible: usize,
     references: usize,
+    /// `[NOT] MATERIALIZED`.
+    materialized: Option<bool>,
+    /// Where the statement reads it, and by which aliases.
+    places: Vec<(syntax::Span, String)>,
     /// For one that stays a common table in the form, its name and columns there.
     recursive: Option<(String, Vec<NamedType>)>,
     /// How many of its columns, the last ones, SEARCH and CYCLE add, and at how many levels of queries it is defined: `*` has
@@ -237,7 +241,7 @@ impl Binder<'_> {
         if let [base] = name.parts.as_slice()
             && let Some(place) = self.common_tables.iter().rposition(|table| table.name == *base)
         {
-            return self.common_table(place, alias);
+            return self.common_table(place, alias, name.span);
         }
         let found = self.relation(name).map_err(|error| match name.parts.as_slice() {
             [base] if error.sqlstate() == "42P01" && self.future.contains(base) => error
@@ -748,6 +752,8 @@ impl Binder<'_> {
                 select: Some(select.as_ref().clone()),
                 visible: self.common_tables.len(),
                 references: 0,
+                materialized: table.materialized,
+                places: Vec::new(),
                 recursive: None,
                 added: (0, self.range.len()),
                 shapes: Vec::new(),
@@ -859,6 +865,8 @@ impl Binder<'_> {
             select: None,
             visible: self.common_tables.len(),
             references: 0,
+            materialized: None,
+            places: Vec::new(),
             recursive: Some((name, columns)),
             added: (0, 0),
             shapes: Vec::new(),
@@ -885,7 +893,12 @@ impl Binder<'_> {
         });
     }
 
-    fn common_table(&mut self, place: usize, alias: Option<&Alias>) -> Result<FromItem> {
+    fn common_table(
+        &mut self,
+        place: usize,
+        alias: Option<&Alias>,
+        span: syntax::Span,
+    ) -> Result<FromItem> {
         let definition = self.common_tables[place].clone();
         if let Some((name, columns)) = &definition.recursive {
             if definition.select.is_none() && columns.is_empty() {
@@ -946,6 +959,9 @@ impl Binder<'_> {
         }
         let own = Alias { name: definition.name.clone(), columns: definition.columns.clone() };
         let mut item = self.derived(bound?, Some(&own), false)?;
+        if let Some(Source::Query { alias, .. }) = &item.source {
+            self.read_whole(place, span, alias.clone());
+        }
         if let Some(alias) = alias {
             item.columns = renamed(&item.columns, alias)?;
             item.tables = vec![ScopeTable {
@@ -957,6 +973,18 @@ impl Binder<'_> {
             }];
         }
         Ok(item)
+    }
+
+    /// Keeps in mind which derived tables PostgreSQL computes by themselves, all of their columns: those of common tables that
+    /// are MATERIALIZED, or read in several places and not NOT MATERIALIZED.
+    fn read_whole(&mut self, place: usize, span: syntax::Span, alias: String) {
+        let Some(definition) = self.common_tables.get_mut(place) else { return };
+        definition.places.push((span, alias));
+        let first = definition.places.first().map(|(span, _)| *span);
+        let several = definition.places.iter().any(|(span, _)| Some(*span) != first);
+        if definition.materialized.unwrap_or(several) {
+            self.facts.whole.extend(definition.places.iter().map(|(_, alias)| alias.clone()));
+        }
     }
 
     /// A recursive common table: it stays a common table in the form, for databases that know recursion.

@@ -132,6 +132,8 @@ pub struct Facts {
     pub numbers: bool,
     /// A common table was put in place more than once.
     pub repeated: bool,
+    /// The aliases of derived tables that are common tables computed by themselves, with columns that nothing reads.
+    pub whole: HashSet<String>,
     /// Where each collection's name stands in the text, with the alias to keep.
     pub names: Vec<NamePlace>,
 }
