@@ -377,6 +377,25 @@ pub struct Role {
     pub verifier: Option<String>,
 }
 
+/// What parameters sessions begin with: of a role, of a database, of a role in a database, or all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDefaults {
+    /// The database whose sessions these are; none for all.
+    pub database: Option<DatabaseId>,
+    /// The role whose sessions these are; none for all.
+    pub role: Option<String>,
+    /// Parameters' names and values as they were written, in the order in which they were first set.
+    pub values: Vec<(String, String)>,
+}
+
+impl SessionDefaults {
+    /// Whose they are; no two have the same.
+    #[must_use]
+    pub fn place(&self) -> (Option<&DatabaseId>, Option<&str>) {
+        (self.database.as_ref(), self.role.as_deref())
+    }
+}
+
 /// The schema that every database has at first.
 pub const PUBLIC_SCHEMA: &str = "public";
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{
     CollectionId, DatabaseId, DatasourceId, DatastoreId, Epoch, NodeId, ObjectId, ShardId,
 };
-use crate::schema::{Collection, Database, KeyspaceMethod, PUBLIC_SCHEMA, Placement, Role};
+use crate::schema::{
+    Collection, Database, KeyspaceMethod, PUBLIC_SCHEMA, Placement, Role, SessionDefaults,
+};
 use crate::topology::{Datasource, Datastore, Node, Shard};
 use crate::unfinished::Unfinished;
 
@@ -24,6 +26,9 @@ pub struct Snapshot {
     pub databases: BTreeMap<DatabaseId, Database>,
     /// Roles by name.
     pub roles: BTreeMap<String, Role>,
+    /// What parameters sessions begin with, ordered by whose they are; none is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defaults: Vec<SessionDefaults>,
     /// Work on shards that may not have been done everywhere yet, by its id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unfinished: BTreeMap<String, Unfinished>,
@@ -72,6 +77,19 @@ impl Snapshot {
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&Role> {
         self.roles.get(name)
+    }
+
+    /// The parameters that sessions of a database, a role, a role in a database, or all begin with.
+    #[must_use]
+    pub fn session_defaults(
+        &self,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> &[(String, String)] {
+        let found = self.defaults.iter().find(|one| {
+            one.role.as_deref() == role && one.database.as_ref().map(|id| &*id.0) == database
+        });
+        found.map_or(&[], |found| &found.values)
     }
 
     /// Finds a datasource.

@@ -100,6 +100,18 @@ create user u password 'secret' nosuperuser
 create user u with encrypted password 'x' nocreatedb nocreaterole inherit noreplication nobypassrls
 create role r nologin password null
 alter role r password 'x' nosuperuser
+alter role r set x = 1
+alter role r in database d set x to 'a', b, 3
+alter user r set time zone 'UTC'
+alter user all set x to default
+alter role all in database d reset x
+alter role current_user reset all
+alter role session_user set search_path = a, b
+alter role r reset time zone
+alter role r set dataman.read = 'any'
+alter database d set x = 1
+alter database d reset x
+alter database d reset all
 alter user u with password null
 create group g
 drop role r

@@ -111,8 +111,11 @@ alter view v rename to w
 alter sequence s rename to x
 alter schema s rename to x
 alter type t add value 'x'
-alter database d set x = 1
-alter role r set x = 1
+alter database d rename to e
+alter database d set tablespace t
+alter database d owner to r
+alter role r set transaction read only
+alter role r set x from current
 alter role r rename to s
 alter system set x = 1
 alter function f() owner to x

@@ -13,14 +13,23 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).expect("the file is there")
 }
 
-/// What psql prints, without the widths of columns: other roles and databases make them wider.
+/// What psql prints, without the widths of columns: other roles and databases make them wider. `@role/database/options ` before a
+/// command says as whom and how to connect.
 fn psql(port: u16, command: &str) -> Vec<String> {
     let psql = programs().expect("PostgreSQL's programs are there").join("psql");
+    let (start, command) = match command.strip_prefix('@').and_then(|rest| rest.split_once(' ')) {
+        Some((start, command)) => (start, command),
+        None => ("dataman/shop/", command),
+    };
+    let [user, database, options] = start.split('/').collect::<Vec<_>>()[..] else {
+        panic!("{start} is no role, database and options");
+    };
     let output = Command::new(psql)
-        .args(["-X", "-h", "127.0.0.1", "-U", "dataman", "-d", DATABASE, "-p"])
+        .args(["-X", "-h", "127.0.0.1", "-U", user, "-d", database, "-p"])
         .arg(port.to_string())
         .args(["-c", command])
         .env("PGCLIENTENCODING", "UTF8")
+        .env("PGOPTIONS", options)
         .output()
         .expect("psql runs");
     let text = [output.stdout, output.stderr].concat();
@@ -101,6 +110,11 @@ async fn backslash_commands_over_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 async fn catalogs_and_drivers() {
     same(Topology::Sqlite1, "queries.txt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sessions_begin_with() {
+    same(Topology::Sqlite1, "defaults.txt").await;
 }
 
 /// What sessions do and did, over one shard and over all.

@@ -35,7 +35,17 @@ impl Snapshot {
             Change::PutRole(role) => {
                 self.roles.insert(role.name.clone(), role.clone());
             }
-            Change::DropRole(name) => remove(&mut self.roles, name, "role")?,
+            Change::PutDefaults(defaults) => {
+                self.defaults.retain(|one| one.place() != defaults.place());
+                if !defaults.values.is_empty() {
+                    self.defaults.push(defaults.clone());
+                    self.defaults.sort_by(|left, right| left.place().cmp(&right.place()));
+                }
+            }
+            Change::DropRole(name) => {
+                remove(&mut self.roles, name, "role")?;
+                self.defaults.retain(|one| one.role.as_ref() != Some(name));
+            }
             Change::CreateDatabase(database) => {
                 insert(&mut self.databases, &database.id, database.clone(), "database")?;
             }
@@ -45,7 +55,10 @@ impl Snapshot {
                 found.shard_keys.clone_from(shard_keys);
                 found.owner.clone_from(owner);
             }
-            Change::DropDatabase(id) => remove(&mut self.databases, id, "database")?,
+            Change::DropDatabase(id) => {
+                remove(&mut self.databases, id, "database")?;
+                self.defaults.retain(|one| one.database.as_ref() != Some(id));
+            }
             Change::CreateSchema { database, schema, content } => {
                 insert(
                     &mut self.database_mut(database)?.schemas,
@@ -291,7 +304,7 @@ mod tests {
     use crate::sample::{self, DATABASE, named};
     use crate::schema::{
         Collection, Constraint, EnumType, FieldDefault, HashMethod, Index, IndexKey, Keyspace,
-        KeyspaceMethod, Placement, View,
+        KeyspaceMethod, Placement, Role, SessionDefaults, View,
     };
     use crate::topology::Replication;
 
@@ -588,6 +601,45 @@ mod tests {
             "view \"v\": it reads \"public.orders\", which does not exist",
         );
         check(&[create, rename, Change::Replace { at: named("v"), object: view("sales") }], "fine");
+    }
+
+    #[test]
+    fn what_sessions_begin_with_goes_with_whose_it_is() {
+        let defaults = |database: Option<&str>, role: Option<&str>, value: &str| {
+            Change::PutDefaults(SessionDefaults {
+                database: database.map(Into::into),
+                role: role.map(str::to_owned),
+                values: vec![("work_mem".to_owned(), value.to_owned())],
+            })
+        };
+        check(
+            &[defaults(Some("none"), None, "1MB")],
+            "what sessions begin with: the database \"none\" does not exist",
+        );
+        check(
+            &[defaults(None, Some("none"), "1MB")],
+            "what sessions begin with: the role \"none\" does not exist",
+        );
+        let before = cluster();
+        let ann = Role { name: "ann".to_owned(), ..before.roles[DATABASE].clone() };
+        let ann = Role { oid: before.oids().object(), ..ann };
+        let after = before
+            .apply(&[
+                Change::PutRole(ann),
+                defaults(Some(DATABASE), Some("ann"), "3MB"),
+                defaults(None, Some("ann"), "2MB"),
+                defaults(None, None, "1MB"),
+                defaults(Some(DATABASE), None, "1GB"),
+            ])
+            .unwrap();
+        let value = |database, role| after.session_defaults(database, role)[0].1.as_str();
+        assert_eq!(value(None, None), "1MB");
+        assert_eq!(value(None, Some("ann")), "2MB");
+        assert_eq!(value(Some(DATABASE), Some("ann")), "3MB");
+        let none = Change::PutDefaults(SessionDefaults::default());
+        let left = after.apply(&[Change::DropRole("ann".to_owned()), none]).unwrap();
+        assert_eq!(left.defaults.len(), 1);
+        assert_eq!(left.session_defaults(Some(DATABASE), None)[0].1, "1GB");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::CheckError;
 use crate::id::{DatabaseId, DatastoreId, NodeId};
-use crate::schema::{Collection, Database, EnumType, Role, Schema, Sequence, View};
+use crate::schema::{
+    Collection, Database, EnumType, Role, Schema, Sequence, SessionDefaults, View,
+};
 use crate::topology::{Datastore, Node};
 use crate::unfinished::Unfinished;
 
@@ -29,7 +31,9 @@ pub enum Change {
     DropDatastore(DatastoreId),
     /// Adds a role, or replaces the one of that name.
     PutRole(Role),
-    /// Removes a role that owns nothing.
+    /// Sets what parameters sessions begin with: of whom they are, whole; none removes them.
+    PutDefaults(SessionDefaults),
+    /// Removes a role that owns nothing, and what its sessions begin with.
     DropRole(String),
     /// Adds a database.
     CreateDatabase(Database),
@@ -44,7 +48,7 @@ pub enum Change {
         /// The role that owns it.
         owner: String,
     },
-    /// Removes a database and everything in it.
+    /// Removes a database, everything in it, and what its sessions begin with.
     DropDatabase(DatabaseId),
     /// Adds an SQL schema.
     CreateSchema {

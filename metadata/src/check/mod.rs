@@ -83,9 +83,32 @@ impl Snapshot {
             check_key(&format!("role \"{name}\""), name, &role.name)?;
             check_name(&format!("role \"{name}\""), name)?;
         }
+        self.check_defaults()?;
         self.check_oids()?;
         for (id, database) in &self.databases {
             self.check_database(id, database)?;
+        }
+        Ok(())
+    }
+
+    fn check_defaults(&self) -> Checked {
+        let what = "what sessions begin with";
+        for (place, one) in self.defaults.iter().enumerate() {
+            if let Some(database) =
+                one.database.as_ref().filter(|id| !self.databases.contains_key(id))
+            {
+                let rule = format!("the database \"{database}\" does not exist");
+                return Err(CheckError::missing(what, rule));
+            }
+            if let Some(role) = one.role.as_ref().filter(|role| !self.roles.contains_key(*role)) {
+                return Err(CheckError::missing(
+                    what,
+                    format!("the role \"{role}\" does not exist"),
+                ));
+            }
+            if place > 0 && self.defaults[place - 1].place() >= one.place() {
+                return Err(CheckError::duplicate(what, "it is said twice for the same sessions"));
+            }
         }
         Ok(())
     }

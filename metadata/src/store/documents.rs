@@ -4,6 +4,7 @@
 //! ```text
 //! meta                                              {"format": 1, "epoch": 7, "next_oid": 16402}
 //! node/local   datastore/main   role/dataman        the object
+//! defaults/shop/ann                                 what parameters sessions begin with; an empty name means all
 //! unfinished/6f0c…                                  work on shards that may not have been done everywhere
 //! database/shop                                     the database without its schemas
 //! database/shop/schema/public                       the schema without its objects
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DatabaseId, DatastoreId, Epoch, NodeId, ObjectId};
-use crate::schema::{Database, Schema};
+use crate::schema::{Database, Schema, SessionDefaults};
 use crate::snapshot::Snapshot;
 use crate::store::contract::StoreError;
 
@@ -58,7 +59,8 @@ struct SchemaDocument {
 /// Writes a snapshot as documents.
 pub(crate) fn encode(snapshot: &Snapshot) -> Documents {
     let mut documents = Documents::new();
-    let Snapshot { epoch, nodes, datastores, databases, roles, unfinished, next_oid } = snapshot;
+    let Snapshot { epoch, nodes, datastores, databases, roles, defaults, unfinished, next_oid } =
+        snapshot;
     let meta = MetaDocument { format: FORMAT, epoch: *epoch, next_oid: *next_oid };
     put(&mut documents, META_KEY.to_owned(), &meta);
     put_all(&mut documents, "node", nodes.iter().map(|(id, node)| (&id.0, node)));
@@ -68,6 +70,11 @@ pub(crate) fn encode(snapshot: &Snapshot) -> Documents {
         datastores.iter().map(|(id, datastore)| (&id.0, datastore)),
     );
     put_all(&mut documents, "role", roles);
+    for SessionDefaults { database, role, values } in defaults {
+        let (database, role) = (database.as_ref().map(|id| &*id.0), role.as_deref());
+        let [database, role] = [database, role].map(|name| escape(name.unwrap_or_default()));
+        put(&mut documents, format!("defaults/{database}/{role}"), values);
+    }
     put_all(&mut documents, "unfinished", unfinished);
     for (id, database) in databases {
         let Database { id: _, oid, datastore, shard_keys, owner, schemas } = database;
@@ -133,6 +140,14 @@ pub(crate) fn decode(place: &str, documents: &Documents) -> Result<Snapshot, Sto
             ["role", name] => {
                 snapshot.roles.insert((*name).to_owned(), read.object()?);
             }
+            ["defaults", database, role] => {
+                let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+                snapshot.defaults.push(SessionDefaults {
+                    database: named(database).map(DatabaseId),
+                    role: named(role),
+                    values: read.object()?,
+                });
+            }
             ["unfinished", id] => {
                 snapshot.unfinished.insert((*id).to_owned(), read.object()?);
             }
@@ -154,6 +169,8 @@ pub(crate) fn decode(place: &str, documents: &Documents) -> Result<Snapshot, Sto
             _ => return Err(damaged(place, key, "no object has such a key")),
         }
     }
+    // Escaped names need not be in the order of the names.
+    snapshot.defaults.sort_by(|left, right| left.place().cmp(&right.place()));
     snapshot.check().map_err(|error| StoreError::damaged(place, &error))?;
     Ok(snapshot)
 }
@@ -244,6 +261,7 @@ fn unescape(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Change;
     use crate::sample;
 
     #[test]
@@ -265,7 +283,17 @@ mod tests {
     fn a_snapshot_comes_back() {
         let first = Snapshot::empty().apply(&sample::cluster(3)).unwrap();
         let create = sample::create_table(&mut first.oids(), "a/b %");
-        let snapshot = first.apply(&[create]).unwrap();
+        let defaults = |database: Option<&str>, role: Option<&str>| {
+            Change::PutDefaults(SessionDefaults {
+                database: database.map(DatabaseId::from),
+                role: role.map(str::to_owned),
+                values: vec![("search_path".to_owned(), "a, \"b/\"".to_owned())],
+            })
+        };
+        let (shop, ann) = (Some(sample::DATABASE), Some(sample::DATABASE));
+        let defaults =
+            [(None, None), (shop, None), (None, ann), (shop, ann)].map(|(d, r)| defaults(d, r));
+        let snapshot = first.apply(&[&[create][..], &defaults[..]].concat()).unwrap();
         let documents = encode(&snapshot);
         assert_eq!(decode("here", &documents).unwrap(), snapshot);
         assert!(documents.contains_key("database/shop/schema/public/collection/a%2Fb %25"));

@@ -5,7 +5,6 @@ use dataman_pg::PgError;
 
 /// Catalogs that describe what nobody can make here: they have no rows because there is nothing.
 const EMPTY: &[&str] = &[
-    "pg_db_role_setting",
     "pg_default_acl",
     "pg_event_trigger",
     "pg_extension",
@@ -62,6 +61,7 @@ const FILLED: &[&str] = &[
     "pg_constraint",
     "pg_conversion",
     "pg_database",
+    "pg_db_role_setting",
     "pg_depend",
     "pg_description",
     "pg_enum",

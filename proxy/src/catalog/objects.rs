@@ -8,18 +8,31 @@ use dataman_pg::catalog::system::{SystemRow, system_table};
 use dataman_pg::context::CallContext;
 use dataman_pg::objects::Objects;
 use dataman_pg::types::TypeRef;
+use dataman_pg::value::Array;
 use dataman_pg::{Context, PgError, TypeId, Value};
 
 use super::database::{Catalog, Object};
 use super::define::{self, Style, function};
+use super::row::Maker;
 use super::{name, rights, tables};
 use crate::cluster::Cluster;
 use crate::plan::bind::split_qualified;
 use crate::session::Identity;
 use crate::session::activity::Asking;
+use crate::session::parameters::{
+    Kind, LAG_MAX, READ, STATEMENT_MEMORY, TEMPORARY_LIMIT, Unit, find,
+};
 use crate::session::settings::SettingsView;
 
 type Result<T> = std::result::Result<T, PgError>;
+
+/// dataman's own parameters, and what each does.
+const OWN_SETTINGS: &[(&str, &str)] = &[
+    (LAG_MAX, "Sets how far behind a replica may be that is read; -1 for no bound."),
+    (READ, "Sets which copies of a shard are read."),
+    (STATEMENT_MEMORY, "Sets what a statement may hold in memory above the shards."),
+    (TEMPORARY_LIMIT, "Sets how much a statement may put aside in temporary files."),
+];
 
 /// How many settings a statement may change.
 const SETTINGS_MAX: usize = 10_000;
@@ -521,14 +534,77 @@ impl SessionObjects {
         let mut rows = Vec::new();
         for row in table.rows() {
             let Value::Text(name) = &row[at[0]] else { continue };
-            let Some((setting, initial, is_default)) = self.settings.raw(name) else { continue };
+            let Some((setting, initial, source)) = self.settings.raw(name) else { continue };
             let mut row = row.to_vec();
             row[at[1]] = Value::text(setting);
-            row[at[2]] = Value::text(if is_default { "default" } else { "session" });
+            row[at[2]] = Value::text(source);
             row[at[3]] = Value::text(initial);
             rows.push(row.into());
         }
+        rows.extend(self.own_settings_rows());
         rows
+    }
+
+    /// dataman's own parameters, as PostgreSQL shows those of an extension.
+    fn own_settings_rows(&self) -> Vec<SystemRow> {
+        let maker = Maker::new(
+            "pg_settings",
+            [
+                "name",
+                "setting",
+                "unit",
+                "short_desc",
+                "vartype",
+                "source",
+                "min_val",
+                "max_val",
+                "enumvals",
+                "boot_val",
+                "reset_val",
+            ],
+            &[
+                ("category", Value::text("Customized Options")),
+                ("context", Value::text("user")),
+                ("pending_restart", Value::Bool(false)),
+            ],
+        );
+        let row = |(name, about): &(&str, &str)| {
+            let parameter = find(name)?;
+            let (setting, initial, source) = self.settings.raw(name)?;
+            let number = |number: i64| Value::text(number.to_string());
+            let (unit, vartype, min, max, choices) = match parameter.kind {
+                Kind::Integer(min, max, unit) => {
+                    let unit = match unit {
+                        Unit::Milliseconds => Value::text("ms"),
+                        Unit::Kilobytes => Value::text("kB"),
+                        _ => Value::Null,
+                    };
+                    (unit, "integer", number(min), number(max), Value::Null)
+                }
+                Kind::Choice(choices) => {
+                    let choices = choices.iter().map(|choice| Value::text(*choice)).collect();
+                    let choices = Array::vector(TypeId::TEXT, choices);
+                    (Value::Null, "enum", Value::Null, Value::Null, Value::Array(choices.into()))
+                }
+                Kind::Bool | Kind::Real(..) | Kind::Text => {
+                    (Value::Null, "string", Value::Null, Value::Null, Value::Null)
+                }
+            };
+            Some(maker.row([
+                Value::text(*name),
+                Value::text(setting),
+                unit,
+                Value::text(*about),
+                Value::text(vartype),
+                Value::text(source),
+                min,
+                max,
+                choices,
+                Value::text(parameter.default),
+                Value::text(initial),
+            ]))
+        };
+        OWN_SETTINGS.iter().filter_map(row).collect()
     }
 
     /// `pg_get_serial_sequence(table, column)`.

@@ -5,7 +5,7 @@ use super::expr::expr;
 use super::lexer::TokenKind;
 use super::syntax::{
     CreateIndex, Define, ExprKind, ImportSchema, ImportedTables, ObjectKind, ObjectName, OrderBy,
-    SequenceOptions, Statement,
+    RoleName, SequenceOptions, SessionsOf, Statement,
 };
 
 /// Makes the statement.
@@ -80,7 +80,7 @@ impl Parser<'_> {
             ),
             "schema" => self.refuse("ALTER SCHEMA", "Create the schema under its final name."),
             "type" => self.refuse("ALTER TYPE", "Drop the type and create it again."),
-            "database" => self.refuse("ALTER DATABASE", "Change the database in the cluster file."),
+            "database" => self.alter_database(),
             _ => self.unsupported_object("ALTER"),
         }
     }
@@ -466,18 +466,60 @@ impl Parser<'_> {
         self.non_reserved_word()
     }
 
+    /// Takes ALTER DATABASE.
+    fn alter_database(&mut self) -> Result<Statement> {
+        self.expect("database")?;
+        let name = self.name()?;
+        if matches!(self.word(), "set" | "reset") && self.word_at(1) != "tablespace" {
+            let (of, change) = (SessionsOf::Database(name), self.defaults_change()?);
+            return define(Define::SessionDefaults { of, change });
+        }
+        self.refuse(
+            "ALTER DATABASE other than SET and RESET",
+            "Change the database in the cluster file.",
+        )
+    }
+
+    /// Whether ALTER ROLE goes on with ALL, or a role and SET, RESET or IN DATABASE.
+    fn is_defaults_of_role(&self) -> bool {
+        self.is("all") || matches!(self.word_at(1), "set" | "reset" | "in")
+    }
+
+    /// Takes the rest of ALTER ROLE … SET and RESET.
+    fn role_defaults(&mut self) -> Result<Statement> {
+        let role = match self.word() {
+            "all" => {
+                self.advance();
+                None
+            }
+            "current_user" | "current_role" | "session_user" => {
+                self.advance();
+                Some(RoleName::Current)
+            }
+            // No role has this name, which is what the server says.
+            "public" => Some(RoleName::Named(self.non_reserved_word()?)),
+            _ => Some(RoleName::Named(self.role_name()?)),
+        };
+        let database = match self.accept("in") {
+            true => {
+                self.expect("database")?;
+                Some(self.name()?)
+            }
+            false => None,
+        };
+        let change = self.defaults_change()?;
+        define(Define::SessionDefaults { of: SessionsOf::Role { role, database }, change })
+    }
+
     fn role(&mut self, create: bool) -> Result<Statement> {
-        let user = self.is("user");
+        let (user, group) = (self.is("user"), self.is("group"));
         self.advance();
-        if !create && self.is("all") {
-            return self.refuse("ALTER ROLE ALL", "Change each role by itself.");
+        if !create && !group && self.is_defaults_of_role() {
+            return self.role_defaults();
         }
         let name = self.role_name()?;
-        if !create && matches!(self.word(), "rename" | "set" | "reset" | "in") {
-            return self.refuse(
-                "ALTER ROLE … RENAME, SET or RESET",
-                "Change only the password and the attributes.",
-            );
+        if !create && self.is("rename") {
+            return self.refuse("ALTER ROLE … RENAME", "Create a role with the name.");
         }
         if !create && matches!(self.word(), "add" | "drop") {
             return self.refuse("membership of roles", "Privileges are not kept yet.");

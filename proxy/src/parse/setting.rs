@@ -2,7 +2,7 @@
 
 use super::cursor::{Parser, Result};
 use super::lexer::TokenKind;
-use super::syntax::{Setting, Statement, Transaction, TransactionModes};
+use super::syntax::{DefaultsChange, Setting, Statement, Transaction, TransactionModes};
 
 impl Parser<'_> {
     /// Takes the modes of a transaction, with commas between them or not.
@@ -107,6 +107,31 @@ impl Parser<'_> {
         }
         let (name, values) = self.set_rest()?;
         Ok(Statement::Setting(Setting::Set { name, values, local }))
+    }
+
+    /// Takes the SET or RESET of ALTER ROLE and ALTER DATABASE.
+    pub(super) fn defaults_change(&mut self) -> Result<DefaultsChange> {
+        if self.accept("reset") {
+            let name = self.shown_name()?;
+            return Ok(match name.as_str() {
+                "all" => DefaultsChange::ResetAll,
+                _ => DefaultsChange::Reset(name),
+            });
+        }
+        self.expect("set")?;
+        let is_modes = self.are(&["session", "characteristics"])
+            || self.is("transaction") && !self.is_assignment(1);
+        if is_modes {
+            return self.refuse(
+                "SET TRANSACTION for sessions to begin with",
+                "Set default_transaction_isolation and its like.",
+            );
+        }
+        let (name, values) = self.set_rest()?;
+        Ok(match values {
+            Some(values) => DefaultsChange::Set { name, values },
+            None => DefaultsChange::Reset(name),
+        })
     }
 
     /// Whether a parameter's name ends before the token: it is followed by `=`, `TO`, `.` or FROM CURRENT.

@@ -369,8 +369,9 @@ fn machine_bytes() -> Option<usize> {
 /// Checks the size, so that it is wrong at the start and not for each client.
 fn statement_mem(size: &str) -> Result<String, Failure> {
     use dataman_proxy::session::parameters::STATEMENT_MEMORY;
-    let mut settings = dataman_proxy::session::settings::Settings::new("", false);
-    settings.set_initial(STATEMENT_MEMORY, size).map_err(|error| {
+    use dataman_proxy::session::settings::{Settings, Source};
+    let mut settings = Settings::new("", false);
+    settings.set_initial(STATEMENT_MEMORY, size, Source::CommandLine).map_err(|error| {
         Failure::new(format!("--statement-mem {size}: {}", error.message()))
             .with_remedy("Write a size from 64kB up: --statement-mem 512MB")
     })?;

@@ -638,6 +638,8 @@ fn define_command(define: &syntax::Define) -> &'static str {
         Define::Role { create: true, .. } => "CREATE ROLE",
         Define::Role { create: false, .. } => "ALTER ROLE",
         Define::DropRole { .. } => "DROP ROLE",
+        Define::SessionDefaults { of: syntax::SessionsOf::Database(_), .. } => "ALTER DATABASE",
+        Define::SessionDefaults { .. } => "ALTER ROLE",
         Define::ImportSchema(_) => "IMPORT FOREIGN SCHEMA",
     }
 }

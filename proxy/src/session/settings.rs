@@ -1,6 +1,7 @@
 //! SET, SHOW, RESET: a session's parameters, with the transaction's undo.
 //!
-//! A value is looked for in three layers: what the transaction set LOCAL, what the session set, what it began with. The
+//! A value is looked for in three layers: what the transaction set LOCAL, what the session set, what it began with (of several
+//! sources, the strongest). The
 //! layers are shared maps that are copied when changed, so remembering them at BEGIN and at each SAVEPOINT costs nothing,
 //! and ROLLBACK puts them back as they were.
 
@@ -54,6 +55,37 @@ pub enum Scope {
     Local,
 }
 
+/// Where the value that a session begins with comes from; a later one outdoes an earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The proxy's command line.
+    CommandLine,
+    /// ALTER ROLE ALL SET.
+    Global,
+    /// ALTER DATABASE … SET.
+    Database,
+    /// ALTER ROLE … SET.
+    User,
+    /// ALTER ROLE … IN DATABASE … SET.
+    DatabaseUser,
+    /// The startup message.
+    Client,
+}
+
+impl Source {
+    /// As `pg_settings` names it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::CommandLine => "command line",
+            Self::Global => "global",
+            Self::Database => "database",
+            Self::User => "user",
+            Self::DatabaseUser => "database user",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// A session's parameters.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -67,8 +99,9 @@ pub struct Settings {
 /// The values of a session's parameters, cheap to share with its statements.
 #[derive(Debug, Clone)]
 pub struct SettingsView {
-    /// What RESET goes back to, where it is not PostgreSQL's default: what the client said at the start.
-    initial: Arc<BTreeMap<String, String>>,
+    /// What RESET goes back to, where it is not PostgreSQL's default: what is kept for the session's role and database, and what
+    /// the client said at the start.
+    initial: Arc<BTreeMap<String, (String, Source)>>,
     layers: Layers,
     user: Arc<str>,
     superuser: bool,
@@ -77,8 +110,16 @@ pub struct SettingsView {
 /// The layers above the initial values: what BEGIN remembers.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
-    session: Arc<BTreeMap<String, String>>,
-    local: Arc<BTreeMap<String, String>>,
+    session: Arc<BTreeMap<String, Held>>,
+    local: Arc<BTreeMap<String, Held>>,
+}
+
+/// A value in a layer.
+#[derive(Debug, Clone)]
+struct Held {
+    text: String,
+    /// RESET has put it there: it is what the session began with.
+    is_initial: bool,
 }
 
 /// The parameters that the proxy itself reads, parsed.
@@ -135,14 +176,28 @@ impl Settings {
         }
     }
 
-    /// Takes a parameter from the start of the session: RESET goes back to it.
+    /// Takes a parameter from the start of the session: RESET goes back to it. A stronger source keeps what it has said.
     ///
     /// # Errors
     /// As [`Settings::set`].
-    pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
-        let (name, value) = self.view.check(name, &[value.to_owned()])?;
-        Arc::make_mut(&mut self.view.initial).insert(name, value);
-        self.refresh();
+    pub fn set_initial(&mut self, name: &str, value: &str, source: Source) -> Result<()> {
+        let (name, value) = match name.eq_ignore_ascii_case("search_path") {
+            // A list that comes as one text stays as it is.
+            true if split_names(value).is_some() => ("search_path".to_owned(), value.to_owned()),
+            true => {
+                let message = format!("invalid value for parameter \"search_path\": \"{value}\"");
+                return Err(PgError::new("22023", message).with_detail("List syntax is invalid."));
+            }
+            false => self.view.check(name, &[value.to_owned()])?,
+        };
+        if source == Source::CommandLine && value == default_text(find(&name)) {
+            return Ok(());
+        }
+        let initial = Arc::make_mut(&mut self.view.initial);
+        if initial.get(&name).is_none_or(|(_, known)| *known <= source) {
+            initial.insert(name, (value, source));
+            self.refresh();
+        }
         Ok(())
     }
 
@@ -152,8 +207,8 @@ impl Settings {
     /// `42704` unknown, `22023` not a value of it, `55P02` not changeable, `0A000` where only the default is known.
     pub fn set(&mut self, name: &str, values: Option<&[String]>, scope: Scope) -> Result<()> {
         let Some(values) = values else { return self.reset(name, scope) };
-        let (name, value) = self.view.check(name, values)?;
-        self.put(name, Some(value), scope);
+        let (name, text) = self.view.check(name, values)?;
+        self.put(name, Held { text, is_initial: false }, scope);
         Ok(())
     }
 
@@ -165,8 +220,8 @@ impl Settings {
         if find(name).is_none() && is_identity(name) {
             return Ok(());
         }
-        let (name, value) = self.view.reset_value(name)?;
-        self.put(name, Some(value), scope);
+        let (name, text) = self.view.reset_value(name)?;
+        self.put(name, Held { text, is_initial: true }, scope);
         Ok(())
     }
 
@@ -242,7 +297,7 @@ impl Settings {
         changed
     }
 
-    fn put(&mut self, name: String, value: Option<String>, scope: Scope) {
+    fn put(&mut self, name: String, value: Held, scope: Scope) {
         let layer = match scope {
             Scope::Local => &mut self.view.layers.local,
             Scope::Session => {
@@ -253,11 +308,7 @@ impl Settings {
                 &mut self.view.layers.session
             }
         };
-        let map = Arc::make_mut(layer);
-        match value {
-            Some(value) => map.insert(name, value),
-            None => map.remove(&name),
-        };
+        Arc::make_mut(layer).insert(name, value);
         self.refresh();
     }
 
@@ -265,6 +316,12 @@ impl Settings {
         let typed = Typed::read(|name| self.view.value(name));
         self.typed = Arc::new(typed);
         self.unreported = true;
+    }
+}
+
+impl Layers {
+    fn held(&self, name: &str) -> Option<&Held> {
+        self.local.get(name).or_else(|| self.session.get(name))
     }
 }
 
@@ -306,6 +363,7 @@ impl SettingsView {
             .map(|parameter| (parameter.name.to_owned(), self.value(parameter.name)))
             .collect();
         let custom = self.layers.session.keys().chain(self.layers.local.keys());
+        let custom = custom.chain(self.initial.keys());
         for name in custom.filter(|name| name.contains('.')) {
             if !all.iter().any(|(known, _)| known == name) {
                 all.push((name.clone(), self.value(name)));
@@ -326,16 +384,16 @@ impl SettingsView {
         };
         // A custom parameter stays known, with an empty value; a known one falls back to what it began with.
         let value = match self.initial.get(&name) {
-            Some(initial) => initial.clone(),
+            Some((initial, _)) => initial.clone(),
             None if custom => String::new(),
             None => default_text(find(&name)),
         };
         Ok((name, value))
     }
 
-    /// A parameter as `pg_settings` shows it, in the parameter's own unit: its value, what RESET sets, and whether nobody has
-    /// set it. None for a parameter that dataman does not have.
-    pub(crate) fn raw(&self, name: &str) -> Option<(String, String, bool)> {
+    /// A parameter as `pg_settings` shows it, in the parameter's own unit: its value, what RESET sets, and the value's
+    /// source. None for a parameter that dataman does not have.
+    pub(crate) fn raw(&self, name: &str) -> Option<(String, String, &'static str)> {
         let parameter = find(name)?;
         let bare = |text: String| match parameter.kind {
             Kind::Integer(_, _, unit) => {
@@ -343,15 +401,20 @@ impl SettingsView {
             }
             _ => text,
         };
-        let initial = self.initial.get(parameter.name).cloned();
-        let initial = initial.unwrap_or_else(|| default_text(Some(parameter)));
-        let is_default = self.stored(parameter.name).is_none();
-        Some((bare(self.value(parameter.name)), bare(initial), is_default))
+        let initial = self.initial.get(parameter.name);
+        let source = match (self.layers.held(parameter.name), initial) {
+            (Some(held), _) if !held.is_initial => "session",
+            (_, Some((_, source))) => source.word(),
+            (_, None) => "default",
+        };
+        let initial =
+            initial.map_or_else(|| default_text(Some(parameter)), |(text, _)| text.clone());
+        Some((bare(self.value(parameter.name)), bare(initial), source))
     }
 
     fn stored(&self, name: &str) -> Option<&str> {
-        let layers = [&*self.layers.local, &*self.layers.session, &*self.initial];
-        layers.into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
+        let held = self.layers.held(name).map(|held| &held.text);
+        held.or_else(|| self.initial.get(name).map(|(text, _)| text)).map(String::as_str)
     }
 
     /// The value of a parameter by its exact name.
@@ -360,6 +423,43 @@ impl SettingsView {
             Some(value) => value.to_owned(),
             None => default_text(find(name)),
         }
+    }
+
+    /// What is kept of ALTER ROLE … SET and its like: the exact name, and the value as it was written. No values is RESET, whose name
+    /// is checked alone.
+    ///
+    /// # Errors
+    /// As [`Settings::set`]; `42501` for what only a superuser may set; `0A000` for what would have no effect.
+    pub(crate) fn check_default(
+        &self,
+        name: &str,
+        values: Option<&[String]>,
+    ) -> Result<(String, String)> {
+        let parameter = find(name);
+        let exact = match parameter {
+            Some(parameter) => parameter.name.to_owned(),
+            None if is_identity(name) => name.to_ascii_lowercase(),
+            None if find_foreign(name).is_some() => name.to_ascii_lowercase(),
+            None if !self.superuser => {
+                let name = custom_name(name)?;
+                let message = format!("permission denied to set parameter \"{name}\"");
+                return Err(PgError::new("42501", message));
+            }
+            None => custom_name(name)?,
+        };
+        let Some(values) = values else { return Ok((exact, String::new())) };
+        if exact.starts_with("transaction_") {
+            return Err(PgError::unsupported(format!(
+                "parameter \"{exact}\" is a transaction's and no session begins with it"
+            ))
+            .with_hint(format!("Set default_{exact}.")));
+        }
+        self.check(name, values)?;
+        let text = match parameter {
+            Some(parameter) => join(parameter.name, values),
+            None => values.join(", "),
+        };
+        Ok((exact, text))
     }
 
     /// Checks a value and gives the exact name and the value as SHOW prints it.
@@ -383,17 +483,10 @@ impl SettingsView {
             parameter.name,
             "search_path" | "DateStyle" | "temp_tablespaces" | "local_preload_libraries"
         );
-        let value = match values {
-            [value] if !is_list => value.clone(),
-            _ if !is_list => {
-                return Err(PgError::new("22023", format!("SET {name} takes only one argument")));
-            }
-            values if parameter.name == "search_path" => {
-                let quoted: Vec<String> = values.iter().map(|schema| quote(schema)).collect();
-                quoted.join(", ")
-            }
-            values => values.join(", "),
-        };
+        if values.len() != 1 && !is_list {
+            return Err(PgError::new("22023", format!("SET {name} takes only one argument")));
+        }
+        let value = join(parameter.name, values);
         let base = parse_date_style(&self.value("DateStyle"), DateStyle::default());
         let base = base.unwrap_or_default();
         let value = canonical(parameter, name, &value, base)?;
@@ -498,6 +591,15 @@ impl Typed {
             plan_key,
         }
     }
+}
+
+/// A list as a parameter holds it; the names of schemas are quoted where they need it.
+fn join(name: &str, values: &[String]) -> String {
+    if name == "search_path" {
+        let quoted: Vec<String> = values.iter().map(|schema| quote(schema)).collect();
+        return quoted.join(", ");
+    }
+    values.join(", ")
 }
 
 /// The names in a list of names as a parameter holds it.
@@ -669,10 +771,67 @@ mod tests {
         assert_eq!(show(&committed).unwrap(), "1MB");
         settings.restore(&saved);
         assert_eq!(show(&settings).unwrap(), "4MB");
-        settings.set_initial("work_mem", "3MB").unwrap();
+        settings.set_initial("work_mem", "3MB", Source::Client).unwrap();
         settings.set("work_mem", mb(1).as_ref().map(|v| &v[..]), Scope::Session).unwrap();
         settings.reset("work_mem", Scope::Session).unwrap();
         assert_eq!(show(&settings).unwrap(), "3MB");
+    }
+
+    #[test]
+    fn the_strongest_source_decides() {
+        let mut settings = Settings::new("ann", false);
+        let check = |settings: &Settings, expected: [&str; 3]| {
+            let (setting, initial, source) = settings.view().raw("work_mem").unwrap();
+            assert_eq!([setting.as_str(), &initial, source], expected);
+        };
+        check(&settings, ["4096", "4096", "default"]);
+        settings.set_initial("work_mem", "3MB", Source::User).unwrap();
+        settings.set_initial("work_mem", "2MB", Source::Database).unwrap();
+        check(&settings, ["3072", "3072", "user"]);
+        settings.set("work_mem", Some(&["1MB".to_owned()]), Scope::Session).unwrap();
+        check(&settings, ["1024", "3072", "session"]);
+        settings.reset("work_mem", Scope::Local).unwrap();
+        check(&settings, ["3072", "3072", "user"]);
+        settings.end_local();
+        check(&settings, ["1024", "3072", "session"]);
+        settings.reset_all();
+        settings.set_initial("WORK_MEM", "5MB", Source::Client).unwrap();
+        check(&settings, ["5120", "5120", "client"]);
+        settings.set_initial("search_path", "a, \"B c\"", Source::Client).unwrap();
+        assert_eq!(settings.typed().search_path, ["a", "B c"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_written() {
+        let check = |superuser, name: &str, values: &[&str], expected: Result<&str, &str>| {
+            let settings = Settings::new("ann", superuser);
+            let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+            let kept = settings.view().check_default(name, Some(&values));
+            let kept = kept.map(|(name, value)| format!("{name}={value}"));
+            let kept = kept.map_err(|error| error.message().to_owned());
+            assert_eq!(kept, expected.map(str::to_owned).map_err(str::to_owned));
+        };
+        check(false, "WORK_MEM", &["2 MB"], Ok("work_mem=2 MB"));
+        check(false, "search_path", &["a", "B c"], Ok("search_path=a, \"B c\""));
+        check(false, "datestyle", &["german"], Ok("DateStyle=german"));
+        check(false, "dataman.max_lag", &["500ms"], Ok("dataman.max_lag=500ms"));
+        check(true, "my.own", &["1"], Ok("my.own=1"));
+        check(false, "my.own", &["1"], Err("permission denied to set parameter \"my.own\""));
+        check(true, "nosuch", &["1"], Err("unrecognized configuration parameter \"nosuch\""));
+        check(
+            true,
+            "max_connections",
+            &["5"],
+            Err("parameter \"max_connections\" cannot be changed without restarting the server"),
+        );
+        check(
+            true,
+            "transaction_read_only",
+            &["on"],
+            Err(
+                "parameter \"transaction_read_only\" is a transaction's and no session begins with it",
+            ),
+        );
     }
 
     #[test]

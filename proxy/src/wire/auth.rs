@@ -17,6 +17,7 @@ use crate::wire::connection::{ReadError, Reader, Writer};
 use crate::wire::listen::Proxy;
 use crate::wire::message::{Body, SMALL_FRAME_BYTES_MAX};
 use crate::wire::scram::{Exchange, Failure, MECHANISM, Verifier};
+use crate::wire::start::defaults_of;
 
 /// How long a client may take from connecting to being known, as PostgreSQL's `authentication_timeout`.
 pub const AUTHENTICATION_TIME: Duration = Duration::from_secs(60);
@@ -120,17 +121,19 @@ async fn try_accept(
     }
     let superuser = authenticate(proxy, reader, writer, user, peer).await?;
     writer.authentication(0, &[]);
-    if proxy.cluster.snapshot().database(database).is_none() {
+    let snapshot = proxy.cluster.snapshot();
+    if snapshot.database(database).is_none() {
         return Err(
             Report::fatal("3D000", format!("database \"{database}\" does not exist")).into()
         );
     }
 
+    let defaults = defaults_of(&snapshot, database, user);
     let identity = (Arc::from(user), Arc::from(database));
     let user = user.to_owned();
     let start = proxy
         .starts
-        .begin(&user, superuser, &proxy.statement_mem, startup.parameters)
+        .begin(&user, superuser, &proxy.statement_mem, startup.parameters, defaults)
         .map_err(|error| fatal(&error))?;
     writer.frames(&start.reports);
 

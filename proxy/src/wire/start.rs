@@ -7,11 +7,12 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use dataman_metadata::snapshot::Snapshot;
 use dataman_pg::{PgError, Result};
 use lru::LruCache;
 
 use crate::session::parameters::STATEMENT_MEMORY;
-use crate::session::settings::Settings;
+use crate::session::settings::{Settings, Source};
 use crate::wire::connection::put_parameter_status;
 
 /// How many startup messages are remembered. The one used longest ago goes first.
@@ -32,10 +33,32 @@ pub(crate) struct Start {
     pub(crate) reports: Bytes,
 }
 
+/// What is kept for sessions of a role and database, the strongest first.
+pub(crate) type Defaults = Vec<(Source, String, String)>;
+
+/// What is kept for the sessions of a role in a database.
+pub(crate) fn defaults_of(snapshot: &Snapshot, database: &str, role: &str) -> Defaults {
+    if snapshot.defaults.is_empty() {
+        return Vec::new();
+    }
+    // The order in which PostgreSQL applies them: a value that depends on another parameter's (DateStyle's) does so alike.
+    let places = [
+        (Source::DatabaseUser, Some(database), Some(role)),
+        (Source::User, None, Some(role)),
+        (Source::Database, Some(database), None),
+        (Source::Global, None, None),
+    ];
+    let of = |(source, database, role): (Source, Option<&str>, Option<&str>)| {
+        let values = snapshot.session_defaults(database, role).iter();
+        values.map(move |(name, value)| (source, name.clone(), value.clone()))
+    };
+    places.into_iter().flat_map(of).collect()
+}
+
 /// The startup messages that came last, with what follows from them. A superuser's session differs from another's.
 #[derive(Debug)]
 pub(crate) struct Starts {
-    known: Mutex<LruCache<(StartParameters, bool), Start>>,
+    known: Mutex<LruCache<(StartParameters, bool, Defaults), Start>>,
 }
 
 impl Default for Starts {
@@ -56,15 +79,18 @@ impl Starts {
         superuser: bool,
         statement_mem: &str,
         parameters: StartParameters,
+        defaults: Defaults,
     ) -> Result<Start> {
-        let key = (parameters, superuser);
+        let key = (parameters, superuser, defaults);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(start) = known.get(&key) {
             return Ok(start.clone());
         }
         drop(known);
-        let start = begin(user, superuser, statement_mem, &key.0)?;
-        let bytes: usize = key.0.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let start = begin(user, superuser, statement_mem, &key.0, &key.2)?;
+        let said = key.0.iter().map(|(name, value)| name.len() + value.len());
+        let kept = key.2.iter().map(|(_, name, value)| name.len() + value.len());
+        let bytes: usize = said.chain(kept).sum();
         if bytes <= START_BYTES_MAX {
             known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.put(key, start.clone());
@@ -78,15 +104,22 @@ fn begin(
     superuser: bool,
     statement_mem: &str,
     parameters: &[(String, String)],
+    defaults: &[(Source, String, String)],
 ) -> Result<Start> {
     let mut settings = Settings::new(user, superuser);
-    settings.set_initial(STATEMENT_MEMORY, statement_mem)?;
+    settings.set_initial(STATEMENT_MEMORY, statement_mem, Source::CommandLine)?;
     for (name, value) in parameters {
         match name.as_str() {
             "user" | "database" | "replication" => {}
             "options" => set_options(&mut settings, value)?,
             name if name.starts_with("_pq_.") => {}
-            name => settings.set_initial(name, value)?,
+            name => settings.set_initial(name, value, Source::Client)?,
+        }
+    }
+    for (source, name, value) in defaults {
+        // It was right when it was kept; a session begins without it rather than not at all.
+        if let Err(error) = settings.set_initial(name, value, *source) {
+            tracing::warn!(name, error = error.message(), "a default of sessions is left out");
         }
     }
     let mut reports = BytesMut::new();
@@ -130,7 +163,7 @@ fn set_options(settings: &mut Settings, options: &str) -> Result<()> {
         let Some((name, value)) = assignment.split_once('=') else {
             return Err(PgError::new("42601", format!("-c {assignment} requires a value")));
         };
-        settings.set_initial(&name.replace('-', "_"), value)?;
+        settings.set_initial(&name.replace('-', "_"), value, Source::Client)?;
     }
     Ok(())
 }
@@ -142,7 +175,7 @@ mod tests {
     fn check(starts: &Starts, superuser: bool, parameters: &[(&str, &str)], expected: &[&str]) {
         let parameters =
             parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let found = match starts.begin("ann", superuser, "8MB", parameters.collect()) {
+        let found = match starts.begin("ann", superuser, "8MB", parameters.collect(), vec![]) {
             Err(error) => vec![error.message().to_owned()],
             Ok(start) => {
                 let reports = String::from_utf8(start.reports.to_vec()).expect("text");
@@ -172,15 +205,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_sessions_goes_before_what_is_common() {
+        let starts = Starts::default();
+        let kept = |source, name: &str, value: &str| (source, name.to_owned(), value.to_owned());
+        let defaults = || {
+            vec![
+                kept(Source::User, "DateStyle", "iso"),
+                kept(Source::Database, "DateStyle", "german"),
+                kept(Source::Database, "gone", "x"),
+                kept(Source::Global, "application_name", "all"),
+            ]
+        };
+        let named = vec![("application_name".to_owned(), "mine".to_owned())];
+        for (parameters, application) in [(vec![], "all"), (named, "mine")] {
+            let start = starts.begin("ann", false, "8MB", parameters, defaults()).expect("begins");
+            let value = |name: &str| start.settings.show(name).expect("known").1;
+            assert_eq!(value("DateStyle"), "ISO, MDY");
+            assert_eq!(value("application_name"), application);
+        }
+    }
+
+    #[test]
     fn a_session_does_not_change_the_next() {
         let starts = Starts::default();
         let parameters = || vec![("user".to_owned(), "ann".to_owned())];
-        let mut first = starts.begin("ann", false, "8MB", parameters()).expect("a session");
+        let mut first = starts.begin("ann", false, "8MB", parameters(), vec![]).expect("a session");
         let tokyo = ["Asia/Tokyo".to_owned()];
         let scope = crate::session::settings::Scope::Session;
         first.settings.set("TimeZone", Some(&tokyo), scope).expect("set");
         assert_eq!(first.settings.take_reports(), [("TimeZone", "Asia/Tokyo".to_owned())]);
-        let mut second = starts.begin("ann", false, "8MB", parameters()).expect("a session");
+        let mut second =
+            starts.begin("ann", false, "8MB", parameters(), vec![]).expect("a session");
         assert_eq!(second.settings.show("TimeZone").expect("known").1, "UTC");
         assert!(second.settings.take_reports().is_empty(), "they are told already");
     }

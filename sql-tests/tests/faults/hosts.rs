@@ -122,6 +122,17 @@ async fn definitions_are_known_to_all() {
         assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (40, 820));
     }
 
+    // So is what sessions begin with.
+    ok(&one, "ALTER DATABASE faults SET dataman.max_lag = '1s'").await;
+    ok(&one, "ALTER ROLE dataman SET dataman.read = 'any'").await;
+    let shown = |session: Session| async move {
+        let sql = "SELECT current_setting('dataman.read') || current_setting('dataman.max_lag')";
+        session.query_one(sql, &[]).await.expect("settings").get::<_, String>(0)
+    };
+    assert_eq!(shown(hosts.session(1).await).await, "any1s");
+    ok(&one, "ALTER ROLE dataman RESET ALL").await;
+    assert_eq!(shown(hosts.session(1).await).await, "primary1s");
+
     // A proxy that says nothing holds a definition up until its lease has run out, and is refused what it has not heard of.
     hosts.signal(1, "-STOP");
     ok(&one, "ALTER TABLE t DROP COLUMN c9").await;

@@ -62,6 +62,7 @@ fn catalog_rows(
         "pg_shadow" => role::shadows(catalog, context)?,
         "pg_group" => role::groups(catalog, context)?,
         "pg_description" => smaller::descriptions(catalog),
+        "pg_db_role_setting" => role::settings(catalog),
         "pg_depend" => smaller::dependencies(catalog),
         "pg_sequence" => smaller::sequences(catalog),
         "pg_rewrite" => smaller::rules(catalog),

@@ -1,8 +1,9 @@
 //! Roles: `pg_authid` and the views over it.
 
-use dataman_metadata::schema::Role;
+use dataman_metadata::schema::{Role, SessionDefaults};
 use dataman_pg::catalog::system::SystemRow;
-use dataman_pg::{Context, PgError, Value};
+use dataman_pg::value::Array;
+use dataman_pg::{Context, PgError, TypeId, Value};
 
 use super::super::database::Catalog;
 use super::super::row::{Maker, text};
@@ -61,6 +62,7 @@ pub(super) fn shown_roles(catalog: &Catalog, context: &Context) -> Result<Vec<Sy
             "rolreplication",
             "rolbypassrls",
             "rolconnlimit",
+            "rolconfig",
         ],
         &[("rolpassword", text("********"))],
     );
@@ -90,6 +92,7 @@ pub(super) fn shown_roles(catalog: &Catalog, context: &Context) -> Result<Vec<Sy
             replication.clone(),
             bypass.clone(),
             limit.clone(),
+            config_of(catalog, name),
         ])),
         _ => None,
     };
@@ -104,7 +107,7 @@ fn logins(
 ) -> Result<Vec<SystemRow>, PgError> {
     let maker = Maker::new(
         table,
-        ["usename", "usesysid", "usecreatedb", "usesuper", "userepl", "usebypassrls"],
+        ["usename", "usesysid", "usecreatedb", "usesuper", "userepl", "usebypassrls", "useconfig"],
         &[("passwd", password)],
     );
     let rows = catalog.table("pg_catalog", "pg_authid", context)?;
@@ -117,11 +120,40 @@ fn logins(
                 superuser.clone(),
                 replication.clone(),
                 bypass.clone(),
+                config_of(catalog, name),
             ]))
         }
         _ => None,
     };
     Ok(rows.rows().iter().filter_map(row).collect())
+}
+
+/// `pg_db_role_setting`: what sessions begin with.
+pub(super) fn settings(catalog: &Catalog) -> Vec<SystemRow> {
+    let maker = Maker::new("pg_db_role_setting", ["setdatabase", "setrole", "setconfig"], &[]);
+    let row = |one: &SessionDefaults| {
+        let database = one.database.as_ref().and_then(|id| catalog.snapshot.databases.get(id));
+        let database = database.map_or(0, |database| database.oid.0);
+        let role = one.role.as_ref().map_or(0, |role| catalog.role_oid(role));
+        maker.row([Value::Oid(database), Value::Oid(role), config(&one.values)])
+    };
+    catalog.snapshot.defaults.iter().map(row).collect()
+}
+
+/// What a role's sessions in any database begin with.
+fn config_of(catalog: &Catalog, role: &Value) -> Value {
+    match role {
+        Value::Text(name) => config(catalog.snapshot.session_defaults(None, Some(name))),
+        _ => Value::Null,
+    }
+}
+
+fn config(values: &[(String, String)]) -> Value {
+    if values.is_empty() {
+        return Value::Null;
+    }
+    let element = |(name, value): &(String, String)| text(format!("{name}={value}"));
+    Value::Array(Array::vector(TypeId::TEXT, values.iter().map(element).collect()).into())
 }
 
 /// `pg_user`.

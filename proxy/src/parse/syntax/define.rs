@@ -145,6 +145,13 @@ pub enum Define {
         /// LOGIN or NOLOGIN.
         login: Option<bool>,
     },
+    /// ALTER DATABASE … SET and RESET, ALTER ROLE … SET and RESET.
+    SessionDefaults {
+        /// Whose sessions.
+        of: SessionsOf,
+        /// What is changed.
+        change: DefaultsChange,
+    },
     /// DROP ROLE.
     DropRole {
         /// The names.
@@ -152,6 +159,45 @@ pub enum Define {
         /// IF EXISTS.
         if_exists: bool,
     },
+}
+
+/// Whose sessions begin with a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionsOf {
+    /// ALTER DATABASE: the database's.
+    Database(String),
+    /// ALTER ROLE.
+    Role {
+        /// The role; none for ALL.
+        role: Option<RoleName>,
+        /// IN DATABASE.
+        database: Option<String>,
+    },
+}
+
+/// A role as a statement names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleName {
+    /// By its name.
+    Named(String),
+    /// CURRENT_USER and its like.
+    Current,
+}
+
+/// What changes of the parameters that sessions begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefaultsChange {
+    /// SET name = values.
+    Set {
+        /// The parameter.
+        name: String,
+        /// The values.
+        values: Vec<String>,
+    },
+    /// RESET name, SET name TO DEFAULT.
+    Reset(String),
+    /// RESET ALL.
+    ResetAll,
 }
 
 /// The kinds of named object.

@@ -137,6 +137,7 @@ impl<'a> Draft<'a> {
                 self.role(*create, name, password.as_ref(), *superuser, *login)
             }
             Define::DropRole { names, if_exists } => self.drop_roles(names, *if_exists),
+            Define::SessionDefaults { of, change } => self.session_defaults(of, change),
             Define::ImportSchema(_) => Err(PgError::internal("an import has nothing to import")),
         }
     }

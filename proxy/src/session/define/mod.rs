@@ -18,6 +18,7 @@ mod column;
 mod comment;
 mod constraint;
 mod database;
+mod defaults;
 mod draft;
 mod drop;
 mod expression;
