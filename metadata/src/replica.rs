@@ -53,6 +53,9 @@ pub enum ReplicaError {
     /// The configured primary is a replica now, and no other copy says that it is the primary.
     #[error("no copy is the primary")]
     NoPrimary,
+    /// Several copies say that they are the primary, and nothing tells which was promoted last.
+    #[error("more than one copy says that it is the primary")]
+    Ambiguous,
     /// The only copy that says that it is the primary has the log of an older one than another copy has.
     #[error("the primary was outdated by a promotion")]
     Fenced,
@@ -108,22 +111,24 @@ impl Shard {
         copies.into_iter().map(|(copy, _)| copy).collect()
     }
 
-    /// The copy that takes writes: the one that says that it is the primary, of several the one with the newest log. Where
-    /// nothing is known yet it is the configured one; who connects to it finds out.
+    /// The copy that takes writes: the one that says that it is the primary, of several the one with the newest log; one that is away
+    /// for a moment stays it. Where nothing is known yet it is the configured one; who connects to it finds out.
     ///
     /// # Errors
-    /// A promotion is under way, or was lost: nobody may be written.
+    /// A promotion is under way, or was lost, or cannot be told from another: nobody may be written.
     pub fn writable(
         &self,
         health: impl Fn(&DatasourceId) -> ReplicaHealth,
     ) -> Result<&DatasourceId, ReplicaError> {
         let newest = self.newest_term(&health);
-        let claims = self.copies().map(|(copy, _)| (copy, health(copy))).filter(|(_, health)| {
+        let mut claims = self.copies().map(|(copy, _)| copy).filter(|copy| {
+            let health = health(copy);
             health.role == Some(ReplicaRole::Primary) && health.term == newest
         });
-        // The first of those that answer, else the first: a primary that is away for a moment stays one.
-        if let Some((copy, _)) = claims.min_by_key(|(_, health)| !health.reachable) {
-            return Ok(copy);
+        match (claims.next(), claims.next()) {
+            (Some(copy), None) => return Ok(copy),
+            (Some(_), Some(_)) => return Err(ReplicaError::Ambiguous),
+            (None, _) => {}
         }
         match health(&self.primary).role {
             None => Ok(&self.primary),
@@ -219,6 +224,8 @@ mod tests {
         let gone = ReplicaHealth { reachable: false, ..up(Primary, 2, 0, 1) };
         check_written([up(Primary, 1, 0, 1), gone, replica()], Ok("b"));
         check_written([replica(), replica(), replica()], Err(ReplicaError::NoPrimary));
+        let two = [up(Primary, 1, 0, 1), up(Primary, 1, 0, 1), replica()];
+        check_written(two, Err(ReplicaError::Ambiguous));
         let newer = up(Replica, 2, 0, 1);
         check_written([up(Primary, 1, 0, 1), newer, replica()], Err(ReplicaError::Fenced));
     }

@@ -307,7 +307,12 @@ impl Cluster {
                 break;
             }
             let Some(node) = self.node(&copy) else { continue };
-            match node.connect().await {
+            // One that freezes now would be waited for in vain.
+            let connected = tokio::select! {
+                connected = node.connect() => connected,
+                () = self.replicas.lost_copy(&copy) => continue,
+            };
+            match connected {
                 Ok(connection) => {
                     reads.note(&copy);
                     return Ok(connection);
@@ -443,9 +448,15 @@ fn copies<'a>(snapshot: &'a Snapshot, shard: &ShardRef) -> Option<&'a Shard> {
 
 fn no_primary(shard: &ShardRef, error: ReplicaError) -> NodeError {
     let message = format!("shard {} of datastore \"{}\": {error}", shard.shard, shard.datastore);
-    NodeError::new(NodeErrorKind::Unreachable, "08006", message).with_hint(
-        "Promote a replica, or start the primary again. Reads go on with dataman.read set to \"any\".",
-    )
+    let hint = match error {
+        ReplicaError::Ambiguous => {
+            "Make all but one a replica: of a server that was the primary before, its writes since would be lost."
+        }
+        ReplicaError::NoPrimary | ReplicaError::Fenced => {
+            "Promote a replica, or start the primary again. Reads go on with dataman.read set to \"any\"."
+        }
+    };
+    NodeError::new(NodeErrorKind::Unreachable, "08006", message).with_hint(hint)
 }
 
 fn unreachable_shard(shard: &ShardRef) -> NodeError {

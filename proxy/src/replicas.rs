@@ -10,6 +10,9 @@
 //! proxy saw each primary's log go how far: a replica that has applied so much has everything that was written before that
 //! moment. Its lag is the time since then, and a session that wrote later is not sent there. So one comparison serves the
 //! bound on lag, a session's own writes and schema changes, and it needs no clock but this proxy's.
+//!
+//! Databases that count no terms (MySQL, MariaDB) say who copies from whom: a replica that becomes a primary gets a term here, newer than
+//! all before, and a replica is of the primary's term when it copies from it, if only by others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +24,7 @@ use dataman_metadata::replica::{ReadPreference, ReplicaError, ReplicaHealth, Rep
 use dataman_metadata::snapshot::Snapshot;
 use dataman_metadata::topology::Shard;
 use dataman_node_protocol::NodeError;
-use dataman_node_protocol::replication::{Observation, Position};
+use dataman_node_protocol::replication::{Lineage, Observation, Position};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
@@ -57,6 +60,8 @@ struct Known {
     /// The newest epoch that was planned by, and since when: a replica that has not applied what came before may lack what the
     /// epoch's definitions made.
     epoch: (Epoch, Instant),
+    /// How many promotions were seen of databases that do not count them.
+    promotions: u64,
 }
 
 /// What is known of one copy.
@@ -65,6 +70,7 @@ struct CopyState {
     reachable: bool,
     role: Option<ReplicaRole>,
     term: u64,
+    lineage: Option<Lineage>,
     position: Position,
     unapplied_bytes: Option<u64>,
     round_trip: Duration,
@@ -126,7 +132,8 @@ pub(crate) struct Shown {
 
 impl Default for Replicas {
     fn default() -> Self {
-        let known = Known { copies: HashMap::new(), epoch: (Epoch(0), Instant::now()) };
+        let epoch = (Epoch(0), Instant::now());
+        let known = Known { copies: HashMap::new(), epoch, promotions: 0 };
         Self { known: Mutex::new(known), changes: watch::Sender::new(0), turn: AtomicUsize::new(0) }
     }
 }
@@ -141,7 +148,7 @@ impl Replicas {
             return Ok(shard.primary.clone());
         }
         let known = lock(&self.known);
-        shard.writable(|copy| known.health(copy, &known.primary(shard), None)).cloned()
+        shard.writable(|copy| known.health(shard, copy, &known.primary(shard), None)).cloned()
     }
 
     /// The copies of a shard that a statement planned under `snapshot` may read, the one whose turn it is first. `since` is
@@ -159,7 +166,7 @@ impl Replicas {
         }
         let since = since.map_or(known.epoch.1, |since| since.max(known.epoch.1));
         let primary = known.primary(shard);
-        let health = |copy: &DatasourceId| known.health(copy, &primary, Some(since));
+        let health = |copy: &DatasourceId| known.health(shard, copy, &primary, Some(since));
         let mut found: Vec<DatasourceId> = shard
             .readable(reads.preference, reads.lag_max, health)
             .into_iter()
@@ -186,10 +193,19 @@ impl Replicas {
     /// Notes what a look at a copy gave. `asked` is when it was asked.
     fn note(&self, copy: &DatasourceId, asked: Instant, seen: Result<Observation, NodeError>) {
         let mut known = lock(&self.known);
-        let entry = known.copies.entry(copy.clone()).or_default();
+        let Known { copies, promotions, .. } = &mut *known;
+        let entry = copies.entry(copy.clone()).or_default();
         let before = (entry.reachable, entry.role, entry.term);
         match seen {
-            Ok(seen) => {
+            Ok(mut seen) => {
+                if seen.lineage.is_some() {
+                    let was_replica = entry.role == Some(ReplicaRole::Replica);
+                    if was_replica && seen.role == ReplicaRole::Primary {
+                        *promotions += 1;
+                        entry.term = *promotions;
+                    }
+                    seen.term = entry.term;
+                }
                 let took = asked.elapsed();
                 entry.round_trip = match entry.role {
                     None => took,
@@ -207,6 +223,7 @@ impl Replicas {
                 entry.reachable = true;
                 entry.role = Some(seen.role);
                 entry.term = seen.term;
+                entry.lineage = seen.lineage;
                 entry.position = seen.position;
                 entry.unapplied_bytes = seen.unapplied_bytes;
             }
@@ -237,13 +254,22 @@ impl Replicas {
 
     /// Waits until one of the replicas that a statement reads is gone.
     pub(crate) async fn lost(&self, reads: &Reads) {
+        self.gone(|is_gone| lock(&reads.used).iter().any(is_gone)).await;
+    }
+
+    /// Waits until a copy that answered does not.
+    pub(crate) async fn lost_copy(&self, copy: &DatasourceId) {
+        self.gone(|is_gone| is_gone(copy)).await;
+    }
+
+    async fn gone(&self, is_met: impl Fn(&dyn Fn(&DatasourceId) -> bool) -> bool) {
         let mut changes = self.changes.subscribe();
         loop {
             {
                 let known = lock(&self.known);
                 let is_gone =
                     |copy: &DatasourceId| known.copies.get(copy).is_some_and(|one| !one.reachable);
-                if lock(&reads.used).iter().any(is_gone) {
+                if is_met(&is_gone) {
                     return;
                 }
             }
@@ -257,7 +283,7 @@ impl Replicas {
     pub(crate) fn shown(&self, shard: &Shard, copy: &DatasourceId) -> Shown {
         let known = lock(&self.known);
         let primary = known.primary(shard);
-        let health = known.health(copy, &primary, None);
+        let health = known.health(shard, copy, &primary, None);
         let found = known.copies.get(copy);
         let is_replica = health.role == Some(ReplicaRole::Replica);
         let newest = primary.as_ref().and_then(|primary| known.copies.get(primary));
@@ -279,12 +305,37 @@ impl Replicas {
 impl Known {
     /// The copy that a shard's others copy from, as far as is known.
     fn primary(&self, shard: &Shard) -> Option<DatasourceId> {
-        shard.writable(|copy| self.health(copy, &None, None)).ok().cloned()
+        shard.writable(|copy| self.health(shard, copy, &None, None)).ok().cloned()
     }
 
-    /// What is known of a copy, as one that follows `primary` and must have all that was written before `since`.
+    /// Whether a copy of a shard copies from another one, if only by others of the shard.
+    fn follows(&self, shard: &Shard, copy: &CopyState, primary: &CopyState) -> bool {
+        let (Some(own), Some(wanted)) = (&copy.lineage, &primary.lineage) else { return true };
+        let all: Vec<&Lineage> = shard
+            .copies()
+            .filter_map(|(copy, _)| self.copies.get(copy)?.lineage.as_ref())
+            .collect();
+        let mut reached: Vec<u64> = own.sources.clone();
+        let mut place = 0;
+        while let Some(server) = reached.get(place).copied() {
+            place += 1;
+            if server == wanted.server {
+                return true;
+            }
+            let next = all.iter().filter(|other| other.server == server);
+            for source in next.flat_map(|other| &other.sources) {
+                if !reached.contains(source) {
+                    reached.push(*source);
+                }
+            }
+        }
+        false
+    }
+
+    /// What is known of a shard's copy, as one that follows `primary` and must have all that was written before `since`.
     fn health(
         &self,
+        shard: &Shard,
         copy: &DatasourceId,
         primary: &Option<DatasourceId>,
         since: Option<Instant>,
@@ -300,15 +351,21 @@ impl Known {
             };
         };
         // The newest moment of the primary whose log the copy has applied whole.
-        let moments = primary.as_ref().and_then(|primary| self.copies.get(primary));
-        let has_all_of = moments.and_then(|primary| {
+        let primary = primary.as_ref().and_then(|primary| self.copies.get(primary));
+        let followed = primary.filter(|primary| self.follows(shard, found, primary));
+        let has_all_of = followed.and_then(|primary| {
             let mut newest_first = primary.moments.iter().rev();
             newest_first.find(|(_, position)| found.position.covers(position)).map(|(at, _)| *at)
         });
+        let is_counted_here = found.lineage.is_some() && found.role == Some(ReplicaRole::Replica);
+        let term = match is_counted_here {
+            true => followed.map_or(0, |primary| primary.term),
+            false => found.term,
+        };
         ReplicaHealth {
             reachable: found.reachable,
             role: found.role,
-            term: found.term,
+            term,
             lag: has_all_of.map(|at| at.elapsed()),
             covers: since.is_none_or(|since| has_all_of.is_some_and(|at| at >= since)),
             round_trip: found.round_trip,
@@ -402,6 +459,7 @@ mod tests {
         let seen = Observation {
             role,
             term,
+            lineage: None,
             position: Position(vec![(0, position)]),
             unapplied_bytes: None,
             age_ms: 0,
@@ -446,6 +504,53 @@ mod tests {
         assert_eq!(replicas.primary(&shard()), Ok(id("b")));
         see(&replicas, "c", Replica, 2, 110);
         check(&replicas, None, None, &["c"]);
+    }
+
+    /// Sees a copy of a database that counts no terms: which server it is, whom it copies from.
+    fn see_server(replicas: &Replicas, node: &str, server: u64, source: Option<u64>, number: u64) {
+        let role = source.map_or(ReplicaRole::Primary, |_| ReplicaRole::Replica);
+        let seen = Observation {
+            role,
+            term: 0,
+            lineage: Some(Lineage { server, sources: source.into_iter().collect() }),
+            position: Position(vec![(0, number)]),
+            unapplied_bytes: None,
+            age_ms: 0,
+        };
+        replicas.note(&id(node), Instant::now(), Ok(seen));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn promotions_are_counted_where_the_database_does_not() {
+        let replicas = Replicas::default();
+        assert_eq!(replicas.primary(&shard()), Ok(id("a")));
+        see_server(&replicas, "a", 1, None, 100);
+        see_server(&replicas, "b", 2, Some(1), 100);
+        // One that copies from the primary by way of another.
+        see_server(&replicas, "c", 3, Some(2), 100);
+        check(&replicas, None, None, &["b", "c"]);
+        // A replica of a server that is none of the shard's.
+        see_server(&replicas, "c", 3, Some(9), 100);
+        check(&replicas, None, None, &["b"]);
+        see_server(&replicas, "c", 3, Some(1), 100);
+        see_server(&replicas, "b", 2, None, 100);
+        assert_eq!(replicas.primary(&shard()), Ok(id("b")));
+        // It follows the old primary still.
+        check(&replicas, None, None, &[]);
+        see_server(&replicas, "c", 3, Some(2), 100);
+        check(&replicas, None, None, &["c"]);
+        // The old primary comes back and knows nothing; then it follows, and is promoted again.
+        see_server(&replicas, "a", 1, None, 120);
+        assert_eq!(replicas.primary(&shard()), Ok(id("b")));
+        see_server(&replicas, "a", 1, Some(2), 100);
+        check(&replicas, None, None, &["a", "c"]);
+        see_server(&replicas, "a", 1, None, 100);
+        assert_eq!(replicas.primary(&shard()), Ok(id("a")));
+        // A proxy that starts then cannot tell them apart.
+        let other = Replicas::default();
+        see_server(&other, "a", 1, None, 100);
+        see_server(&other, "b", 2, None, 100);
+        assert_eq!(other.primary(&shard()), Err(ReplicaError::Ambiguous));
     }
 
     #[tokio::test(start_paused = true)]

@@ -319,7 +319,7 @@ fn mongodb_program() -> std::io::Result<PathBuf> {
 }
 
 /// MariaDB's server: `DATAMAN_TEST_MARIADBD`, else where Debian has it.
-fn mariadb_program() -> std::io::Result<PathBuf> {
+pub(crate) fn mariadb_program() -> std::io::Result<PathBuf> {
     let candidates = [
         std::env::var_os("DATAMAN_TEST_MARIADBD").map(PathBuf::from),
         Some("/usr/sbin/mariadbd".into()),

@@ -6,6 +6,7 @@ pub mod dialogue;
 pub mod engine;
 pub mod etcd;
 pub mod failing;
+pub mod failing_mariadb;
 pub mod fuzz;
 pub mod oracle;
 pub mod pushdown;

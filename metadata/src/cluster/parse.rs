@@ -305,10 +305,8 @@ impl Parser<'_> {
                     replica.id
                 );
                 self.add(line, problem, "Name datasources of one engine.");
-            } else if replica.engine != Engine::Postgres {
-                let problem = format!("replicas of engine {:?} are not read yet", replica.engine);
-                let remedy = "Leave `replicas` out; the primary alone is used.";
-                self.add(line, problem, remedy);
+            } else if let Some((problem, remedy)) = unread(replica.engine) {
+                self.add(line, problem.to_owned(), remedy);
             } else if replica.id == primary.id
                 || copies.iter().any(|other: &Place| other.id == replica.id)
             {
@@ -443,6 +441,21 @@ fn without_password(url: &str) -> String {
     }
 }
 
+/// Why copies of an engine are not read, and what to do instead.
+fn unread(engine: Engine) -> Option<(&'static str, &'static str)> {
+    match engine {
+        Engine::Postgres | Engine::Mysql => None,
+        Engine::Mongodb => Some((
+            "the secondaries of a MongoDB are not read: no test has shown yet that a session would see its own writes there",
+            "Leave `replicas` out and name the replica set in the primary's url, `?replicaSet=rs0`: the client finds the primary.",
+        )),
+        Engine::Sqlite => Some((
+            "a SQLite file has no replicas",
+            "Leave `replicas` out; the primary alone is used.",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -563,6 +576,11 @@ shard_keys = ["tenant_id"]
             "replicas = [\"b/main\"]",
             "c.toml:22: replica \"b/main\" is of another engine than its primary, which cannot copy to it\n  \
              Name datasources of one engine.",
+        );
+        check(
+            "primary = \"b/main\"\n",
+            "primary = \"b/main\"\nreplicas = [\"b/main\"]\n",
+            "c.toml:25: a SQLite file has no replicas\n  Leave `replicas` out; the primary alone is used.",
         );
         check(
             "replicas = []",

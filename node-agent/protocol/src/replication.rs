@@ -14,11 +14,18 @@ pub const OBSERVATION: &str = "dataman.replication";
 pub const OBSERVATION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How far a database's log goes: numbers by the streams that it is made of, each only growing. PostgreSQL has one stream, whose
-/// numbers are those of its log's bytes; MariaDB one for each domain of its GTIDs.
+/// numbers are those of its log's bytes; MariaDB one for each domain of its GTIDs and server that wrote last in it, MySQL one for each
+/// server, whose numbers are those of transactions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position(pub Vec<(u64, u64)>);
 
 impl Position {
+    /// That of a primary whose log says nothing: no replica has it.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self(vec![(u64::MAX, u64::MAX)])
+    }
+
     /// Whether everything up to `other` is in what goes up to here.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
@@ -38,6 +45,15 @@ impl Position {
     }
 }
 
+/// Which servers copy from which, where the database counts no terms: so it is told who follows the primary and who another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The server's own number, unlike that of any other server of its replica set.
+    pub server: u64,
+    /// The servers that it copies from.
+    pub sources: Vec<u64>,
+}
+
 /// A database's part in its replica set, as it was at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -45,6 +61,9 @@ pub struct Observation {
     pub role: ReplicaRole,
     /// Which primary's log it has, raised at each promotion (PostgreSQL's timeline); 0 where the database counts none.
     pub term: u64,
+    /// Where the database counts no terms, who copies from whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
     /// Of a primary how far its log goes; of a replica how much of it has been applied, so that reads see it.
     pub position: Position,
     /// Of a replica, the bytes that have come and are not applied.
@@ -91,6 +110,7 @@ mod tests {
         check(&[(0, 9)], &[(0, 7)], true, 0);
         check(&[(0, 9)], &[(0, 9), (1, 3)], false, 3);
         check(&[], &[(0, 0)], true, 0);
+        assert!(!Position(vec![(0, 9), (1, 9)]).covers(&Position::unknown()));
     }
 
     #[test]
@@ -98,6 +118,7 @@ mod tests {
         let observation = Observation {
             role: ReplicaRole::Replica,
             term: 3,
+            lineage: Some(Lineage { server: 2, sources: vec![1] }),
             position: Position(vec![(0, u64::MAX)]),
             unapplied_bytes: Some(5),
             age_ms: 7,

@@ -14,6 +14,7 @@ mod encryption;
 mod etcd;
 mod hosts;
 mod leak;
+mod mariadb_replicas;
 mod parts;
 mod passing;
 mod relay;

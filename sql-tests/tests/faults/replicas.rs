@@ -20,20 +20,19 @@ fn replica_of(primary: &FailingPostgres, options: &str) -> FailingPostgres {
     replica
 }
 
-/// One shard on server `a` with replicas on `b`, `c`, ….
-fn cluster(servers: &[&FailingPostgres]) -> String {
-    let names = ["a", "b", "c"];
+/// One shard on server `a` with replicas on `b`, `c`, …, each a datasource of one name.
+pub(crate) fn cluster_of(engine: &str, name: &str, urls: &[String]) -> String {
+    let nodes = ["a", "b", "c"];
     let mut file = String::new();
-    for (name, server) in names.iter().zip(servers) {
+    for (node, url) in nodes.iter().zip(urls) {
         file.push_str(&format!(
-            "[[node]]\nname = \"{name}\"\n[[node.datasource]]\nname = \"pg\"\nengine = \"postgres\"\nurl = \"{}\"\n",
-            server.url()
+            "[[node]]\nname = \"{node}\"\n[[node.datasource]]\nname = \"{name}\"\nengine = \"{engine}\"\nurl = \"{url}\"\n"
         ));
     }
     let replicas: Vec<String> =
-        names[1..servers.len()].iter().map(|name| format!("\"{name}/pg\"")).collect();
+        nodes[1..urls.len()].iter().map(|node| format!("\"{node}/{name}\"")).collect();
     file.push_str(&format!(
-        "[[datastore]]\nname = \"main\"\nreplication = \"native\"\n[[datastore.shard]]\nprimary = \"a/pg\"\nreplicas = [{}]\n\
+        "[[datastore]]\nname = \"main\"\nreplication = \"native\"\n[[datastore.shard]]\nprimary = \"a/{name}\"\nreplicas = [{}]\n\
          [[database]]\nname = \"{DATABASE}\"\ndatastore = \"main\"\n",
         replicas.join(", ")
     ));
@@ -41,12 +40,13 @@ fn cluster(servers: &[&FailingPostgres]) -> String {
 }
 
 async fn start(servers: &[&FailingPostgres]) -> Running {
-    let launch = Launch::up(cluster(servers), &[DATABASE.to_owned()]);
+    let urls: Vec<String> = servers.iter().map(|server| server.url()).collect();
+    let launch = Launch::up(cluster_of("postgres", "pg", &urls), &[DATABASE.to_owned()]);
     Running::launch(launch).await.expect("dataman starts")
 }
 
 /// The text of the first column of the first row.
-async fn text(session: &Session, sql: &str) -> String {
+pub(crate) async fn text(session: &Session, sql: &str) -> String {
     match run(session, sql, Protocol::Simple).await {
         Outcome::Rows(rows) => {
             let first = rows.rows.first().and_then(|row| row.first()?.clone());
@@ -57,7 +57,7 @@ async fn text(session: &Session, sql: &str) -> String {
 }
 
 /// The replicas that a read of `t` goes to, as EXPLAIN ANALYZE says.
-async fn read_from(session: &Session) -> String {
+pub(crate) async fn read_from(session: &Session) -> String {
     let rows = session.query("EXPLAIN ANALYZE SELECT count(*) FROM t", &[]).await.expect("a plan");
     let lines = rows.iter().map(|row| row.get::<_, String>(0));
     let found = lines.filter_map(|line| Some(line.strip_prefix("Replicas Read: ")?.to_owned()));
@@ -65,7 +65,7 @@ async fn read_from(session: &Session) -> String {
 }
 
 /// Waits until reads have gone to exactly these copies; the empty name is the primary's.
-async fn until_read(session: &Session, expected: &[&str]) {
+pub(crate) async fn until_read(session: &Session, expected: &[&str]) {
     until(&format!("reads go to {expected:?}"), async || {
         let mut found = Vec::new();
         for _ in 0..6 {
@@ -79,7 +79,7 @@ async fn until_read(session: &Session, expected: &[&str]) {
 }
 
 /// What `dataman.replicas` says of a copy.
-async fn role(session: &Session, copy: &str) -> String {
+pub(crate) async fn role(session: &Session, copy: &str) -> String {
     text(
         session,
         &format!(

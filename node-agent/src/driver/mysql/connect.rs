@@ -10,6 +10,7 @@ use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::definition::ConstraintKind;
 use dataman_node_protocol::error::{NodeError, NodeErrorKind};
 use dataman_node_protocol::node::{Node, NodeConnection, NodeStatement};
+use dataman_node_protocol::replication::Observation;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, mpsc};
@@ -21,6 +22,7 @@ use super::catalogue::{Catalogue, TABLE};
 use super::connection::MysqlConnection;
 use super::error::{classify, classify_connect};
 use super::layout::{instance_name, logical, quoted};
+use super::replication;
 use super::statement::Prepared;
 use super::{IDLE_TRUSTED, LOWERED_MAX, REAPER_QUEUE, SESSIONS_BESIDE, STATEMENTS_CACHED};
 use crate::driver::contract::{Datasource, Driver, InspectedCollection, Limits};
@@ -53,6 +55,7 @@ impl Driver for MysqlDriver {
             flavour: OnceLock::new(),
             instances: Mutex::new(HashMap::new()),
             prepared: Mutex::new(HashMap::new()),
+            observer: Mutex::new(None),
             reap,
             numbers: AtomicU64::new(0),
         });
@@ -167,7 +170,8 @@ pub(super) struct Session {
 #[derive(Default)]
 pub(super) struct Instance {
     generation: AtomicU64,
-    known: Mutex<Option<(u64, Arc<Catalogue>)>>,
+    /// The catalogue, and at which generation and for which epoch it was read.
+    known: Mutex<Option<(u64, u64, Arc<Catalogue>)>>,
     /// What each collection is used through: statements beside each other, definitions alone, as PostgreSQL's table locks.
     gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
 }
@@ -185,6 +189,8 @@ pub(super) struct Server {
     flavour: OnceLock<Flavour>,
     instances: Mutex<HashMap<String, Arc<Instance>>>,
     prepared: Mutex<HashMap<u64, PreparedOver>>,
+    /// The session that observes, between two looks.
+    observer: Mutex<Option<Conn>>,
     reap: mpsc::Sender<Reap>,
     /// Numbers made for locks since those that nobody locks were removed.
     numbers: AtomicU64,
@@ -310,10 +316,12 @@ impl Server {
         self.instance(instance).generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The catalogue of a shard instance, as committed.
+    /// The catalogue of a shard instance, as committed, for a statement of an epoch: a definition of that epoch may have come to this
+    /// server by its replication, past this driver.
     pub(super) async fn catalogue(
         &self,
         instance: &str,
+        epoch: u64,
         session: &mut Session,
     ) -> Result<Arc<Catalogue>, NodeError> {
         if instance.is_empty() {
@@ -322,13 +330,14 @@ impl Server {
         }
         let found = self.instance(instance);
         let generation = found.generation.load(Ordering::Acquire);
-        if let Some((known, catalogue)) = &*lock(&found.known)
+        if let Some((known, of, catalogue)) = &*lock(&found.known)
             && *known == generation
+            && *of >= epoch
         {
             return Ok(Arc::clone(catalogue));
         }
         let catalogue = Arc::new(read_catalogue(instance, session).await?);
-        *lock(&found.known) = Some((generation, Arc::clone(&catalogue)));
+        *lock(&found.known) = Some((generation, epoch, Arc::clone(&catalogue)));
         Ok(catalogue)
     }
 
@@ -400,6 +409,18 @@ impl Node for ServerNode {
             _ => Err(busy()),
         }
     }
+
+    async fn observe(&self) -> Result<Observation, NodeError> {
+        // Whoever drops this, or fails, loses the session; the next look opens another.
+        let kept = lock(&self.server.observer).take();
+        let mut conn = match kept {
+            Some(conn) => conn,
+            None => Conn::new(self.server.opts.clone()).await.map_err(classify_connect)?,
+        };
+        let seen = replication::observe(&mut conn).await?;
+        *lock(&self.server.observer) = Some(conn);
+        Ok(seen)
+    }
 }
 
 #[async_trait]
@@ -423,7 +444,7 @@ impl Datasource for ServerNode {
         shard_instance: &str,
     ) -> Result<Option<Vec<InspectedCollection>>, NodeError> {
         let mut session = self.server.session().await?;
-        let catalogue = match self.server.catalogue(shard_instance, &mut session).await {
+        let catalogue = match self.server.catalogue(shard_instance, u64::MAX, &mut session).await {
             Ok(catalogue) => catalogue,
             Err(error) if error.sqlstate == "3F000" => return Ok(None),
             Err(error) => return Err(error),

@@ -34,6 +34,8 @@ pub(super) struct MysqlConnection {
     /// The session; none when it broke.
     session: Option<Session>,
     transaction: Option<Transaction>,
+    /// The epoch of the statement that was asked for last: what it means needs a catalogue that is no older.
+    epoch: u64,
     /// A statement runs, or was given up in the middle.
     busy: bool,
     _permit: OwnedSemaphorePermit,
@@ -68,7 +70,14 @@ enum Passed {
 
 impl MysqlConnection {
     pub(super) fn new(server: Arc<Server>, session: Session, permit: OwnedSemaphorePermit) -> Self {
-        Self { server, session: Some(session), transaction: None, busy: false, _permit: permit }
+        Self {
+            server,
+            session: Some(session),
+            transaction: None,
+            epoch: 0,
+            busy: false,
+            _permit: permit,
+        }
     }
 }
 
@@ -163,6 +172,7 @@ impl NodeConnection for MysqlConnection {
         }
         let level = match (options.isolation, self.server.flavour()) {
             (Isolation::ReadCommitted, _) => None,
+            (Isolation::RepeatableRead, _) if options.read_only => Some("REPEATABLE READ"),
             (Isolation::RepeatableRead, Flavour::Mariadb { has_snapshot_isolation: true }) => {
                 Some("REPEATABLE READ")
             }
@@ -362,7 +372,7 @@ impl MysqlConnection {
             return Ok(Arc::clone(catalogue));
         }
         let session = self.session.as_mut().ok_or_else(lost)?;
-        self.server.catalogue(instance, session).await
+        self.server.catalogue(instance, self.epoch, session).await
     }
 
     /// Reads a catalogue anew within the transaction.
@@ -441,6 +451,7 @@ impl MysqlConnection {
     }
 
     async fn work(&mut self, request: Request) -> Result<End, NodeError> {
+        self.epoch = self.epoch.max(request.context.epoch);
         let query = &request.statement.query;
         let instance = instance_of(query)?.unwrap_or_default();
         let context = Arc::new(context_of(&request.context));

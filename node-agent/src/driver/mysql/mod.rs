@@ -13,6 +13,7 @@
 //! - [`lower`]: selects as MySQL's SQL, where its operators mean PostgreSQL's on these forms; [`read`]: runs them.
 //! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
 //! - [`adopted`]: tables that were there before dataman; [`inspect`]: which there are.
+//! - [`replication`]: the server's part in a replica set.
 //! - [`keys`]: locks of keys that several shards keep together.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
 //!
@@ -25,7 +26,8 @@
 //!
 //! **Transactions.** READ COMMITTED is MySQL's; a locking read sees what is newest, as PostgreSQL's does. REPEATABLE READ is
 //! MariaDB's with `innodb_snapshot_isolation`, which refuses to write what has changed since (`40001`); MySQL 8, which would
-//! overwrite it, reads under shared locks instead (SERIALIZABLE), as both do for SERIALIZABLE.
+//! overwrite it, reads under shared locks instead (SERIALIZABLE), as both do for SERIALIZABLE. What only reads needs no locks for REPEATABLE
+//! READ on either, so that it does not keep a replica from applying what comes.
 //!
 //! **Definitions in transactions.** MySQL commits with every definition. So the columns and tables are changed from a session
 //! beside the transaction's, and what they mean is a row of the catalogue's table, which is written in the transaction. Columns
@@ -46,6 +48,7 @@ mod layout;
 mod lower;
 mod read;
 mod reference;
+mod replication;
 mod rows;
 mod statement;
 mod value;

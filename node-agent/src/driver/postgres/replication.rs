@@ -36,7 +36,14 @@ fn of_row(row: &[Option<String>]) -> Observation {
     let term = text(1).and_then(|text| u64::from_str_radix(text, base).ok()).unwrap_or_default();
     // A standby that has no receiver now may have replayed more than it received since it started.
     let unapplied_bytes = number(3).map(|received| received.saturating_sub(position));
-    Observation { role, term, position: Position(vec![(0, position)]), unapplied_bytes, age_ms: 0 }
+    Observation {
+        role,
+        term,
+        lineage: None,
+        position: Position(vec![(0, position)]),
+        unapplied_bytes,
+        age_ms: 0,
+    }
 }
 
 #[cfg(test)]
