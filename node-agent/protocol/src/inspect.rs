@@ -40,6 +40,9 @@ pub struct FoundTable {
 pub struct FoundField {
     /// Its name.
     pub name: String,
+    /// Where its values lie, when that is not what it is called: `address.city` of a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The OID of PostgreSQL's type; 0 where there is none, or `labels` say it.
     pub type_oid: u32,
     /// The type's modifier, -1 for none.

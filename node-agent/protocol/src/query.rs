@@ -58,6 +58,12 @@ pub struct Inspect {
     /// The PostgreSQL schema, MySQL or MongoDB database; all that are not the server's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+    /// The tables or collections that are asked for; all when there are none. A database that answers with more does no harm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// How to look, and what fields become, in words of the engine: `sample`, `collection.path.to.field`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<(String, String)>,
 }
 
 impl NodeQuery {

@@ -43,7 +43,7 @@ pub(crate) async fn datasource(
         }
     };
     let context = StatementContext { epoch: snapshot.epoch.0, ..StatementContext::default() };
-    let query = NodeQuery::Inspect(Inspect { namespace: namespace.clone() });
+    let query = NodeQuery::Inspect(Inspect { namespace: namespace.clone(), ..Inspect::default() });
     let statement = Arc::new(NodeStatement::new(query, Vec::new()));
     let connection = node.connect().await.map_err(failed)?;
     let (parameters, formats) = (Parameters::default(), ResultFormats::default());

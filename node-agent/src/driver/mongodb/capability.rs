@@ -6,6 +6,7 @@ use dataman_node_protocol::query::NodeQuery;
 use dataman_pg::Expr;
 use dataman_pg::types::{TypeId, TypeRef};
 
+use super::adopted::filter::AdoptedCapability;
 use super::{condition, layout, lower};
 use crate::driver::sql::native;
 
@@ -61,6 +62,10 @@ impl Capability for MongodbCapability {
             | Feature::TableFunction
             | Feature::WriteJoin => false,
         }
+    }
+
+    fn adopted(&self) -> Option<&dyn Capability> {
+        Some(&AdoptedCapability)
     }
 
     fn stores(&self, ty: TypeRef) -> Result<(), String> {

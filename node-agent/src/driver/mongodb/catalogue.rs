@@ -5,6 +5,7 @@ use dataman_pg::value::Value;
 use mongodb::bson::Document;
 use mongodb::bson::oid::ObjectId;
 
+use super::adopted;
 use super::layout::{self, Layout, Place};
 use crate::driver::kept::catalogue as kept;
 use crate::driver::kept::{Store, catalogue};
@@ -35,8 +36,11 @@ impl Collection {
         self.place(name).and_then(|place| self.layout.fields.get(place))
     }
 
-    /// The database of the instance.
+    /// Its database: the instance's, or the one in which it was found.
     pub(super) fn database(&self) -> String {
+        if let Some(adopted) = adopted::of(self) {
+            return adopted.database.clone();
+        }
         layout::instance_name(&self.shape.target.shard_instance)
     }
 
@@ -54,6 +58,10 @@ impl Collection {
         document: &Document,
         catalogue: &Catalogue,
     ) -> Result<Vec<Value>, NodeError> {
+        if let Some(adopted) = adopted::of(self) {
+            let places = 0..self.shape.fields.len();
+            return places.map(|place| adopted::read(self, adopted, place, document)).collect();
+        }
         let fields = self.layout.fields.iter().zip(&self.shape.fields);
         fields
             .map(|(place, field)| match document.get(&place.path) {

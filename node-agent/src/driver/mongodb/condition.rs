@@ -82,13 +82,14 @@ fn is_comparable(expr: &Expr, is_equality: bool) -> bool {
 }
 
 /// A whole number that becomes a wider one.
-fn widened(call: &Call) -> Option<&Expr> {
+pub(super) fn widened(call: &Call) -> Option<&Expr> {
     let [arg] = call.args.as_slice() else { return None };
     let found = catalog::function(call.function)?;
     (call.operator.is_none() && matches!(found.source, "int48" | "int28" | "i2toi4")).then_some(arg)
 }
 
-fn is_relabel(cast: &Cast) -> bool {
+/// Whether a cast changes nothing of what MongoDB holds, but for the width of a whole number.
+pub(super) fn is_relabel(cast: &Cast) -> bool {
     let (from, to) = (cast.arg.type_id(), cast.ty.id);
     match cast.method {
         CastMethod::Relabel => {
@@ -162,19 +163,22 @@ pub(super) fn native_aggregate(aggregate: &Aggregate) -> Option<NativeAggregate>
 }
 
 /// The filter of no document.
-fn nothing() -> Document {
+pub(super) fn nothing() -> Document {
     doc! { "_id": { "$in": [] } }
 }
 
-fn constant(holds: bool) -> Document {
+/// The filter of every document, or of none.
+pub(super) fn constant(holds: bool) -> Document {
     if holds { Document::new() } else { nothing() }
 }
 
-fn neither(filter: Document) -> Document {
+/// The filter of the documents that another one leaves.
+pub(super) fn neither(filter: Document) -> Document {
     doc! { "$nor": [filter] }
 }
 
-fn joined(word: &str, filters: Vec<Document>) -> Document {
+/// Filters joined by `$and` or `$or`.
+pub(super) fn joined(word: &str, filters: Vec<Document>) -> Document {
     match (word, filters.len()) {
         ("$and", 0) => Document::new(),
         (_, 0) => nothing(),
@@ -204,7 +208,8 @@ pub(super) fn not_carried_out(what: &str) -> NodeError {
     NodeError::unsupported(format!("MongoDB does not carry out {what} exactly"))
 }
 
-fn opposite(operator: &str) -> &'static str {
+/// The operator that is true where the other one is false.
+pub(super) fn opposite(operator: &str) -> &'static str {
     match operator {
         "=" => "<>",
         "<>" => "=",
@@ -215,7 +220,8 @@ fn opposite(operator: &str) -> &'static str {
     }
 }
 
-fn flipped(operator: &str) -> &'static str {
+/// The operator with its sides changed.
+pub(super) fn flipped(operator: &str) -> &'static str {
     match operator {
         "=" => "=",
         "<>" => "<>",
@@ -226,7 +232,8 @@ fn flipped(operator: &str) -> &'static str {
     }
 }
 
-fn mongo_operator(operator: &str) -> &'static str {
+/// MongoDB's operator.
+pub(super) fn mongo_operator(operator: &str) -> &'static str {
     match operator {
         "=" => "$eq",
         "<>" => "$ne",
@@ -249,6 +256,9 @@ impl Scope<'_> {
     /// # Errors
     /// `0A000` for what is not [`is_native_tree`].
     pub(super) fn filter(&self, expr: &Expr, wanted: bool) -> Result<Document, NodeError> {
+        if self.is_adopted() {
+            return self.adopted_filter(expr, wanted, self.known.is_empty());
+        }
         let each = |args: &[Expr]| {
             args.iter().map(|arg| self.filter(arg, wanted)).collect::<Result<Vec<_>, _>>()
         };
@@ -398,7 +408,7 @@ impl Scope<'_> {
     }
 
     /// The value of a parameter; none where only the shape of the text matters.
-    fn param(&self, index: u16) -> Result<Option<&Value>, NodeError> {
+    pub(super) fn param(&self, index: u16) -> Result<Option<&Value>, NodeError> {
         if self.collection.is_none() {
             return Ok(None);
         }
@@ -441,6 +451,11 @@ impl Scope<'_> {
     pub(super) fn value(&self, expr: &Expr) -> Result<Bson, NodeError> {
         if let Some(path) = self.path(expr) {
             return Ok(bson(doc! { "$ifNull": [format!("${path}"), Bson::Null] }));
+        }
+        if self.is_adopted()
+            && let Some(value) = self.adopted_value(expr)?
+        {
+            return Ok(value);
         }
         let each = |args: &[Expr]| {
             args.iter().map(|arg| self.value(arg)).collect::<Result<Vec<Bson>, _>>()

@@ -12,7 +12,8 @@ use dataman_node_protocol::node::{
     StatementContext, TransactionOptions,
 };
 use dataman_node_protocol::query::NodeQuery;
-use dataman_node_protocol::record::{Batch, StatementDescription};
+use dataman_node_protocol::record::{Batch, ColumnDescription, StatementDescription};
+use dataman_pg::types::{TypeId, TypeRef};
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadConcern, WriteConcern};
@@ -26,7 +27,7 @@ use super::connect::Server;
 use super::define::{self, Chore, Leftover, Past};
 use super::error::{classify, is_conflict, no_replica_set, serialization};
 use super::statement::{Prepared, Statement, Work, size};
-use super::{BATCHES_AHEAD, GATE_WAIT, STOP_WAIT, UNDO_BYTES_MAX, read};
+use super::{BATCHES_AHEAD, GATE_WAIT, STOP_WAIT, UNDO_BYTES_MAX, inspect, read};
 use crate::driver::kept::value::read_parameters;
 use crate::driver::sql::context::{context_of, lock_timeout};
 use crate::driver::sql::instance::{collections_of, defined_collections, instance_of};
@@ -157,6 +158,10 @@ impl NodeConnection for MongodbConnection {
         let instance = instance_of(&statement.query)?.unwrap_or_default();
         let columns = match &statement.query {
             NodeQuery::Define(_) => None,
+            NodeQuery::Inspect(_) => Some(vec![ColumnDescription {
+                name: "found".to_owned(),
+                ty: TypeRef::plain(TypeId::JSON),
+            }]),
             _ => {
                 let catalogue = self.catalogue(&instance).await?;
                 self.server.prepare(statement, &catalogue)?.columns.clone()
@@ -612,6 +617,13 @@ impl MongodbConnection {
                 transaction.used = true;
             }
             return done.map(|()| End::default());
+        }
+        if let NodeQuery::Inspect(wanted) = query {
+            let batch = inspect::run(&self.server, wanted).await?;
+            let affected = u64::try_from(batch.rows).unwrap_or(u64::MAX);
+            // Whoever has gone away needs nothing.
+            let _ = request.sender.send(batch).await;
+            return Ok(End { affected });
         }
         let patience = lock_timeout(&request.context);
         // Those of a statement that is no part of a transaction are left with it.

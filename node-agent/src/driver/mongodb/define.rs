@@ -13,6 +13,7 @@ use dataman_node_protocol::definition::{
     AlterStep, CollectionShape, ConstraintKind, ConstraintShape, Definition, FieldShape,
     ForeignKeyAction, IndexShape,
 };
+use dataman_node_protocol::inspect::FoundTable;
 use dataman_node_protocol::query::{SortKey, Target};
 use dataman_pg::eval::Evaluator;
 use dataman_pg::expr::{Expr, Field};
@@ -22,6 +23,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use super::adopted;
 use super::catalogue::{Body, Catalogue, Collection, Unique};
 use super::connect::{INSTANCE, Server};
 use super::constraint::{binary, key_bytes, key_text, values_of};
@@ -509,9 +511,8 @@ impl Definer<'_, '_> {
             }
             // The labels of an enum come with each field that bears it.
             Definition::CreateEnum { .. } | Definition::DropEnum { .. } => Ok(()),
-            Definition::Adopt { .. } | Definition::Release(_) => {
-                Err(NodeError::unsupported("MongoDB collections cannot be adopted yet"))
-            }
+            Definition::Adopt { shape, found } => self.adopt(shape, found).await,
+            Definition::Release(target) => self.drop_collection(target).await,
             Definition::CreateInstance { .. } | Definition::DropInstance { .. } => {
                 Err(NodeError::unsupported("an instance is not made inside an instance"))
             }
@@ -712,6 +713,7 @@ impl Definer<'_, '_> {
             collection: free_name(&collection_name(&shape.target.collection), &taken),
             fields: places(shape),
             indexes: Vec::new(),
+            adopted: None,
         };
         let mut documents = Vec::new();
         let mut taken = HashSet::new();
@@ -744,15 +746,40 @@ impl Definer<'_, '_> {
         let Some(found) = self.statement.catalogue.find(&target.collection).cloned() else {
             return Ok(());
         };
-        let database = found.database();
+        let database = instance_name(&target.shard_instance);
         self.note_catalogue(&database, found.id).await?;
         let command = doc! {
             "delete": CATALOGUE, "deletes": [{ "q": { "_id": found.id }, "limit": 1 }],
         };
         self.run(&database, command).await?;
-        let collection = found.layout.collection.clone();
-        self.leftover.finish.push(Chore::DropCollection { database, collection });
+        // A collection that dataman did not make stays.
+        if found.layout.adopted.is_none() {
+            let collection = found.layout.collection.clone();
+            self.leftover.finish.push(Chore::DropCollection { database, collection });
+        }
         Ok(())
+    }
+
+    /// Writes a collection that is there into the catalogue.
+    async fn adopt(
+        &mut self,
+        shape: &CollectionShape,
+        found: &FoundTable,
+    ) -> Result<(), NodeError> {
+        let known = self.statement.catalogue.find(&shape.target.collection).cloned();
+        if known.as_ref().is_some_and(|known| known.layout.adopted.is_none()) {
+            return Err(NodeError::statement(
+                "42P07",
+                format!("relation \"{}\" already exists", shape.label),
+            ));
+        }
+        let layout = adopted::layout_of(shape, found)?;
+        let mut shape = shape.clone();
+        // MongoDB itself keeps its keys.
+        shape.constraints.clear();
+        shape.indexes.clear();
+        self.collection(ObjectId::new(), &shape, &layout)?;
+        self.save(known.map(|known| known.id), &shape, &layout).await
     }
 
     async fn change_indexes(
@@ -791,8 +818,12 @@ impl Definer<'_, '_> {
         fields: Vec<Place>,
     ) -> Result<(), NodeError> {
         check_keys(to)?;
-        let mut layout =
-            Layout { collection: from.layout.collection.clone(), fields, indexes: Vec::new() };
+        let mut layout = Layout {
+            collection: from.layout.collection.clone(),
+            fields,
+            indexes: Vec::new(),
+            adopted: None,
+        };
         let mut added = Vec::new();
         let all = wanted(to);
         for wanted in &all {

@@ -119,6 +119,9 @@ fn server(code: i32, message: &str, transient: bool) -> NodeError {
         10334 | 17419 | 17420 | 10329 => {
             statement("54000", "a record is too large for MongoDB, which takes 16 MB")
         }
+        // DocumentValidationFailure: of collections that dataman did not make.
+        121 => statement("23514", "a document fails the validation of its MongoDB collection")
+            .with_detail(message.to_owned()),
         225 | 257 => statement("54000", "a transaction is too large for the MongoDB server"),
         // ExceededMemoryLimit, QueryExceededMemoryLimitNoDiskUseAllowed.
         146 | 292 => statement("53200", "the MongoDB server is out of memory for the statement"),

@@ -28,6 +28,7 @@ use dataman_pg::types::{TypeId, TypeRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::adopted::AdoptedCollection;
 pub(super) use crate::driver::kept::catalogue::Index;
 use crate::driver::sql::stored;
 
@@ -49,12 +50,15 @@ pub(super) struct Layout {
     pub(super) fields: Vec<Place>,
     /// The indexes of unique constraints and of indexes.
     pub(super) indexes: Vec<Index>,
+    /// Of a collection that dataman did not make: where it lies and what its fields are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) adopted: Option<AdoptedCollection>,
 }
 
 /// Where a field lies in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
-    /// The name in the document.
+    /// The name in the document; in an adopted one, names with points between them lead into documents within.
     pub(super) path: String,
     /// How the value is kept there.
     pub(super) form: Form,

@@ -12,11 +12,16 @@ use dataman_pg::value::Value;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::DOCUMENTS_A_BATCH;
+use super::adopted;
 use super::catalogue::{Catalogue, Collection};
 use super::condition::{
-    NativeAggregate, Scope, is_given, native_aggregate, not_carried_out, refusal,
+    NativeAggregate, Scope, is_given, joined, native_aggregate, not_carried_out, refusal,
 };
 use super::layout;
+use super::statement::simple_collation;
+
+/// Where a document is whose values are not what its columns say, before the rows that it should be looked at for.
+pub(super) const STRAY: &str = "%stray";
 
 /// A select made ready. What it says to MongoDB is written at each execution, when the parameters are known.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Lowered {
     offset: Option<Expr>,
     /// FOR UPDATE and its like.
     pub(super) lock: Option<Lock>,
+    /// Of an adopted collection, the places of the fields that decide which documents come back, in which order and group.
+    pub(super) deciding: Vec<usize>,
 }
 
 /// A value of each document that comes back.
@@ -46,6 +53,8 @@ pub(super) struct Input {
     pub(super) path: String,
     /// Its type.
     pub(super) ty: TypeId,
+    /// Of an adopted collection, the place of the field whose value it is.
+    pub(super) place: Option<usize>,
 }
 
 /// One column of the result.
@@ -119,16 +128,24 @@ impl Lowered {
                 }
             }
         }
-        let group = select.group.as_ref().map(|keys| Group::new(keys, select)).transpose()?;
+        let is_carried: fn(&Expr) -> bool = match collection.as_deref().and_then(adopted::of) {
+            Some(_) => adopted::filter::is_native_tree,
+            None => is_given,
+        };
+        let group =
+            select.group.as_ref().map(|keys| Group::new(keys, select, is_carried)).transpose()?;
         let mut inputs: Vec<(Expr, Input)> = Vec::new();
         match &group {
             Some(group) => {
                 for (key, name) in &group.keys {
-                    let input = Input { path: name.clone(), ty: key.type_id() };
+                    let place = field_place(key, collection.as_deref());
+                    let input = Input { path: name.clone(), ty: key.type_id(), place };
                     inputs.push((key.clone(), input));
                 }
                 for (aggregate, name) in &group.aggregates {
-                    let input = Input { path: name.clone(), ty: aggregate.ty.id };
+                    let place = least_or_greatest(aggregate)
+                        .and_then(|arg| field_place(arg, collection.as_deref()));
+                    let input = Input { path: name.clone(), ty: aggregate.ty.id, place };
                     inputs.push((Expr::Aggregate(Box::new(aggregate.clone())), input));
                 }
             }
@@ -155,7 +172,23 @@ impl Lowered {
         // A group of everything is there also when MongoDB has no document for it: then it is the driver that looks.
         let is_whole = group.as_ref().is_some_and(|group| group.keys.is_empty());
         let having = group.as_ref().and_then(|group| group.having.as_ref()).filter(|_| is_whole);
+        let mut deciding = Vec::new();
+        if let Some(collection) = collection.as_deref().filter(|one| adopted::of(one).is_some()) {
+            if select.lock.is_some() {
+                return Err(not_carried_out("locks of records of adopted collections"));
+            }
+            let mut add = |expr: &Expr| {
+                adopted::filter::places_of(expr, collection, &mut deciding);
+            };
+            filter.iter().chain(select.sort.iter().map(|key| &key.expr)).for_each(&mut add);
+            if let Some(group) = &group {
+                group.keys.iter().for_each(|(key, _)| add(key));
+                let aggregates = group.aggregates.iter().flat_map(|(one, _)| &one.args);
+                aggregates.for_each(&mut add);
+            }
+        }
         Ok(Self {
+            deciding,
             collection,
             filter,
             having: having.map(over_inputs).transpose()?,
@@ -167,6 +200,11 @@ impl Lowered {
             offset: select.offset.clone(),
             lock: select.lock.clone(),
         })
+    }
+
+    /// Whether records are gathered into groups.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.group.is_some()
     }
 
     /// Whether there is one group, of all records.
@@ -223,9 +261,41 @@ impl Lowered {
         let collection = self.collection.as_deref();
         let name = collection.map_or("", |found| found.layout.collection.as_str());
         let scope = Scope { collection, catalogue, params, known: &[] };
+        // Documents that do not come back are not looked at; then their like is looked for first.
+        let is_cut = !self.sort.is_empty() && (window.limit.is_some() || window.offset > 0);
+        let strays = match collection {
+            Some(collection) if self.group.is_some() || is_cut => {
+                adopted::filter::strays(collection, &self.deciding)
+            }
+            _ => None,
+        };
         let filter = match &self.filter {
+            Some(filter) if strays.is_some() => scope.adopted_filter(filter, true, false)?,
             Some(filter) => scope.filter(filter, true)?,
             None => Document::new(),
+        };
+        let aggregate = |stages: Vec<Document>| -> Result<Document, NodeError> {
+            let mut command = match &strays {
+                None => aggregate(name, stages),
+                Some(strays) => {
+                    let mut wanted = vec![strays.clone()];
+                    if let Some(filter) = &self.filter {
+                        wanted.push(scope.filter(filter, true)?);
+                    }
+                    let others = doc! { "coll": name, "pipeline": stages };
+                    let stages = vec![
+                        doc! { "$match": joined("$and", wanted) },
+                        doc! { "$limit": 1 },
+                        doc! { "$project": { "_id": 0, STRAY: "$$ROOT" } },
+                        doc! { "$unionWith": others },
+                    ];
+                    aggregate(name, stages)
+                }
+            };
+            if scope.is_adopted() {
+                command.insert("collation", simple_collation());
+            }
+            Ok(command)
         };
         if let Some(group) = &self.group {
             let mut stages = Vec::new();
@@ -242,11 +312,27 @@ impl Lowered {
                 self.order(&scope, &mut stages)?;
                 limit(window, &mut stages);
             }
-            return Ok(aggregate(name, stages));
+            return aggregate(stages);
         }
         let mut projection = Document::new();
         for input in &self.inputs {
             projection.insert(&input.path, 1);
+        }
+        if let Some(collection) = collection.filter(|_| scope.is_adopted()) {
+            for place in &self.deciding {
+                projection.insert(&collection.layout.fields[*place].path, 1);
+            }
+            // What is wrong with a document is said with its identity.
+            projection.insert("_id", 1);
+            let paths: Vec<String> = projection.keys().cloned().collect();
+            // A field within another one comes with that.
+            let is_within =
+                |path: &str| adopted::ways(path).any(|way| paths.iter().any(|known| known == way));
+            projection = paths
+                .iter()
+                .filter(|path| !is_within(path))
+                .map(|path| (path.clone(), Bson::Int32(1)))
+                .collect();
         }
         if self.lock.is_some() || projection.is_empty() {
             projection.insert("_id", 1);
@@ -255,14 +341,14 @@ impl Lowered {
         }
         let mut stages = Vec::new();
         self.order(&scope, &mut stages)?;
-        if let [_, _, ..] = stages.as_slice() {
+        if stages.len() > 1 || strays.is_some() {
             // Where NULLs go has to be computed.
             if !filter.is_empty() {
                 stages.insert(0, doc! { "$match": filter });
             }
             limit(window, &mut stages);
             stages.push(doc! { "$project": projection });
-            return Ok(aggregate(name, stages));
+            return aggregate(stages);
         }
         let mut command = doc! { "find": name, "filter": filter, "projection": projection };
         if let Some(sort) = stages.first().and_then(|stage| stage.get_document("$sort").ok()) {
@@ -276,6 +362,9 @@ impl Lowered {
             command.insert("limit", limit);
         }
         command.insert("batchSize", DOCUMENTS_A_BATCH);
+        if scope.is_adopted() {
+            command.insert("collation", simple_collation());
+        }
         Ok(command)
     }
 
@@ -359,6 +448,23 @@ fn limit(window: Window, stages: &mut Vec<Document>) {
     }
 }
 
+/// The place of the field of an adopted collection that an expression is.
+fn field_place(expr: &Expr, collection: Option<&Collection>) -> Option<usize> {
+    let collection = collection.filter(|one| adopted::of(one).is_some())?;
+    match adopted::filter::bare(expr)? {
+        Expr::Field(field) => collection.place(&field.name),
+        _ => None,
+    }
+}
+
+/// What an aggregate gives one of the values of.
+fn least_or_greatest(aggregate: &Aggregate) -> Option<&Expr> {
+    match native_aggregate(aggregate)? {
+        NativeAggregate::Min | NativeAggregate::Max => aggregate.args.first(),
+        _ => None,
+    }
+}
+
 /// The fields that an expression reads.
 fn gather_fields(
     expr: &Expr,
@@ -389,7 +495,8 @@ fn gather_fields(
         },
         None => layout::path(&field.name),
     };
-    inputs.push((expr.clone(), Input { path, ty: field.ty.id }));
+    let place = field_place(expr, collection);
+    inputs.push((expr.clone(), Input { path, ty: field.ty.id, place }));
     Ok(())
 }
 
@@ -403,11 +510,15 @@ fn place_inputs(expr: &mut Expr, inputs: &[(Expr, Input)]) {
 }
 
 impl Group {
-    fn new(keys: &[Expr], select: &Select) -> Result<Self, NodeError> {
+    fn new(
+        keys: &[Expr],
+        select: &Select,
+        is_carried: fn(&Expr) -> bool,
+    ) -> Result<Self, NodeError> {
         let mut group =
             Self { keys: Vec::new(), aggregates: Vec::new(), having: select.having.clone() };
         for key in keys {
-            if !is_given(key) {
+            if !is_carried(key) {
                 return Err(refusal(key));
             }
             if group.keys.iter().all(|(known, _)| known != key) {
@@ -416,24 +527,24 @@ impl Group {
         }
         for field in &select.fields {
             if let OutputField::Bound { expr, .. } = field {
-                group.gather(expr)?;
+                group.gather(expr, is_carried)?;
             }
         }
         if let Some(having) = &select.having {
-            group.gather(having)?;
+            group.gather(having, is_carried)?;
         }
         for key in &select.sort {
-            group.gather(&key.expr)?;
+            group.gather(&key.expr, is_carried)?;
         }
         Ok(group)
     }
 
-    fn gather(&mut self, expr: &Expr) -> Result<(), NodeError> {
+    fn gather(&mut self, expr: &Expr, is_carried: fn(&Expr) -> bool) -> Result<(), NodeError> {
         if self.keys.iter().any(|(known, _)| known == expr) {
             return Ok(());
         }
         if let Expr::Aggregate(aggregate) = expr {
-            if !is_given(expr) {
+            if !is_carried(expr) {
                 return Err(refusal(expr));
             }
             if self.aggregates.iter().all(|(known, _)| known != &**aggregate) {
@@ -445,7 +556,7 @@ impl Group {
         let mut gathered = Ok(());
         expr.for_each_child(&mut |child| {
             if gathered.is_ok() {
-                gathered = self.gather(child);
+                gathered = self.gather(child, is_carried);
             }
         });
         gathered
@@ -507,7 +618,18 @@ impl Group {
                 }
                 NativeAggregate::Sum | NativeAggregate::DecimalSum => {
                     let of = match kind {
+                        // Whole numbers may be doubles, whose sum would be one, too.
+                        NativeAggregate::Sum if scope.is_adopted() => Bson::Document(doc! {
+                            "$convert": {
+                                "input": taken, "to": "long", "onError": Bson::Null, "onNull": Bson::Null,
+                            },
+                        }),
                         NativeAggregate::Sum => taken,
+                        _ if scope.is_adopted() => Bson::Document(doc! {
+                            "$convert": {
+                                "input": taken, "to": "decimal", "onError": Bson::Null, "onNull": Bson::Null,
+                            },
+                        }),
                         _ => Bson::Document(doc! { "$toDecimal": taken }),
                     };
                     let (summed, value) = sum(of);
@@ -547,6 +669,10 @@ impl Lowered {
 pub(super) fn shown(select: &Select) -> Option<String> {
     check_parts(select).ok()?;
     let [Source::Collection { target, .. }] = select.source.as_slice() else { return None };
+    // What it would be told depends on what the fields are.
+    if target.adopted.is_some() {
+        return None;
+    }
     let lowered = Lowered::over(select, None, &Catalogue::default()).ok()?;
     let known = |expr: &Option<Expr>| match expr {
         Some(Expr::Const(Constant { value: Value::Int8(rows), .. })) => Some(*rows),

@@ -13,6 +13,7 @@
 //!   [`read`]: runs them.
 //! - [`mod@write`] and [`conflict`]: INSERT, UPDATE, DELETE; [`constraint`] and [`mod@reference`]: what they may not do.
 //! - [`catalogue`], [`define`]: what a shard instance holds and how it changes. [`capability`]: what of this is exact.
+//! - [`adopted`]: collections that were there before dataman; [`inspect`]: which there are.
 //!
 //! What is the same for every engine whose writes are computed is in `driver/kept`.
 //!
@@ -30,6 +31,7 @@
 //! document of the catalogue, written in the transaction; indexes and new fields' values are made from outside of it, under
 //! names that no catalogue bears yet, and what no catalogue names any more is removed when the transaction has ended.
 
+mod adopted;
 mod capability;
 mod catalogue;
 mod condition;
@@ -39,6 +41,7 @@ mod connection;
 mod constraint;
 mod define;
 mod error;
+mod inspect;
 mod layout;
 mod lower;
 mod read;

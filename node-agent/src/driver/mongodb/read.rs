@@ -8,9 +8,10 @@ use dataman_pg::value::Value;
 use mongodb::bson::{Bson, Document, doc};
 use tokio::sync::mpsc;
 
+use super::adopted;
 use super::error::{Failure, classify, is_conflict};
 use super::layout::LOCK;
-use super::lower::{Lowered, Output};
+use super::lower::{Lowered, Output, STRAY};
 use super::rows::RowWriter;
 use super::statement::{Prepared, Statement};
 use super::value::load;
@@ -135,11 +136,7 @@ impl Rows {
         lowered: &Lowered,
         document: &Document,
     ) -> Result<bool, NodeError> {
-        let inputs = lowered.inputs.iter().map(|input| match document.get(&input.path) {
-            Some(bson) => load(bson, input.ty, &*statement.catalogue),
-            None => Ok(Value::Null),
-        });
-        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let inputs = inputs(statement, lowered, document)?;
         let (params, context) = (&statement.params, &*statement.context);
         if let Some(having) = &lowered.having
             && !having.holds(&inputs, params, context)?
@@ -158,6 +155,53 @@ impl Rows {
         self.count += 1;
         self.writer.add(cells, context)
     }
+}
+
+/// What a document that came back holds.
+fn inputs(
+    statement: &Statement<'_>,
+    lowered: &Lowered,
+    document: &Document,
+) -> Result<Vec<Value>, NodeError> {
+    let own = lowered.collection.as_deref().and_then(|one| Some((one, adopted::of(one)?)));
+    let Some((collection, own)) = own else {
+        let inputs = lowered.inputs.iter().map(|input| match document.get(&input.path) {
+            Some(bson) => load(bson, input.ty, &*statement.catalogue),
+            None => Ok(Value::Null),
+        });
+        return inputs.collect();
+    };
+    if let Ok(stray) = document.get_document(STRAY) {
+        for place in &lowered.deciding {
+            adopted::read(collection, own, *place, stray)?;
+        }
+        return Err(NodeError::statement(
+            "HV004",
+            format!(
+                "a document of MongoDB collection {} does not fit its columns",
+                collection.place_name()
+            ),
+        ));
+    }
+    if lowered.is_grouped() {
+        let inputs = lowered.inputs.iter().map(|input| {
+            let Some(bson) = document.get(&input.path) else { return Ok(Value::Null) };
+            match input.place {
+                None => load(bson, input.ty, &*statement.catalogue),
+                Some(place) => adopted::value::load(bson, own.natives[place], input.ty)
+                    .map_err(|what| adopted::unfit(collection, place, None, &what)),
+            }
+        });
+        return inputs.collect();
+    }
+    for place in &lowered.deciding {
+        adopted::read(collection, own, *place, document)?;
+    }
+    let inputs = lowered.inputs.iter().map(|input| match input.place {
+        Some(place) => adopted::read(collection, own, place, document),
+        None => Ok(Value::Null),
+    });
+    inputs.collect()
 }
 
 async fn hand_on(

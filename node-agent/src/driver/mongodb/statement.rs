@@ -13,6 +13,7 @@ use mongodb::{ClientSession, SessionCursor};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::adopted;
 use super::catalogue::{Catalogue, Collection};
 use super::connect::Server;
 use super::connection::Undo;
@@ -74,7 +75,7 @@ impl Prepared {
             }
             NodeQuery::Define(_) => (None, Work::Define),
             NodeQuery::Inspect(_) => {
-                return Err(NodeError::unsupported("a MongoDB datasource cannot be inspected yet"));
+                return Err(NodeError::unsupported("an inspection is not prepared"));
             }
             NodeQuery::Copy(_) => {
                 return Err(NodeError::unsupported("this datasource does not take COPY data"));
@@ -230,7 +231,16 @@ impl Statement<'_> {
 
 /// The command that reads a collection's documents.
 pub(super) fn find(collection: &Collection, filter: Document) -> Document {
-    doc! { "find": &collection.layout.collection, "filter": filter, "batchSize": DOCUMENTS_A_BATCH }
+    let mut command = doc! { "find": &collection.layout.collection, "filter": filter, "batchSize": DOCUMENTS_A_BATCH };
+    if adopted::of(collection).is_some() {
+        command.insert("collation", simple_collation());
+    }
+    command
+}
+
+/// Strings compare by their bytes, whatever the collection's own collation.
+pub(super) fn simple_collation() -> Document {
+    doc! { "locale": "simple" }
 }
 
 /// About as many bytes as a document takes in memory.

@@ -11,6 +11,7 @@ use dataman_pg::value::Value;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
+use super::adopted;
 use super::catalogue::{Catalogue, Collection};
 use super::condition::{Scope, is_native_tree};
 use super::conflict::PreparedConflict;
@@ -24,11 +25,11 @@ use super::value::exact;
 use crate::driver::sql::default_alias;
 
 /// Documents written by one command at most, and the bytes that it may hold: MongoDB takes 48 MB.
-const DOCUMENTS_A_COMMAND: usize = 1000;
-const BYTES_A_COMMAND: usize = 12 << 20;
+pub(super) const DOCUMENTS_A_COMMAND: usize = 1000;
+pub(super) const BYTES_A_COMMAND: usize = 12 << 20;
 
 /// Records changed by one command; each may be 16 MB, and few are.
-const UPDATES_A_COMMAND: usize = 500;
+pub(super) const UPDATES_A_COMMAND: usize = 500;
 
 /// An INSERT made ready.
 #[derive(Debug)]
@@ -36,11 +37,12 @@ pub(super) struct PreparedInsert {
     /// The collection.
     pub(super) collection: Arc<Collection>,
     /// The places of the fields given.
-    fields: Vec<usize>,
+    pub(super) fields: Vec<usize>,
     source: RecordSource,
     /// ON CONFLICT.
     pub(super) conflict: Option<PreparedConflict>,
-    returning: Vec<Evaluator>,
+    /// RETURNING, over the record.
+    pub(super) returning: Vec<Evaluator>,
 }
 
 #[derive(Debug)]
@@ -54,9 +56,12 @@ enum RecordSource {
 /// An UPDATE made ready.
 #[derive(Debug)]
 pub(super) struct PreparedUpdate {
-    search: Search,
-    set: Vec<(usize, Evaluator)>,
-    returning: Vec<Evaluator>,
+    /// How its records are found.
+    pub(super) search: Search,
+    /// The places of the fields that are set, and to what.
+    pub(super) set: Vec<(usize, Evaluator)>,
+    /// RETURNING, over the record.
+    pub(super) returning: Vec<Evaluator>,
 }
 
 /// A DELETE made ready.
@@ -68,12 +73,14 @@ pub(super) struct PreparedDelete {
 
 /// How the records of a change are found.
 #[derive(Debug)]
-struct Search {
+pub(super) struct Search {
     collection: Arc<Collection>,
     /// What MongoDB looks for.
     conditions: Vec<Expr>,
     /// What must hold besides.
     residual: Vec<Evaluator>,
+    /// Of an adopted collection: the places of the fields that the statement reads.
+    pub(super) needed: Vec<usize>,
 }
 
 /// One record with its document.
@@ -111,6 +118,14 @@ fn returning(
     fields.iter().map(compile).collect()
 }
 
+/// The expressions of a RETURNING.
+fn bound_fields(fields: &[OutputField]) -> impl Iterator<Item = &Expr> {
+    fields.iter().filter_map(|field| match field {
+        OutputField::Bound { expr, .. } => Some(expr),
+        OutputField::Named(_) => None,
+    })
+}
+
 fn field_place(collection: &Collection, name: &str) -> Result<usize, NodeError> {
     collection.place(name).ok_or_else(|| {
         let label = &collection.shape.label;
@@ -127,6 +142,11 @@ impl PreparedInsert {
             return Err(NodeError::unsupported("MongoDB inserts no subqueries"));
         }
         let collection = Arc::clone(catalogue.get(&insert.target.collection)?);
+        if adopted::of(&collection).is_some() && insert.conflict.is_some() {
+            return Err(NodeError::unsupported(
+                "ON CONFLICT is not supported for an adopted MongoDB collection",
+            ));
+        }
         let alias = default_alias(&insert.alias);
         let source = match &insert.records {
             Records::Values(rows) => RecordSource::Values(
@@ -145,7 +165,10 @@ impl PreparedInsert {
             .fields
             .iter()
             .map(|field| field_place(&collection, &field.name))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<usize>, _>>()?;
+        if adopted::of(&collection).is_some() {
+            adopted::write::check_apart(&collection, &fields)?;
+        }
         let conflict = match &insert.conflict {
             Some(conflict) => Some(PreparedConflict::new(conflict, &collection, alias, catalogue)?),
             None => None,
@@ -157,6 +180,11 @@ impl PreparedInsert {
             returning: returning(&insert.returning, &collection, alias, catalogue)?,
             collection,
         })
+    }
+
+    /// Whether its records are tuples of parameters.
+    pub(super) fn takes_tuples(&self) -> bool {
+        matches!(self.source, RecordSource::Parameters)
     }
 
     /// Whether it is one document for MongoDB, which is written whole or not at all without a transaction.
@@ -181,6 +209,7 @@ impl Search {
         collection: &Arc<Collection>,
         alias: &str,
         filter: Option<&Condition>,
+        others: &[&Expr],
         catalogue: &Catalogue,
     ) -> Result<Self, NodeError> {
         let mut conditions = Vec::new();
@@ -188,16 +217,31 @@ impl Search {
             Some(Expr::And(parts)) => conditions.extend(parts),
             filter => conditions.extend(filter),
         }
+        let is_adopted = adopted::of(collection).is_some();
+        let needed = match is_adopted {
+            true => {
+                adopted::write::needed(collection, conditions.iter().chain(others.iter().copied()))
+            }
+            false => Vec::new(),
+        };
         let (conditions, residual): (Vec<Expr>, Vec<Expr>) =
-            conditions.into_iter().partition(is_native_tree);
+            conditions.into_iter().partition(|expr| match is_adopted {
+                true => adopted::filter::is_native_tree(expr),
+                false => is_native_tree(expr),
+            });
         let place = placed(collection, alias);
         let compile = |expr: &Expr| catalogue.compile(expr, &place);
         let residual = residual.iter().map(compile).collect::<Result<_, _>>()?;
-        Ok(Self { collection: Arc::clone(collection), conditions, residual })
+        Ok(Self { collection: Arc::clone(collection), conditions, residual, needed })
     }
 }
 
 impl PreparedUpdate {
+    /// The collection.
+    pub(super) fn collection(&self) -> &Arc<Collection> {
+        &self.search.collection
+    }
+
     pub(super) fn new(update: &Update, catalogue: &Arc<Catalogue>) -> Result<Self, NodeError> {
         if !update.record.is_empty() {
             return Err(NodeError::unsupported("a short-form update has to be bound first"));
@@ -212,10 +256,16 @@ impl PreparedUpdate {
             .map(|(field, value)| {
                 Ok((field_place(collection, field)?, catalogue.compile(value, &place)?))
             })
-            .collect::<Result<_, NodeError>>()?;
+            .collect::<Result<Vec<(usize, Evaluator)>, NodeError>>()?;
+        if adopted::of(collection).is_some() {
+            let places: Vec<usize> = set.iter().map(|(place, _)| *place).collect();
+            adopted::write::check_apart(collection, &places)?;
+        }
+        let mut others: Vec<&Expr> = update.record_op.iter().map(|(_, value)| value).collect();
+        others.extend(bound_fields(&update.returning));
         Ok(Self {
             set,
-            search: Search::new(collection, alias, update.filter.as_ref(), catalogue)?,
+            search: Search::new(collection, alias, update.filter.as_ref(), &others, catalogue)?,
             returning: returning(&update.returning, collection, alias, catalogue)?,
         })
     }
@@ -226,8 +276,9 @@ impl PreparedDelete {
         refuse_sources(&delete.source, &delete.subqueries)?;
         let collection = catalogue.get(&delete.target.collection)?;
         let alias = default_alias(&delete.alias);
+        let others: Vec<&Expr> = bound_fields(&delete.returning).collect();
         Ok(Self {
-            search: Search::new(collection, alias, delete.filter.as_ref(), catalogue)?,
+            search: Search::new(collection, alias, delete.filter.as_ref(), &others, catalogue)?,
             returning: returning(&delete.returning, collection, alias, catalogue)?,
         })
     }
@@ -285,7 +336,10 @@ impl Statement<'_> {
     ) -> Result<u64, NodeError> {
         let collection = &insert.collection;
         let records = self.new_records(insert).await?;
-        let by_tuples = matches!(insert.source, RecordSource::Parameters);
+        if adopted::of(collection).is_some() {
+            return self.insert_adopted(insert, &records, answer).await;
+        }
+        let by_tuples = insert.takes_tuples();
         let of_record = |mut error: NodeError, place: usize| {
             if by_tuples {
                 error.record = u64::try_from(place + 1).ok();
@@ -423,6 +477,9 @@ impl Statement<'_> {
         answer: &mut Answer<'_>,
     ) -> Result<u64, NodeError> {
         let collection = &update.search.collection;
+        if adopted::of(collection).is_some() {
+            return self.update_adopted(update, answer).await;
+        }
         let found = self.find_all(&update.search).await?;
         let mut events = Vec::new();
         let mut pending = Vec::new();
@@ -475,7 +532,7 @@ impl Statement<'_> {
     }
 
     /// Finds the records of a change.
-    async fn find_all(&mut self, search: &Search) -> Result<Vec<Record>, NodeError> {
+    pub(super) async fn find_all(&mut self, search: &Search) -> Result<Vec<Record>, NodeError> {
         let catalogue = Arc::clone(&self.catalogue);
         let scope = Scope {
             collection: Some(&search.collection),
@@ -484,7 +541,20 @@ impl Statement<'_> {
             known: &[],
         };
         let filter = scope.filter(&Expr::And(search.conditions.clone()), true)?;
-        let mut found = self.find_by(&search.collection, filter).await?;
+        let mut found = match adopted::of(&search.collection) {
+            None => self.find_by(&search.collection, filter).await?,
+            Some(own) => {
+                let collection = &*search.collection;
+                let documents = self.find(collection, filter).await?;
+                let records = documents.into_iter().map(|document| {
+                    let values =
+                        adopted::write::record(collection, own, &search.needed, &document)?;
+                    let id = document.get("_id").cloned().unwrap_or(Bson::Null);
+                    Ok(Record { id, document, values })
+                });
+                records.collect::<Result<_, NodeError>>()?
+            }
+        };
         if !search.residual.is_empty() {
             let mut kept = Vec::new();
             for record in found {

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_name_is_a_literal() {
-        let text = inspection(&Inspect { namespace: Some("it's".to_owned()) });
+        let text =
+            inspection(&Inspect { namespace: Some("it's".to_owned()), ..Inspect::default() });
         assert!(text.contains("n.nspname = 'it''s'"), "{text}");
     }
 }

@@ -16,6 +16,7 @@ use dataman_metadata::schema::{
     IndexKey, Placement, SourceDefault,
 };
 use dataman_metadata::snapshot::{NAME_BYTES_MAX, Snapshot};
+use dataman_metadata::topology::Engine;
 use dataman_node_protocol::definition::Definition;
 use dataman_node_protocol::inspect::{
     Filled, Found, FoundConstraint, FoundConstraintKind, FoundField, FoundTable,
@@ -37,20 +38,44 @@ use crate::scatter::contract::ShardRef;
 use crate::scatter::shard::name_shard;
 use crate::sqlstate::{Report, Severity};
 
-/// What OPTIONS says: the shard of a datastore.
+/// The option that says which shard of a datastore has the tables.
+const SHARD: &str = "shard";
+
+/// What OPTIONS says: the shard of a datastore. The others are for the engine, see [`engine_options`].
 fn wanted_shard(import: &ImportSchema) -> Result<Option<ShardId>> {
     let mut shard = None;
-    for (option, value) in &import.options {
-        if option != "shard" {
-            return Err(PgError::new("HV00D", format!("invalid option \"{option}\""))
-                .with_hint("Valid options in this context are: shard"));
-        }
+    for (_, value) in import.options.iter().filter(|(option, _)| option == SHARD) {
         shard = Some(value.parse::<u32>().map(ShardId).map_err(|_| {
             PgError::new("22023", format!("invalid value for option \"shard\": \"{value}\""))
                 .with_hint("Give the shard's number: shard '0'.")
         })?);
     }
     Ok(shard)
+}
+
+/// What OPTIONS says to the engine of a shard. Only MongoDB takes any: its collections have no schema to be read.
+fn engine_options(
+    import: &ImportSchema,
+    snapshot: &Snapshot,
+    shard: &ShardRef,
+) -> Result<Vec<(String, String)>> {
+    let options: Vec<(String, String)> =
+        import.options.iter().filter(|(option, _)| option != SHARD).cloned().collect();
+    let datastore = snapshot.datastores.get(&shard.datastore);
+    let shards = datastore.map(|found| found.shards.as_slice()).unwrap_or_default();
+    let primary = usize::try_from(shard.shard.0).ok().and_then(|number| shards.get(number));
+    let engine = primary.and_then(|found| {
+        let node = snapshot.nodes.get(&found.primary.node)?;
+        let source = node.datasources.iter().find(|source| source.name == found.primary.name)?;
+        Some(source.engine)
+    });
+    match options.first() {
+        Some((option, _)) if engine != Some(Engine::Mongodb) => {
+            Err(PgError::new("HV00D", format!("invalid option \"{option}\""))
+                .with_hint(format!("Valid options in this context are: {SHARD}")))
+        }
+        _ => Ok(options),
+    }
 }
 
 /// The shard that FROM SERVER means: a datastore of one shard, or a datasource that is a shard's primary.
@@ -134,7 +159,13 @@ pub(super) async fn inspect(
         transaction_time_us: 0,
         time_left_ms: None,
     };
-    let query = NodeQuery::Inspect(Inspect { namespace: Some(import.schema.clone()) });
+    let only = match &import.tables {
+        ImportedTables::Only(names) => names.clone(),
+        ImportedTables::All | ImportedTables::Except(_) => Vec::new(),
+    };
+    let options = engine_options(import, snapshot, &shard)?;
+    let namespace = Some(import.schema.clone());
+    let query = NodeQuery::Inspect(Inspect { namespace, only, options });
     let statement = Arc::new(NodeStatement::new(query, Vec::new()));
     let connection = cluster.connect(&shard).await?;
     let (parameters, formats) = (Parameters::default(), ResultFormats::default());
