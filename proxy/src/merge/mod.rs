@@ -24,6 +24,7 @@ mod distinct;
 mod entry;
 mod expand;
 mod filter;
+mod gather;
 pub(crate) mod global;
 mod groups;
 mod index;

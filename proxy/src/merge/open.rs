@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use dataman_metadata::id::ShardId;
+use dataman_metadata::id::{DatastoreId, ShardId};
 use dataman_node_protocol::node::{Parameters, ResultFormats, RowStream};
 use dataman_node_protocol::record::Format;
 use dataman_pg::eval::Evaluator;
@@ -23,13 +23,13 @@ use super::raw::{Decoded, Raw, RawSource, Sorted, Streams};
 use super::rows::{Encoded, Held, Row, ValueStream};
 use super::store::Store;
 use super::{
-    Sequences, aggregate, distinct, expand, filter, join, limit, made, project, recurse, setop,
-    sort, taking_numbers, window,
+    Sequences, aggregate, distinct, expand, filter, gather, join, limit, made, project, recurse,
+    setop, sort, taking_numbers, window,
 };
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::apply::has_applied;
-use crate::plan::operator::{MergeKey, NodeScan, Operator, ShardRule};
+use crate::plan::operator::{Gather, MergeKey, NodeScan, Operator, Part, ShardRule};
 use crate::route::prune;
 use crate::scatter::contract::{Access, ResultStream, ShardRef};
 use crate::scatter::shard::ShardStream;
@@ -204,10 +204,20 @@ impl<'a> Run<'a> {
 
     /// Decides a route: the operator to open, and the shard for its scan.
     fn routed(&self, operator: &'a Operator) -> Result<(&'a Operator, Option<ShardId>), Error> {
+        if let Operator::Gather(gather) = operator {
+            return match self.gather_parts(gather)?.as_slice() {
+                [part] if part.operator.columns().len() == gather.visible => {
+                    self.routed(&part.operator)
+                }
+                _ => Ok((operator, None)),
+            };
+        }
         let Operator::Route { whole, rules, otherwise } = operator else {
             return Ok((operator, None));
         };
-        if let Some(shard) = self.agreed(rules, whole)? {
+        if let Some(shard) = self.agreed(rules, whole)?
+            && whole.asks(shard)
+        {
             return Ok((operator, Some(shard)));
         }
         match otherwise {
@@ -224,7 +234,7 @@ impl<'a> Run<'a> {
     ) -> Result<Option<ShardId>, Error> {
         let mut agreed: BTreeSet<ShardId> = BTreeSet::new();
         for rule in rules {
-            agreed.extend(self.shards(rule, scan)?);
+            agreed.extend(self.shards(rule, &scan.datastore)?);
         }
         Ok(match agreed.len() {
             0 => Some(ShardId(0)),
@@ -233,23 +243,37 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn shards(&self, rule: &ShardRule, scan: &NodeScan) -> Result<BTreeSet<ShardId>, Error> {
-        let datastore = self.plan.snapshot.datastores.get(&scan.datastore).ok_or_else(|| {
-            PgError::internal(format!(
-                "the datastore \"{}\" of a plan is not there",
-                scan.datastore
-            ))
+    fn shards(
+        &self,
+        rule: &ShardRule,
+        datastore: &DatastoreId,
+    ) -> Result<BTreeSet<ShardId>, Error> {
+        let datastore = self.plan.snapshot.datastores.get(datastore).ok_or_else(|| {
+            PgError::internal(format!("the datastore \"{datastore}\" of a plan is not there"))
         })?;
         Ok(prune::shards_of(rule, datastore, &mut |expr| self.value(expr))?)
     }
 
     /// The shards of a scan: at least one, so that an aggregate over nothing has its row.
     pub(super) fn scan_shards(&self, scan: &NodeScan) -> Result<Vec<ShardId>, Error> {
-        let mut shards = self.shards(&scan.shards, scan)?;
+        let mut shards = self.shards(&scan.shards, &scan.datastore)?;
+        shards.retain(|shard| scan.asks(*shard));
         if shards.is_empty() {
-            shards.insert(ShardId(0));
+            let any = scan.among.as_ref().and_then(|among| among.first().copied());
+            shards.insert(any.unwrap_or(ShardId(0)));
         }
         Ok(shards.into_iter().collect())
+    }
+
+    /// The parts that have rows: at least one, for the same reason.
+    pub(super) fn gather_parts(&self, gather: &'a Gather) -> Result<Vec<&'a Part>, Error> {
+        let shards = self.shards(&gather.shards, &gather.datastore)?;
+        let has_rows = |part: &&Part| part.shards.iter().any(|shard| shards.contains(shard));
+        let mut parts: Vec<&Part> = gather.parts.iter().filter(has_rows).collect();
+        if parts.is_empty() {
+            parts.extend(gather.parts.first());
+        }
+        Ok(parts)
     }
 
     /// Sends a scan to its shards.
@@ -506,6 +530,7 @@ impl<'a> Run<'a> {
                     })
                 }
                 Operator::Append(inputs) => setop::append(self, inputs).await?,
+                Operator::Gather(gather) => gather::open(self, gather).await?,
                 Operator::SetOperation { kind, all, left, right } => {
                     setop::open(self, *kind, *all, left, right).await?
                 }

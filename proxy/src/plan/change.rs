@@ -57,7 +57,9 @@ impl Planner<'_> {
             )
             .with_hint("Give the table a primary key."));
         };
-        if !returning.is_empty() && !self.supports(Feature::Returning, &datastore) {
+        if !returning.is_empty()
+            && !self.supports(Feature::Returning, &datastore, &self.shards_of_table(&table))
+        {
             return Err(PgError::unsupported(
                 "RETURNING is not supported by the shards' databases",
             ));

@@ -1,5 +1,6 @@
 //! EXPLAIN: a plan as text, JSON or YAML.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dataman_metadata::id::ShardId;
@@ -10,7 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::global::GlobalKeys;
 use super::operator::{
-    ChangePlan, GroupingSets, InsertSource, NodeScan, Operator, Root, ShardRule, VirtualKey,
+    ChangePlan, GroupingSets, InsertSource, MergeKey, NodeScan, Operator, Root, ShardRule,
+    VirtualKey,
 };
 use super::{Internal, Plan};
 use crate::merge::{Measured, Metrics};
@@ -521,24 +523,7 @@ fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
         Operator::Scan(scan) => return scan_node(scan_name(scan), scan, shown),
         Operator::Merge { scan, keys } => {
             let mut node = scan_node("Merge Sorted", scan, shown);
-            let keys: Vec<String> = keys
-                .iter()
-                .map(|key| {
-                    format!(
-                        "column {}{}{}",
-                        key.column + 1,
-                        if key.descending { " DESC" } else { "" },
-                        if key.nulls_first == key.descending {
-                            ""
-                        } else if key.nulls_first {
-                            " NULLS FIRST"
-                        } else {
-                            " NULLS LAST"
-                        }
-                    )
-                })
-                .collect();
-            node.facts.insert(0, ("Order", json!(keys.join(", "))));
+            node.facts.insert(0, ("Order", json!(merge_keys_text(keys))));
             return node;
         }
         Operator::Route { whole, rules, otherwise } => {
@@ -546,6 +531,9 @@ fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
             node.facts.retain(|(label, _)| *label != "Shards");
             node.facts.insert(0, ("Shards", json!("the one that holds all keys")));
             node.facts.insert(1, ("Keys", json!(rules.iter().map(rule_text).collect::<Vec<_>>())));
+            if let Some(among) = &whole.among {
+                node.facts.insert(2, ("Only if it is", json!(shards_text(among, " or "))));
+            }
             match otherwise {
                 Ok(_) => {
                     node.inputs = inputs;
@@ -679,11 +667,40 @@ fn plain_node(operator: &Operator, shown: &Shown<'_>) -> Node {
             format!("Apply{}", if *keeps { " (Left)" } else { "" })
         }
         Operator::Append(_) => "Append".to_owned(),
+        Operator::Gather(gather) => {
+            if !gather.keys.is_empty() {
+                facts.push(("Order", json!(merge_keys_text(&gather.keys))));
+            }
+            facts.push(("Shards", json!(rule_text(&gather.shards))));
+            "Gather".to_owned()
+        }
         Operator::SetOperation { kind, all, .. } => {
             format!("{kind:?}{}", if *all { " All" } else { "" })
         }
     };
     Node { name, facts, inputs, measured: None }
+}
+
+/// The order of a merge, by the numbers of its columns.
+fn merge_keys_text(keys: &[MergeKey]) -> String {
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|key| {
+            format!(
+                "column {}{}{}",
+                key.column + 1,
+                if key.descending { " DESC" } else { "" },
+                if key.nulls_first == key.descending {
+                    ""
+                } else if key.nulls_first {
+                    " NULLS FIRST"
+                } else {
+                    " NULLS LAST"
+                }
+            )
+        })
+        .collect();
+    keys.join(", ")
 }
 
 fn scan_name(scan: &NodeScan) -> &'static str {
@@ -696,20 +713,39 @@ fn scan_name(scan: &NodeScan) -> &'static str {
 fn scan_node(name: &str, scan: &NodeScan, shown: &Shown<'_>) -> Node {
     let mut facts = vec![("Shards", json!(rule_text(&scan.shards)))];
     let count = scan.statements.len();
-    if matches!(scan.shards, ShardRule::All) {
-        facts[0].1 = json!(format!("all {count}"));
-    }
-    let asked = |shard: &ShardId, query: &NodeQuery| {
-        let shard = ShardRef { datastore: scan.datastore.clone(), shard: *shard };
-        let capability = shown.capabilities.and_then(|capabilities| capabilities.of(&shard));
-        match capability.and_then(|capability| capability.statement_text(query)) {
-            Some(text) => json!(text),
-            None => node_query(query),
+    match (&scan.shards, &scan.among) {
+        (ShardRule::All, None) => facts[0].1 = json!(format!("all {count}")),
+        (ShardRule::All, Some(among)) => facts[0].1 = json!(shards_text(among, ", ")),
+        (rule, Some(among)) => {
+            let text = format!("{}, of {}", rule_text(rule), shards_text(among, ", "));
+            facts[0].1 = json!(text);
         }
+        _ => {}
+    }
+    let capability = |shard: &ShardId| {
+        let shard = ShardRef { datastore: scan.datastore.clone(), shard: *shard };
+        shown.capabilities.and_then(|capabilities| capabilities.of(&shard))
+    };
+    // The first shard of each engine: the others are asked in the same words.
+    let mut engines: BTreeMap<&str, &ShardId> = BTreeMap::new();
+    for shard in scan.statements.keys() {
+        engines.entry(capability(shard).map_or("", |found| found.engine())).or_insert(shard);
+    }
+    let asked = |shard: &ShardId, query: &NodeQuery| match capability(shard)
+        .and_then(|capability| capability.statement_text(query))
+    {
+        Some(text) => json!(text),
+        None => node_query(query),
     };
     if shown.verbose {
         let queries = scan.statements.iter().map(|(shard, statement)| {
             format!("shard {shard}: {}", plain(&asked(shard, &statement.query)))
+        });
+        facts.push(("Node query", json!(queries.collect::<Vec<_>>())));
+    } else if engines.len() > 1 {
+        let queries = engines.values().filter_map(|shard| {
+            let statement = scan.statements.get(*shard)?;
+            Some(format!("shard {shard}: {}", plain(&asked(shard, &statement.query))))
         });
         facts.push(("Node query", json!(queries.collect::<Vec<_>>())));
     } else if let Some((shard, first)) =
@@ -736,6 +772,11 @@ fn scan_node(name: &str, scan: &NodeScan, shown: &Shown<'_>) -> Node {
         }
     }
     Node { name: name.to_owned(), facts, inputs: Vec::new(), measured }
+}
+
+/// Some shards by their numbers.
+fn shards_text(shards: &[ShardId], between: &str) -> String {
+    shards.iter().map(ShardId::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn rule_text(rule: &ShardRule) -> String {

@@ -162,7 +162,7 @@ impl Planner<'_> {
 
     /// Joined sources as one scan; takes the conditions that go down out of `open`. None where the shards cannot carry it out.
     pub(super) fn fragment(
-        &self,
+        &mut self,
         sources: &[&Source],
         wanted: &Fields,
         open: &mut Vec<Expr>,
@@ -207,16 +207,17 @@ impl Planner<'_> {
             fields,
             ..Select::default()
         };
-        if !self.carried_out(&node, &datastore) {
-            return None;
-        }
         let rule = match distribution {
             Distribution::Replicated => ShardRule::Any,
             Distribution::Single(shard) => ShardRule::One(shard),
             Distribution::Spread(_) => self.prune(&node),
         };
+        let visible = node.fields.len();
+        let scan = self
+            .attempt(|planner| planner.scattered(node, rule, &datastore, Vec::new(), visible))
+            .ok()?;
         *open = rest;
-        Some((Operator::Scan(self.scan(node, rule, &datastore, None)), columns, rows))
+        Some((scan, columns, rows))
     }
 
     /// The rows of joined sources.

@@ -1,8 +1,8 @@
 //! Query + Snapshot → Plan; pure.
 //!
 //! [`bind`] decides what a statement means. [`select`] and [`mod@write`] then turn it into operators: [`distribution`] proves
-//! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge, and
-//! [`above`] carries out the rest over scans of the shards. [`fold`] takes out what is the same for every row; [`pass`] says
+//! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge,
+//! [`divide`] asks each shard as much of it as its database carries out, and [`above`] does the rest over scans of the shards. [`fold`] takes out what is the same for every row; [`pass`] says
 //! which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a parameter. [`visit`] goes through a plan.
 
 mod above;
@@ -13,6 +13,7 @@ mod condition;
 pub(crate) mod copy;
 mod derived;
 mod distribution;
+mod divide;
 pub(crate) mod estimate;
 mod explain;
 mod fold;
@@ -157,6 +158,7 @@ pub fn plan(
         in_scope: Vec::new(),
         keeps: 0,
         derived: 0,
+        among: None,
         modifies: false,
         sampled: RefCell::default(),
     };
@@ -241,6 +243,8 @@ pub(crate) struct Planner<'a> {
     keeps: usize,
     /// How many subqueries have become sources.
     derived: usize,
+    /// The shards that are planned for, when it is not all of them.
+    among: Option<divide::Among>,
     /// Statements of WITH write.
     modifies: bool,
     /// The collections whose statistics were asked for.

@@ -24,18 +24,24 @@ impl Planner<'_> {
         let factor = if kind.gives_pairs() { FACTOR } else { 1.0 };
         if !kind.keeps_left() && left_rows > factor * right_rows {
             keys = equal.iter().enumerate().find_map(|(pair, (own, _))| {
-                self.narrow_below(&mut left, own).map(|param| (pair, param))
+                self.narrow_below(&mut left, own, None).map(|param| (pair, param))
             });
         }
         Operator::Join { left, right, kind, equal, on, keys }
     }
 
-    /// Finds the scan that a key comes from, through operators that keep or drop a key's rows all together, and narrows it.
-    fn narrow_below(&mut self, operator: &mut Operator, own: &Expr) -> Option<Expr> {
+    /// Finds the scan that a key comes from, through operators that keep or drop a key's rows all together, and narrows it: by
+    /// `given`, where other scans of the same rows already are, else by a new parameter.
+    fn narrow_below(
+        &mut self,
+        operator: &mut Operator,
+        own: &Expr,
+        given: Option<&Expr>,
+    ) -> Option<Expr> {
         let index = column_of(own)?;
         match operator {
             Operator::Scan(scan) => {
-                let (narrow, param) = self.narrow_scan(scan, own)?;
+                let (narrow, param) = self.narrow_scan(scan, own, given)?;
                 let wide = std::mem::replace(operator, Operator::Append(Vec::new()));
                 *operator = Operator::Narrow {
                     wide: Box::new(wide),
@@ -62,18 +68,18 @@ impl Planner<'_> {
                 Some(param)
             }
             Operator::Filter { input, .. } | Operator::Sort { input, .. } => {
-                self.narrow_below(input, own)
+                self.narrow_below(input, own, given)
             }
             Operator::Distinct { input, keys } if keys.is_empty() || keys.contains(&index) => {
-                self.narrow_below(input, own)
+                self.narrow_below(input, own, given)
             }
             Operator::Combine { input, keys, sets: None, .. } if index < *keys => {
-                self.narrow_below(input, own)
+                self.narrow_below(input, own, given)
             }
             Operator::Project { input, exprs }
             | Operator::Group { input, keys: exprs, sets: None, .. } => {
                 let below = over(own, exprs.get(index)?)?;
-                self.narrow_below(input, &below)
+                self.narrow_below(input, &below, given)
             }
             Operator::Join { left, right, kind, .. } => {
                 let width = if kind.gives_left() { left.columns().len() } else { 0 };
@@ -86,21 +92,34 @@ impl Planner<'_> {
                             | Joining::Anti
                             | Joining::NotIn
                     );
-                    return if drops { self.narrow_below(left, own) } else { None };
+                    return if drops { self.narrow_below(left, own, given) } else { None };
                 }
                 let drops = matches!(
                     kind,
                     Joining::Inner | Joining::Right | Joining::RightSemi | Joining::RightAnti
                 );
                 let below = over(own, &Expr::Column { index: index - width, ty: own.type_ref() })?;
-                if drops { self.narrow_below(right, &below) } else { None }
+                if drops { self.narrow_below(right, &below, given) } else { None }
+            }
+            Operator::Gather(gather) if gather.keys.is_empty() => {
+                let mut found = given.cloned();
+                for part in &mut gather.parts {
+                    let narrowed = self.narrow_below(&mut part.operator, own, found.as_ref());
+                    found = found.or(narrowed);
+                }
+                found
             }
             _ => None,
         }
     }
 
     /// The scan with a condition that a column is one of the elements of a parameter; and that parameter.
-    fn narrow_scan(&mut self, scan: &NodeScan, own: &Expr) -> Option<(NodeScan, Expr)> {
+    fn narrow_scan(
+        &mut self,
+        scan: &NodeScan,
+        own: &Expr,
+        given: Option<&Expr>,
+    ) -> Option<(NodeScan, Expr)> {
         let (NodeQuery::Filter(select) | NodeQuery::Aggregate(select)) = &scan.query else {
             return None;
         };
@@ -137,7 +156,10 @@ impl Planner<'_> {
             _ => field.clone(),
         };
         let saved = self.parameters.clone();
-        let param = self.parameters.add_internal(Internal::Keys(array));
+        let param = match given {
+            Some(given) => given.clone(),
+            None => self.parameters.add_internal(Internal::Keys(array)),
+        };
         let condition = Expr::ArrayOp {
             function: equality.function,
             operator: equality.id,
@@ -145,7 +167,11 @@ impl Planner<'_> {
             left: Box::new(left),
             array: Box::new(param.clone()),
         };
-        if !self.exact(&condition, &scan.datastore) {
+        let shards = match &scan.among {
+            Some(among) => among.clone(),
+            None => self.shards_of(&scan.shards, &scan.datastore),
+        };
+        if !shards.iter().all(|shard| self.exact_on(&condition, &scan.datastore, *shard)) {
             self.parameters = saved;
             return None;
         }
@@ -158,7 +184,9 @@ impl Planner<'_> {
             super::operator::ShardRule::All => self.prune(&node),
             ref other => other.clone(),
         };
-        Some((self.scan(node, shards, &scan.datastore, None), param))
+        let mut narrow = self.scan(node, shards, &scan.datastore, None);
+        narrow.among.clone_from(&scan.among);
+        Some((narrow, param))
     }
 }
 

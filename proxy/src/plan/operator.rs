@@ -237,6 +237,8 @@ pub(crate) enum Operator {
     },
     /// All rows of several inputs.
     Append(Vec<Operator>),
+    /// What shards whose databases differ answer, each in its way.
+    Gather(Gather),
     /// UNION, INTERSECT, EXCEPT of two inputs.
     SetOperation {
         /// Which.
@@ -285,6 +287,30 @@ pub(crate) struct VirtualKey {
     pub(crate) any: bool,
 }
 
+/// One query asked of shards of which not all can carry it out: parts over different shards, whose rows have the same columns.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    /// The parts.
+    pub(crate) parts: Vec<Part>,
+    /// The order that each part's rows are in, and in which all come out.
+    pub(crate) keys: Vec<MergeKey>,
+    /// How many of the columns come out.
+    pub(crate) visible: usize,
+    /// The shards that have rows of the query: a part without one of them is left out.
+    pub(crate) shards: ShardRule,
+    /// The datastore.
+    pub(crate) datastore: DatastoreId,
+}
+
+/// What some shards do of a query, and what is done above them.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The shards.
+    pub(crate) shards: Vec<ShardId>,
+    /// Their rows.
+    pub(crate) operator: Operator,
+}
+
 /// One key of a merge of sorted streams.
 #[derive(Debug, Clone)]
 pub(crate) struct MergeKey {
@@ -311,6 +337,8 @@ pub(crate) struct NodeScan {
     pub(crate) visible: usize,
     /// Which shards.
     pub(crate) shards: ShardRule,
+    /// Of these only some; all when none are named.
+    pub(crate) among: Option<Vec<ShardId>>,
     /// The datastore.
     pub(crate) datastore: DatastoreId,
     /// The database, for the instances' names.
@@ -571,6 +599,7 @@ impl Operator {
             | Self::Distinct { input, .. }
             | Self::Sort { input, .. }
             | Self::Limit { input, .. } => input.merges(),
+            Self::Gather(gather) => gather.parts.iter().all(|part| part.operator.merges()),
             _ => false,
         }
     }
@@ -632,6 +661,12 @@ impl Operator {
                 columns
             }
             Self::Append(inputs) => inputs.first().map(Self::columns).unwrap_or_default(),
+            Self::Gather(gather) => {
+                let first = gather.parts.first();
+                let mut columns = first.map(|part| part.operator.columns()).unwrap_or_default();
+                columns.truncate(gather.visible);
+                columns
+            }
             Self::SetOperation { left, .. } => left.columns(),
         }
     }
@@ -642,6 +677,11 @@ fn grouping_columns(sets: Option<&GroupingSets>) -> impl Iterator<Item = TypeRef
 }
 
 impl NodeScan {
+    /// Whether a shard may be asked.
+    pub(crate) fn asks(&self, shard: ShardId) -> bool {
+        self.among.as_ref().is_none_or(|among| among.contains(&shard))
+    }
+
     /// The statement for one shard.
     fn statement(&self, shard: ShardId, params: &[TypeId]) -> NodeStatement {
         let instance = shard_instance_name(&self.database, shard);
@@ -771,7 +811,7 @@ pub(super) fn make_statements(plan: &mut Plan) {
             ShardRule::Any => vec![ShardId(0)],
             ShardRule::All | ShardRule::Keys { .. } => (0..count).map(ShardId).collect(),
         };
-        for shard in shards {
+        for shard in shards.into_iter().filter(|shard| scan.asks(*shard)).collect::<Vec<_>>() {
             let statement = scan.statement(shard, &params);
             scan.statements.insert(shard, Arc::new(statement));
         }

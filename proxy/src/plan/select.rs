@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataman_metadata::id::{DatastoreId, ShardId};
 use dataman_metadata::schema::Placement;
-use dataman_node_protocol::capability::{
-    Capability, Feature, is_exact_tree, is_exact_tree_in_write,
-};
+use dataman_node_protocol::capability::{Capability, Feature};
 use dataman_node_protocol::query::{
     Distinct, JoinKind, NodeQuery, OutputField, Select, Source, Target,
 };
@@ -19,6 +17,7 @@ use super::distribution::{
     Distribution, Prover, collection_aliases, collections_with_conditions, equal_to,
     filter_conjuncts, inner_join_conditions, key_fields, source_with_conditions,
 };
+use super::divide::not_exact;
 use super::form::{self, each_own_source, for_each_expr, for_each_select, output_columns, walk};
 use super::operator::{NodeScan, Operator, ShardRule, SubPlan, SubPlanKind, TextTemplate};
 use super::{Planner, fold};
@@ -57,20 +56,45 @@ impl Planner<'_> {
             return self.general(select);
         };
         if let Some(rule) = self.one_place(&aliases, &datastore) {
-            if self.carried_out(&select, &datastore) {
-                return Ok(Operator::Scan(self.scan(select, rule, &datastore, text)));
-            }
+            return match self.place_that_carries(&select, rule, &datastore) {
+                Some(rule) => Ok(Operator::Scan(self.scan(select, rule, &datastore, text))),
+                None => self.general(select),
+            };
+        }
+        // What a key decides may be a shard that is not planned for.
+        let pinned = if self.among.is_none() { self.pinned(&select) } else { None };
+        let shards = self.shards(&datastore);
+        let able = match pinned {
+            Some(_) => self.carriers(&select, &datastore, &shards),
+            None => Vec::new(),
+        };
+        let Some(rules) = pinned.filter(|_| !able.is_empty()) else {
             return self.general(select);
+        };
+        let mut whole = self.scan(select.clone(), ShardRule::All, &datastore, text);
+        let mut otherwise = self.general(select).map(Box::new);
+        if able.len() < shards.len() {
+            // Whether there is an answer must not depend on the key.
+            otherwise = Ok(otherwise?);
+            whole.among = Some(able);
         }
-        let pinned = self.pinned(&select).filter(|_| self.carried_out(&select, &datastore));
-        match pinned {
-            None => self.general(select),
-            Some(rules) => {
-                let whole = self.scan(select.clone(), ShardRule::All, &datastore, text);
-                let otherwise = self.general(select).map(Box::new);
-                Ok(Operator::Route { whole, rules, otherwise })
-            }
+        Ok(Operator::Route { whole, rules, otherwise })
+    }
+
+    /// Of the shards that a rule leaves for a whole select, one that carries it out.
+    fn place_that_carries(
+        &self,
+        select: &Select,
+        rule: ShardRule,
+        datastore: &DatastoreId,
+    ) -> Option<ShardRule> {
+        if !matches!(rule, ShardRule::Any) {
+            let shards = self.shards_of(&rule, datastore);
+            return (self.carriers(select, datastore, &shards) == shards).then_some(rule);
         }
+        let able = self.carriers(select, datastore, &self.shards(datastore));
+        let first = self.first_shard(datastore);
+        if able.contains(&first) { Some(rule) } else { able.first().copied().map(ShardRule::One) }
     }
 
     /// Shard by shard with a merge where that is proven, else above the shards.
@@ -80,13 +104,11 @@ impl Planner<'_> {
         if aliases.is_empty() {
             return self.above(select);
         }
-        let saved = (self.subplans.len(), self.parameters.clone(), self.applies.len());
-        let tables = self.common_tables.len();
         if keeps_order_of_source(&select) {
             return self.above(select);
         }
         let by_shard = match self.one_datastore(&aliases) {
-            Some(datastore) => self.by_shard(&select, &datastore),
+            Some(datastore) => self.attempt(|planner| planner.by_shard(&select, &datastore)),
             None => {
                 Err(PgError::unsupported("a query over several datastores is not supported yet"))
             }
@@ -95,10 +117,6 @@ impl Planner<'_> {
             Ok(operator) => return Ok(operator),
             Err(error) => error,
         };
-        self.subplans.truncate(saved.0);
-        self.parameters = saved.1;
-        self.applies.truncate(saved.2);
-        self.common_tables.truncate(tables);
         self.above(select).map_err(|above| {
             if above.sqlstate() == "0A000" && above.hint().is_none() {
                 better(refused, above)
@@ -142,11 +160,7 @@ impl Planner<'_> {
         rule: ShardRule,
         datastore: &DatastoreId,
     ) -> Result<Operator> {
-        if !self.carried_out(select, datastore) {
-            return Err(PgError::unsupported(
-                "the shard's database cannot carry out the query exactly",
-            ));
-        }
+        let rule = self.place_that_carries(select, rule, datastore).ok_or_else(not_exact)?;
         Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)))
     }
 
@@ -162,16 +176,11 @@ impl Planner<'_> {
             Distribution::Single(shard) => ShardRule::One(shard),
             Distribution::Spread(_) => ShardRule::All,
         };
-        if !self.carried_out(select, datastore) {
-            return Err(PgError::unsupported(
-                "the shard's database cannot carry out the query exactly",
-            ));
-        }
         if !matches!(rule, ShardRule::All) {
-            return Ok(Operator::Scan(self.scan(select.clone(), rule, datastore, None)));
+            return self.on_one(select, rule, datastore);
         }
         let columns: Vec<TypeRef> = output_columns(select).iter().map(|column| column.ty).collect();
-        let input = Operator::Scan(self.scan(core, rule, datastore, None));
+        let input = self.scattered(core, rule, datastore, Vec::new(), columns.len())?;
         let tail = super::above::Tail {
             having: None,
             fields: columns
@@ -223,11 +232,16 @@ impl Planner<'_> {
                     .is_some_and(|capability| capability.takes_sql())
             })
             .collect();
+        let shards = match shards {
+            ShardRule::Any if self.among.is_some() => ShardRule::One(self.first_shard(datastore)),
+            shards => shards,
+        };
         NodeScan {
             query,
             text,
             visible: columns.len(),
             columns,
+            among: self.among(&shards, datastore),
             shards,
             datastore: datastore.clone(),
             database: self.context.database.into(),
@@ -344,72 +358,25 @@ impl Planner<'_> {
             .unwrap_or(ShardRule::All)
     }
 
-    /// Whether the datastore's shards carry out the whole select with PostgreSQL's meaning.
-    pub(super) fn carried_out(&self, select: &Select, datastore: &DatastoreId) -> bool {
-        self.carried_out_by(select, datastore, is_exact_tree)
-    }
-
-    /// The same of a write of one collection, seen as a select over it.
-    pub(super) fn carried_out_in_write(&self, seen: &Select, datastore: &DatastoreId) -> bool {
-        self.carried_out_by(seen, datastore, is_exact_tree_in_write)
-    }
-
-    fn carried_out_by(
+    /// Whether some shards all have a feature.
+    pub(super) fn supports(
         &self,
-        select: &Select,
+        feature: Feature,
         datastore: &DatastoreId,
-        is_exact: fn(&dyn Capability, &Expr) -> bool,
+        shards: &[ShardId],
     ) -> bool {
-        if form::reads_virtual(select) {
-            return false;
-        }
-        (0..self.shard_count(datastore)).all(|shard| {
-            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            let Some(capability) = self.capability(&shard) else {
-                return false;
-            };
-            let mut exact = true;
-            let mut is_inside = !select.union.is_empty();
-            for_each_select(select, &mut |select| {
-                exact = exact && !loses_user_type(select, std::mem::replace(&mut is_inside, true));
-                exact =
-                    exact && features(select).iter().all(|feature| capability.supports(*feature));
-                for_each_expr(select, &mut |expr| exact = exact && is_exact(capability, expr));
-                let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
-                exact = exact && select.sort.iter().all(|key| sorted(&key.expr));
-                exact = exact && select.group.iter().flatten().all(sorted);
-                // A constant there would be a place in the list, or nothing that ORDER BY has.
-                let fixed = |key: &Expr| matches!(key, Expr::Const(_) | Expr::Param { .. });
-                if let Distinct::On(keys) = &select.distinct {
-                    exact = exact && !keys.iter().any(fixed);
-                }
-                exact =
-                    exact && !(select.with_ties && select.sort.iter().all(|key| fixed(&key.expr)));
-                if matches!(select.distinct, Distinct::Distinct) {
-                    exact = exact
-                        && output_columns(select)
-                            .iter()
-                            .all(|column| capability.sorts_exactly(column.ty.id));
-                }
-            });
-            exact
-        })
+        shards.iter().all(|shard| self.supports_on(feature, datastore, *shard))
     }
 
-    /// Whether the datastore's shards carry out one expression exactly.
-    pub(super) fn exact(&self, expr: &Expr, datastore: &DatastoreId) -> bool {
-        (0..self.shard_count(datastore)).all(|shard| {
-            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.capability(&shard).is_some_and(|capability| is_exact_tree(capability, expr))
-        })
-    }
-
-    /// Whether the datastore's shards all have a feature.
-    pub(super) fn supports(&self, feature: Feature, datastore: &DatastoreId) -> bool {
-        (0..self.shard_count(datastore)).all(|shard| {
-            let shard = ShardRef { datastore: datastore.clone(), shard: ShardId(shard) };
-            self.capability(&shard).is_some_and(|capability| capability.supports(feature))
-        })
+    /// Whether a shard has a feature.
+    pub(super) fn supports_on(
+        &self,
+        feature: Feature,
+        datastore: &DatastoreId,
+        shard: ShardId,
+    ) -> bool {
+        let shard = ShardRef { datastore: datastore.clone(), shard };
+        self.capability(&shard).is_some_and(|capability| capability.supports(feature))
     }
 
     /// Subqueries that do not look at the outer row and that a shard alone cannot answer run first; their results become
@@ -678,7 +645,7 @@ pub(super) fn is_uncorrelated(select: &Select) -> bool {
 
 /// Whether a column of a select is a bare value of a user's type, which a shard, not told its name, takes for text: in what is
 /// inside another query, or a side of a set operation, it would be compared as text.
-fn loses_user_type(select: &Select, is_inside: bool) -> bool {
+pub(super) fn loses_user_type(select: &Select, is_inside: bool) -> bool {
     let mut values = false;
     for source in &select.source {
         each_own_source(source, &mut |source| {

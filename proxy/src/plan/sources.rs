@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataman_metadata::schema::Placement;
-use dataman_node_protocol::query::{Condition, JoinKind, NamedType, OutputField, Select, Source};
+use dataman_node_protocol::query::{JoinKind, NamedType, OutputField, Select, Source};
 use dataman_pg::expr::{Call, Cast, CastMethod, Field};
 use dataman_pg::types::TypeRef;
 use dataman_pg::{Expr, PgError, TypeId, Value, catalog, eval};
@@ -19,7 +18,7 @@ use super::derived::push_into;
 use super::distribution::conjuncts;
 use super::form::{alias_of, each_own_source, for_each_expr, for_each_select, replace, walk};
 use super::joining::Joining;
-use super::operator::{ApplyKind, Operator, ShardRule, VirtualKey, VirtualScan};
+use super::operator::{ApplyKind, Operator, VirtualKey, VirtualScan};
 use super::select::Result;
 use super::semi::Semi;
 use super::split::{check_decodable, named};
@@ -389,38 +388,7 @@ impl Planner<'_> {
         let mut columns = Columns::default();
         match source {
             Source::Collection { alias, fields, .. } => {
-                columns.add(alias, fields);
-                let datastore = self
-                    .tables
-                    .get(alias)
-                    .map(|table| table.collection.datastore.clone())
-                    .ok_or_else(|| PgError::internal("a source is not known"))?;
-                let pushed = take(open, |condition| {
-                    self.is_own(condition)
-                        && covered(condition, &columns)
-                        && self.exact(condition, &datastore)
-                });
-                // Only the fields that are read above come up.
-                let used = used(alias, fields, wanted, open);
-                let used =
-                    if used.is_empty() { fields.iter().take(1).cloned().collect() } else { used };
-                let mut columns = Columns::default();
-                columns.add(alias, &used);
-                for column in &used {
-                    check_decodable(column.ty)?;
-                }
-                let node = Select {
-                    source: vec![source.clone()],
-                    filter: (!pushed.is_empty()).then(|| Condition::Expr(all_of(pushed))),
-                    fields: fields_of(alias, &used),
-                    ..Select::default()
-                };
-                let rule = match self.tables.get(alias).map(|table| &table.collection.placement) {
-                    Some(Placement::Reference) => ShardRule::Any,
-                    Some(Placement::Single { shard }) => ShardRule::One(*shard),
-                    _ => self.prune(&node),
-                };
-                Ok((Operator::Scan(self.scan(node, rule, &datastore, None)), columns))
+                self.collection(source, (alias, fields), wanted, open)
             }
             Source::Query { query, alias, columns: names, .. } => {
                 columns.add(alias, names);

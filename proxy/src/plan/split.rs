@@ -12,8 +12,9 @@ use super::Planner;
 use super::above::{Tail, TailDistinct, tail};
 use super::bind::{Internal, Parameters};
 use super::distribution::Spread;
+use super::divide::not_exact;
 use super::form::{replace, walk};
-use super::operator::{GroupingSets, MergeKey, Operator};
+use super::operator::{GroupingSets, MergeKey, Operator, ShardRule};
 use super::select::{Result, output_exprs};
 
 /// Whether a select groups, and a group can have rows of several shards.
@@ -37,7 +38,15 @@ impl Planner<'_> {
                 self.split_aggregate(select, group, datastore)
             }
             _ if !windows_stay => self.split_windows(select, datastore),
-            _ => self.split_rows(select, spread, datastore),
+            _ => match self.attempt(|planner| planner.split_rows(select, spread, datastore)) {
+                Ok(operator) => Ok(operator),
+                Err(error) => {
+                    let rule = self.prune(select);
+                    let computed =
+                        self.attempt(|planner| planner.split_computed(select, datastore, rule));
+                    computed.map_err(|_| error)
+                }
+            },
         }
     }
 
@@ -83,7 +92,10 @@ impl Planner<'_> {
         name_hidden(&mut node.fields, visible);
         let distinct_here = merges_distinct.is_some();
         let supported_on = !matches!(select.distinct, Distinct::On(_))
-            || self.supports(Feature::DistinctOn, datastore);
+            || self
+                .shards(datastore)
+                .into_iter()
+                .any(|shard| self.supports_on(Feature::DistinctOn, datastore, shard));
         if !supported_on {
             // The rows come whole and in order; the first of each set is taken above.
             node.distinct = Distinct::All;
@@ -95,22 +107,13 @@ impl Planner<'_> {
         } else {
             pushed_limit(select, &mut self.parameters)
         };
-        if !self.carried_out(&node, datastore) {
-            return Err(PgError::unsupported(
-                "the shards' databases cannot carry out the query exactly",
-            ));
-        }
         for key in &keys {
             check_decodable(key.ty)?;
         }
         let rule = self.prune(select);
-        let mut scan = self.scan(node, rule, datastore, None);
         let limited = select.limit.is_some() || select.offset.is_some();
         let needs_hidden = distinct_here || !supported_on || select.with_ties;
         let hidden = columns.len() > visible;
-        if !needs_hidden {
-            scan.visible = visible;
-        }
         let ties = select.with_ties.then(|| keys.iter().map(|key| key.column).collect());
         let on_columns = match &select.distinct {
             Distinct::On(on) => Some(
@@ -120,8 +123,8 @@ impl Planner<'_> {
             ),
             _ => None,
         };
-        let mut operator =
-            if keys.is_empty() { Operator::Scan(scan) } else { Operator::Merge { scan, keys } };
+        let shown = if needs_hidden { columns.len() } else { visible };
+        let mut operator = self.scattered(node, rule, datastore, keys, shown)?;
         if let Some(keys) = merges_distinct.or_else(|| on_columns.filter(|_| !supported_on)) {
             operator = Operator::Distinct { input: Box::new(operator), keys };
         }
@@ -212,17 +215,101 @@ impl Planner<'_> {
             ..Select::default()
         };
         super::select::drop_unused_subqueries(&mut node);
-        if !self.carried_out(&node, datastore) {
-            return Err(PgError::unsupported(
-                "the shards' databases cannot carry out the query exactly",
-            ));
-        }
         let rule = self.prune(select);
-        let scan = self.scan(node, rule, datastore, None);
-        for column in &scan.columns {
-            check_decodable(*column)?;
+        let input = self.scattered(node, rule, datastore, Vec::new(), read.len())?;
+        for column in input.columns() {
+            check_decodable(column)?;
         }
-        tail(Operator::Scan(scan), tail_parts)
+        tail(input, tail_parts)
+    }
+
+    /// Rows, or groups that are each on one shard, whose outputs the shards do not compute: they find, sort and limit the rows and
+    /// give what the outputs read.
+    pub(super) fn split_computed(
+        &mut self,
+        select: &Select,
+        datastore: &DatastoreId,
+        rule: ShardRule,
+    ) -> Result<Operator> {
+        if !select.distinct.is_all()
+            || select.with_ties
+            || select.grouping_sets.is_some()
+            || !select.union.is_empty()
+            || has_window(select)
+        {
+            return Err(not_exact());
+        }
+        let mut read: Vec<Expr> = Vec::new();
+        let mut column_of = |expr: &Expr| -> Expr {
+            let index = read.iter().position(|known| known == expr).unwrap_or_else(|| {
+                read.push(expr.clone());
+                read.len() - 1
+            });
+            Expr::Column { index, ty: expr.type_ref() }
+        };
+        let exprs: Vec<Expr> = output_exprs(select)
+            .iter()
+            .map(|output| {
+                if self.exact(output, datastore) {
+                    return column_of(output);
+                }
+                replace(output, &mut |node| {
+                    let is_key = select.group.as_ref().is_some_and(|keys| keys.contains(node));
+                    let from_below = is_key
+                        || matches!(
+                            node,
+                            Expr::Field(_) | Expr::Aggregate(_) | Expr::Subquery { .. }
+                        );
+                    from_below.then(|| column_of(node))
+                })
+            })
+            .collect();
+        if exprs.iter().all(|expr| matches!(expr, Expr::Column { .. })) {
+            // It is not for its outputs that the shards do not carry it out.
+            return Err(not_exact());
+        }
+        for expr in &exprs {
+            dataman_pg::eval::check_computed_around(expr)?;
+        }
+        let keys: Vec<MergeKey> = select
+            .sort
+            .iter()
+            .map(|key| {
+                let column = match column_of(&key.expr) {
+                    Expr::Column { index, .. } => index,
+                    _ => 0,
+                };
+                MergeKey {
+                    column,
+                    ty: key.expr.type_ref(),
+                    descending: key.descending,
+                    nulls_first: key.nulls_first,
+                }
+            })
+            .collect();
+        if read.is_empty() {
+            read.push(Expr::constant(Value::Bool(true), TypeId::BOOL));
+        }
+        for expr in &read {
+            check_decodable(expr.type_ref())?;
+        }
+        let mut node = Select {
+            fields: named(&read),
+            offset: None,
+            limit: pushed_limit(select, &mut self.parameters),
+            ..select.clone()
+        };
+        super::select::drop_unused_subqueries(&mut node);
+        let mut operator = self.scattered(node, rule, datastore, keys, read.len())?;
+        if select.limit.is_some() || select.offset.is_some() {
+            operator = Operator::Limit {
+                input: Box::new(operator),
+                limit: select.limit.clone(),
+                offset: select.offset.clone(),
+                ties: None,
+            };
+        }
+        Ok(Operator::Project { input: Box::new(operator), exprs })
     }
 
     /// Groups that span shards: partial aggregates that combine, or the rows themselves.
@@ -238,68 +325,27 @@ impl Planner<'_> {
             ));
         }
         let aggregates = aggregates_of(select);
-        let partials = self.partials(select, group, &aggregates, datastore);
-        let (input, from_input) = match partials {
-            Some((node, combined)) => {
-                let rule = self.prune(select);
-                let scan = self.scan(node, rule, datastore, None);
-                for column in &scan.columns {
-                    check_decodable(*column)?;
+        let rule = self.prune(select);
+        let partials = partials(select, group, &aggregates).and_then(|node| {
+            let width = node.fields.len();
+            self.attempt(|planner| planner.scattered(node, rule, datastore, Vec::new(), width)).ok()
+        });
+        // Both ways give the keys first and the aggregates behind them.
+        let input = match partials {
+            Some(scan) => {
+                for column in scan.columns() {
+                    check_decodable(column)?;
                 }
-                let keys = group.len();
-                (
-                    Operator::Combine {
-                        input: Box::new(Operator::Scan(scan)),
-                        keys,
-                        aggregates: combined,
-                        sets: grouping_sets(select, group),
-                    },
-                    true,
-                )
+                Operator::Combine {
+                    input: Box::new(scan),
+                    keys: group.len(),
+                    aggregates: aggregates.clone(),
+                    sets: grouping_sets(select, group),
+                }
             }
-            None => (self.gathered(select, group, &aggregates, datastore)?, true),
+            None => self.gathered(select, group, &aggregates, datastore)?,
         };
-        debug_assert!(from_input, "both ways give the keys first and the aggregates behind them");
         grouped_tail(input, select, group, &aggregates)
-    }
-
-    /// The select that computes partial aggregates, when every aggregate splits and the shards compute the parts exactly.
-    fn partials(
-        &self,
-        select: &Select,
-        group: &[Expr],
-        aggregates: &[Aggregate],
-        datastore: &DatastoreId,
-    ) -> Option<(Select, Vec<Aggregate>)> {
-        let mut fields = group.to_vec();
-        for call in aggregates {
-            if call.distinct || !call.order_by.is_empty() {
-                return None;
-            }
-            let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
-            let split = aggregate::split(call.function, &types)?;
-            for partial in split.partials {
-                fields.push(Expr::Aggregate(Box::new(Aggregate {
-                    function: partial.function,
-                    args: (partial.args)(&call.args),
-                    distinct: false,
-                    order_by: Vec::new(),
-                    filter: call.filter.clone(),
-                    ty: partial.ty,
-                })));
-            }
-        }
-        let node = Select {
-            source: select.source.clone(),
-            filter: select.filter.clone(),
-            group: Some(group.to_vec()),
-            fields: named(&fields),
-            subqueries: select.subqueries.clone(),
-            ..Select::default()
-        };
-        let mut node = node;
-        super::select::drop_unused_subqueries(&mut node);
-        self.carried_out(&node, datastore).then(|| (node, aggregates.to_vec()))
     }
 
     /// The rows that the aggregates need, aggregated whole above.
@@ -345,23 +391,51 @@ impl Planner<'_> {
             ..Select::default()
         };
         super::select::drop_unused_subqueries(&mut node);
-        if !self.carried_out(&node, datastore) {
-            return Err(PgError::unsupported(
-                "the shards' databases cannot carry out the query exactly",
-            ));
-        }
         let rule = self.prune(select);
-        let scan = self.scan(node, rule, datastore, None);
-        for column in &scan.columns {
-            check_decodable(*column)?;
+        let width = fields.len();
+        let scan = self.scattered(node, rule, datastore, Vec::new(), width)?;
+        for column in scan.columns() {
+            check_decodable(column)?;
         }
         Ok(Operator::Group {
-            input: Box::new(Operator::Scan(scan)),
+            input: Box::new(scan),
             keys,
             aggregates: calls,
             sets: grouping_sets(select, group),
         })
     }
+}
+
+/// The select that computes partial aggregates, when every aggregate splits.
+fn partials(select: &Select, group: &[Expr], aggregates: &[Aggregate]) -> Option<Select> {
+    let mut fields = group.to_vec();
+    for call in aggregates {
+        if call.distinct || !call.order_by.is_empty() {
+            return None;
+        }
+        let types: Vec<TypeId> = call.args.iter().map(Expr::type_id).collect();
+        let split = aggregate::split(call.function, &types)?;
+        for partial in split.partials {
+            fields.push(Expr::Aggregate(Box::new(Aggregate {
+                function: partial.function,
+                args: (partial.args)(&call.args),
+                distinct: false,
+                order_by: Vec::new(),
+                filter: call.filter.clone(),
+                ty: partial.ty,
+            })));
+        }
+    }
+    let mut node = Select {
+        source: select.source.clone(),
+        filter: select.filter.clone(),
+        group: Some(group.to_vec()),
+        fields: named(&fields),
+        subqueries: select.subqueries.clone(),
+        ..Select::default()
+    };
+    super::select::drop_unused_subqueries(&mut node);
+    Some(node)
 }
 
 /// Whether an expression is made of constants and parameters alone.

@@ -18,8 +18,8 @@ use super::{ExplainFormat, Plan, PlanContext, plan};
 use crate::scatter::contract::{Capabilities, ShardRef};
 
 /// Shards that carry out everything, and take text or not.
-struct Everything {
-    takes_sql: bool,
+pub(super) struct Everything {
+    pub(super) takes_sql: bool,
 }
 
 impl Capability for Everything {
@@ -135,6 +135,10 @@ fn snapshot() -> Arc<Snapshot> {
 }
 
 pub(super) fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> {
+    planned_by(sql, &Everything { takes_sql })
+}
+
+pub(super) fn planned_by(sql: &str, capabilities: &dyn Capabilities) -> Result<Arc<Plan>, PgError> {
     let parsed = crate::parse::parse(sql)?;
     let snapshot = snapshot();
     let context = PlanContext {
@@ -143,15 +147,15 @@ pub(super) fn planned(sql: &str, takes_sql: bool) -> Result<Arc<Plan>, PgError> 
         user: "shop",
         search_path: &["public".to_owned()],
         context: &Context::default(),
-        capabilities: &Everything { takes_sql },
+        capabilities,
         shows: false,
     };
     plan(&parsed[0], &[], &context)
 }
 
 /// The names of the operators, outermost first, indented.
-fn shape(sql: &str) -> String {
-    match planned(sql, false) {
+pub(super) fn shape_of(planned: Result<Arc<Plan>, PgError>) -> String {
+    match planned {
         Err(error) => format!("{}: {}", error.sqlstate(), error.message()),
         Ok(plan) => plan
             .explain(ExplainFormat::Text)
@@ -168,7 +172,7 @@ fn shape(sql: &str) -> String {
 }
 
 fn check(sql: &str, expected: &str) {
-    assert_eq!(shape(sql), expected, "{sql}");
+    assert_eq!(shape_of(planned(sql, false)), expected, "{sql}");
 }
 
 #[test]

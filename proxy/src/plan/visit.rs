@@ -37,6 +37,7 @@ impl Operator {
                 vec![left, right]
             }
             Self::Append(inputs) => inputs.iter().collect(),
+            Self::Gather(gather) => gather.parts.iter().map(|part| &part.operator).collect(),
         }
     }
 
@@ -68,6 +69,9 @@ impl Operator {
                 vec![left, right]
             }
             Self::Append(inputs) => inputs.iter_mut().collect(),
+            Self::Gather(gather) => {
+                gather.parts.iter_mut().map(|part| &mut part.operator).collect()
+            }
         }
     }
 
@@ -179,6 +183,7 @@ impl Operator {
             | Self::Working { .. }
             | Self::Recurse { .. }
             | Self::Append(_)
+            | Self::Gather(_)
             | Self::SetOperation { .. } => {}
         }
     }
@@ -242,6 +247,7 @@ impl Operator {
             | Self::Working { .. }
             | Self::Recurse { .. }
             | Self::Append(_)
+            | Self::Gather(_)
             | Self::SetOperation { .. } => {}
         }
     }
@@ -251,6 +257,9 @@ impl Operator {
         self.each_own_expr_mut(visit);
         if let Self::Route { rules, .. } = self {
             rules.iter_mut().for_each(|rule| rule.each_expr_mut(visit));
+        }
+        if let Self::Gather(gather) = self {
+            gather.shards.each_expr_mut(visit);
         }
         if let Self::Scan(scan) | Self::Merge { scan, .. } | Self::Route { whole: scan, .. } = self
         {

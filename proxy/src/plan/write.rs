@@ -268,7 +268,9 @@ impl Planner<'_> {
                 "a subquery in ON CONFLICT or RETURNING is not supported yet",
             ));
         }
-        if insert.conflict.is_some() && !self.supports(Feature::Conflict, datastore) {
+        if insert.conflict.is_some()
+            && !self.supports(Feature::Conflict, datastore, &self.shards_of_table(table))
+        {
             return Err(PgError::unsupported(
                 "ON CONFLICT is not supported by the shards' databases",
             ));
@@ -287,11 +289,8 @@ impl Planner<'_> {
     /// Refuses an expression that the table's shards do not compute exactly.
     pub(super) fn check_exact(&self, expr: &Expr, table: &Table) -> Result<()> {
         let datastore = &table.collection.datastore;
-        for shard in 0..self.shard_count(datastore) {
-            let shard = ShardRef {
-                datastore: datastore.clone(),
-                shard: dataman_metadata::id::ShardId(shard),
-            };
+        for shard in self.shards_of_table(table) {
+            let shard = ShardRef { datastore: datastore.clone(), shard };
             if let Some(capability) = self.capability(&shard)
                 && !is_exact_tree_in_write(capability, expr)
             {
@@ -490,7 +489,8 @@ impl Planner<'_> {
         };
         debug_assert_eq!(one, datastore, "the target is among the sources");
         let others = seen.source.len() > 1;
-        if others && !self.supports(Feature::WriteJoin, &datastore) {
+        let shards = self.shards_of_table(table);
+        if others && !self.supports(Feature::WriteJoin, &datastore, &shards) {
             return Err(PgError::unsupported(
                 "FROM and USING in writes are not supported by the shards' databases",
             ));
@@ -498,7 +498,7 @@ impl Planner<'_> {
         if self.shard_count(&datastore) > 1 {
             self.write_subqueries_first(seen, alias)?;
         }
-        if !self.carried_out_in_write(seen, &datastore) {
+        if !self.carried_out_in_write(seen, &datastore, &shards) {
             let named = {
                 let mut error = None;
                 form::for_each_expr(seen, &mut |expr| {
