@@ -80,6 +80,11 @@ impl Postgres {
         SHARED.get_or_init(|| Self::start().expect("a PostgreSQL 15 server can be started"))
     }
 
+    /// The shell that the server is a child of.
+    pub fn process_id(&self) -> u32 {
+        self.shell.lock().map_or(0, |shell| shell.id())
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -198,6 +203,11 @@ impl Mariadb {
         SHARED.get_or_init(|| Self::start().expect("a MariaDB server can be started"))
     }
 
+    /// The shell that the server is a child of.
+    pub fn process_id(&self) -> u32 {
+        self.shell.lock().map_or(0, |shell| shell.id())
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -281,6 +291,11 @@ impl Mongodb {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Mongodb> = OnceLock::new();
         SHARED.get_or_init(|| Self::start().expect("a MongoDB server can be started"))
+    }
+
+    /// The shell that the server is a child of.
+    pub fn process_id(&self) -> u32 {
+        self.shell.lock().map_or(0, |shell| shell.id())
     }
 
     /// The port on 127.0.0.1.

@@ -17,7 +17,7 @@ use super::Planner;
 use super::bind::Table;
 use super::condition::Fields;
 use super::form::{self, for_each_expr, for_each_select, output_columns};
-use super::operator::{Gather, MergeKey, Operator, Part, ShardRule};
+use super::operator::{Gather, MergeKey, NodeScan, Operator, Part, ShardRule};
 use super::select::{Result, features, loses_user_type};
 use super::sources::{Columns, all_of, covered, fields_of, used};
 use super::split::check_decodable;
@@ -99,7 +99,7 @@ impl Planner<'_> {
         keys: Vec<MergeKey>,
         visible: usize,
     ) -> Result<Operator> {
-        let merged = |mut scan: super::operator::NodeScan, keys: Vec<MergeKey>, visible: usize| {
+        let merged = |mut scan: NodeScan, keys: Vec<MergeKey>, visible: usize| {
             scan.visible = visible;
             if keys.is_empty() { Operator::Scan(scan) } else { Operator::Merge { scan, keys } }
         };

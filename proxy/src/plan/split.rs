@@ -240,18 +240,17 @@ impl Planner<'_> {
             return Err(not_exact());
         }
         let mut read: Vec<Expr> = Vec::new();
-        let mut column_of = |expr: &Expr| -> Expr {
-            let index = read.iter().position(|known| known == expr).unwrap_or_else(|| {
+        let mut place_of = |expr: &Expr| -> usize {
+            read.iter().position(|known| known == expr).unwrap_or_else(|| {
                 read.push(expr.clone());
                 read.len() - 1
-            });
-            Expr::Column { index, ty: expr.type_ref() }
+            })
         };
         let exprs: Vec<Expr> = output_exprs(select)
             .iter()
             .map(|output| {
                 if self.exact(output, datastore) {
-                    return column_of(output);
+                    return Expr::Column { index: place_of(output), ty: output.type_ref() };
                 }
                 replace(output, &mut |node| {
                     let is_key = select.group.as_ref().is_some_and(|keys| keys.contains(node));
@@ -260,7 +259,7 @@ impl Planner<'_> {
                             node,
                             Expr::Field(_) | Expr::Aggregate(_) | Expr::Subquery { .. }
                         );
-                    from_below.then(|| column_of(node))
+                    from_below.then(|| Expr::Column { index: place_of(node), ty: node.type_ref() })
                 })
             })
             .collect();
@@ -274,17 +273,11 @@ impl Planner<'_> {
         let keys: Vec<MergeKey> = select
             .sort
             .iter()
-            .map(|key| {
-                let column = match column_of(&key.expr) {
-                    Expr::Column { index, .. } => index,
-                    _ => 0,
-                };
-                MergeKey {
-                    column,
-                    ty: key.expr.type_ref(),
-                    descending: key.descending,
-                    nulls_first: key.nulls_first,
-                }
+            .map(|key| MergeKey {
+                column: place_of(&key.expr),
+                ty: key.expr.type_ref(),
+                descending: key.descending,
+                nulls_first: key.nulls_first,
             })
             .collect();
         if read.is_empty() {

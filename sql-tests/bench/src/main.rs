@@ -14,6 +14,7 @@ use crate::report::{Record, Row};
 use crate::table::{Sizes, Table};
 use crate::workload::{Effort, Sample, Workload};
 
+mod engines;
 mod error;
 mod form;
 mod goal;
@@ -46,6 +47,8 @@ enum Action {
     },
     /// Lists the workloads
     List,
+    /// Each engine through dataman, beside the same engine by its own client
+    Engines(engines::Options),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             let names: Vec<_> = Workload::all().into_iter().map(|workload| workload.name).collect();
             say(&(names.join("\n") + "\n"))
         }
+        Some(Action::Engines(options)) => measure_engines(&options),
         None => measure(&config.measure),
     };
     match outcome {
@@ -114,6 +118,15 @@ fn compare(earlier: &Path, later: &Path) -> Result<(), Error> {
             .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
     };
     say(&read(later)?.compare(&read(earlier)?))
+}
+
+fn measure_engines(options: &engines::Options) -> Result<(), Error> {
+    let table = engines::measure(options)?;
+    say(&table)?;
+    match &options.readme {
+        Some(path) => write_readme(path, ENGINES_MARK, &table),
+        None => Ok(()),
+    }
 }
 
 fn measure(config: &Measure) -> Result<(), Error> {
@@ -147,7 +160,7 @@ fn measure(config: &Measure) -> Result<(), Error> {
         say(&text)?;
     }
     if let Some(readme) = &config.readme {
-        write_readme(readme, &text)?;
+        write_readme(readme, README_MARK, &text)?;
     }
     if wrong.is_empty() { Ok(()) } else { Err(Error::Wrong(wrong.join("\n"))) }
 }
@@ -331,11 +344,16 @@ fn write_record(config: &Measure, record: &Record) -> Result<(), Error> {
 /// The line after which a file's last table stands.
 const README_MARK: &str = "<!-- the last table, written by --readme -->\n";
 
-fn write_readme(path: &Path, table: &str) -> Result<(), Error> {
+/// The same for the table of the engines.
+const ENGINES_MARK: &str = "<!-- the table of the engines, written by engines --readme -->\n";
+
+fn write_readme(path: &Path, mark: &str, table: &str) -> Result<(), Error> {
     let failed = || Error::system(format!("cannot change {}", path.display()));
     let text = std::fs::read_to_string(path).map_err(failed())?;
-    let (before, _) = text
-        .split_once(README_MARK)
+    let (before, after) = text
+        .split_once(mark)
         .ok_or_else(|| Error::Failed(format!("{} has no place for a table", path.display())))?;
-    std::fs::write(path, format!("{before}{README_MARK}\n{table}")).map_err(failed())
+    // What was there ends where the next chapter begins.
+    let rest = after.find("\n## ").map_or("", |place| &after[place..]);
+    std::fs::write(path, format!("{before}{mark}\n{table}{rest}")).map_err(failed())
 }
