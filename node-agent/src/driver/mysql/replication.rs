@@ -97,7 +97,8 @@ impl Said {
     fn observation(&self) -> Result<Observation, NodeError> {
         let sources: Vec<&Facts> =
             self.sources.iter().filter(|row| has(row, &["master_host", "source_host"])).collect();
-        if let Some((name, value)) = sources.iter().copied().flatten().find(|fact| is_filter(fact)) {
+        if let Some((name, value)) = sources.iter().copied().flatten().find(|fact| is_filter(fact))
+        {
             let message = format!("a replica leaves out some of what it copies: {name} is {value}");
             return Err(NodeError::unsupported(message)
                 .with_hint("A replica that is read must have everything that its primary has."));
