@@ -23,16 +23,15 @@ pub(super) fn pull_up(select: &mut Select, whole: &HashSet<String>) {
         return;
     }
     loop {
+        // Its subqueries come behind those that are there.
+        let shift = select.subqueries.len();
         let mut found = None;
         for source in &mut select.source {
             if found.is_none() {
-                found = take_simple(source, whole);
+                found = take_simple(source, whole, shift);
             }
         }
-        let Some((alias, columns, query)) = found else { return };
-        let shift = select.subqueries.len();
-        let mut query = query;
-        form::own_exprs_mut(&mut query, &mut |expr| shift_subqueries(expr, shift));
+        let Some((alias, columns, mut query)) = found else { return };
         select.subqueries.append(&mut query.subqueries);
         if let Some(own) = query.filter.take() {
             let mut parts = Vec::new();
@@ -64,10 +63,12 @@ fn shift_subqueries(expr: &mut Expr, shift: usize) {
     });
 }
 
-/// Replaces the first simple derived table below a source by what it reads; gives its alias, its columns and itself.
+/// Replaces the first simple derived table below a source by what it reads, with the numbers of its subqueries shifted; gives its
+/// alias, its columns and itself.
 fn take_simple(
     source: &mut Source,
     whole: &HashSet<String>,
+    shift: usize,
 ) -> Option<(String, Vec<NamedType>, Select)> {
     match source {
         Source::Query { query, alias, columns, .. }
@@ -75,6 +76,7 @@ fn take_simple(
         {
             let (alias, columns) = (alias.clone(), columns.clone());
             let mut query = std::mem::take(query.as_mut());
+            form::own_exprs_mut(&mut query, &mut |expr| shift_subqueries(expr, shift));
             let sources = std::mem::take(&mut query.source);
             let joined = sources.into_iter().reduce(|left, right| Source::Join {
                 left: Box::new(left),
@@ -86,9 +88,11 @@ fn take_simple(
             Some((alias, columns, query))
         }
         Source::Join { left, right, kind, .. } => match kind {
-            JoinKind::Inner => take_simple(left, whole).or_else(|| take_simple(right, whole)),
-            JoinKind::Left => take_simple(left, whole),
-            JoinKind::Right => take_simple(right, whole),
+            JoinKind::Inner => {
+                take_simple(left, whole, shift).or_else(|| take_simple(right, whole, shift))
+            }
+            JoinKind::Left => take_simple(left, whole, shift),
+            JoinKind::Right => take_simple(right, whole, shift),
             JoinKind::Full => None,
         },
         _ => None,
