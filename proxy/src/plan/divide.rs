@@ -331,6 +331,7 @@ fn carries_select(capability: &dyn Capability, select: &Select, is_exact: IsExac
     let mut is_inside = !select.union.is_empty();
     for_each_select(select, &mut |select| {
         exact = exact && !loses_user_type(select, std::mem::replace(&mut is_inside, true));
+        exact = exact && !is_group_unsaid(select);
         exact = exact && features(select).iter().all(|feature| capability.supports(*feature));
         for_each_expr(select, &mut |expr| exact = exact && is_exact(capability, expr));
         let sorted = |expr: &Expr| capability.sorts_exactly(expr.type_id());
@@ -348,6 +349,18 @@ fn carries_select(capability: &dyn Capability, select: &Select, is_exact: IsExac
         }
     });
     exact
+}
+
+/// Whether all rows are one group that SQL has no word for: without an aggregate or HAVING, it would be no group at all.
+fn is_group_unsaid(select: &Select) -> bool {
+    if select.having.is_some() || select.group.as_ref().is_none_or(|group| !group.is_empty()) {
+        return false;
+    }
+    let mut computes = false;
+    for_each_expr(select, &mut |expr| {
+        form::walk(expr, &mut |node| computes |= matches!(node, Expr::Aggregate(_)));
+    });
+    !computes
 }
 
 /// A collection of which no field is read is still read for its records.

@@ -131,8 +131,23 @@ fn keep(query: &mut Select, is_read: &dyn Fn(usize) -> bool) {
         }
     }
     if went {
+        if query.group.as_ref().is_some_and(Vec::is_empty) && !has_aggregate(query) {
+            // One group of whatever rows there are: one row.
+            query.source.clear();
+            query.filter = None;
+            query.group = None;
+        }
         drop_unused_subqueries(query);
     }
+}
+
+/// Whether a query has HAVING, which decides whether its one group is there, or computes an aggregate.
+fn has_aggregate(query: &Select) -> bool {
+    let mut found = query.having.is_some() || query.grouping_sets.is_some();
+    for_each_expr(query, &mut |expr| {
+        walk(expr, &mut |node| found |= matches!(node, Expr::Aggregate(_) | Expr::Grouping(_)));
+    });
+    found
 }
 
 /// Whether an expression is over a window whose keys may fail: PostgreSQL computes them even so.

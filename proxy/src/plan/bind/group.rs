@@ -47,6 +47,28 @@ impl Binder<'_> {
         }
     }
 
+    /// Whether an expression has no part that differs from row to row of the query's own sources.
+    fn reads_nothing(&self, key: &Expr, own: &HashSet<String>) -> bool {
+        let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        let mut reads = false;
+        walk(key, &mut |node| match node {
+            Expr::Field(_) | Expr::Column { .. } => reads = true,
+            Expr::Subquery { index, .. } => {
+                let Some(subquery) = subqueries.get(*index) else { return };
+                for_each_select(subquery, &mut |inner| {
+                    for_each_expr(inner, &mut |expr| {
+                        walk(expr, &mut |node| {
+                            reads |=
+                                matches!(node, Expr::Field(field) if own.contains(&field.source));
+                        });
+                    });
+                });
+            }
+            _ => {}
+        });
+        !reads
+    }
+
     /// The places of the query's subqueries that call volatile functions.
     pub(super) fn volatile_subqueries(&self) -> HashSet<usize> {
         let subqueries = self.subqueries.last().into_iter().flatten().enumerate();
@@ -142,7 +164,7 @@ impl Binder<'_> {
                 .map(|(_, key)| key.clone())
                 .collect(),
         };
-        if keys.iter().any(|key| !common.contains(key) && reads_nothing(key)) {
+        if keys.iter().any(|key| !common.contains(key) && self.reads_nothing(key, &own)) {
             // PostgreSQL 15 computes it before it groups and then shows it in the rows of other sets too; a constant it takes for
             // the same in all sets where it sorts, or looks for what is distinct.
             return Err(PgError::unsupported(
@@ -566,13 +588,4 @@ pub(super) fn has_subquery_of(expr: &Expr, places: &HashSet<usize>) -> bool {
             found
         }
     }
-}
-
-/// Whether an expression has no part that differs from row to row.
-fn reads_nothing(key: &Expr) -> bool {
-    let mut reads = false;
-    walk(key, &mut |node| {
-        reads |= matches!(node, Expr::Field(_) | Expr::Column { .. } | Expr::Subquery { .. });
-    });
-    !reads
 }
