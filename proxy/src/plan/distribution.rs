@@ -5,7 +5,7 @@
 //! rows that meet in it are on one shard, which the equality of key columns proves. Where nothing proves it, the query is
 //! not run per shard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dataman_metadata::id::{DatastoreId, ShardId};
 use dataman_metadata::schema::{KeyspaceMethod, Placement};
@@ -314,7 +314,7 @@ impl Prover<'_> {
                             self.part_spread(part, around)
                         };
                         let held = own.as_ref().is_some_and(|own| {
-                            matches!(part.fields.get(output), Some(OutputField::Bound { expr, .. }) if {
+                            own.signature == spread.signature && matches!(part.fields.get(output), Some(OutputField::Bound { expr, .. }) if {
                                 strict &= own.holds(place, expr, true);
                                 own.holds(place, expr, false)
                             })
@@ -364,6 +364,18 @@ impl Prover<'_> {
             return Ok(distribution);
         };
         self.tail_stays(query, spread)?;
+        // For each part of the key, the columns that hold it in all parts so far: rows that are the same are on one shard.
+        let held = |spread: &Spread, part: &Select, place: usize| -> BTreeSet<usize> {
+            let columns = part.fields.iter().enumerate();
+            columns
+                .filter(|(_, field)| {
+                    matches!(field, OutputField::Bound { expr, .. } if spread.holds(place, expr, true))
+                })
+                .map(|(column, _)| column)
+                .collect()
+        };
+        let mut common: Vec<BTreeSet<usize>> =
+            (0..spread.keys.len()).map(|place| held(spread, query, place)).collect();
         for operation in &query.union {
             let Distribution::Spread(other) = self.whole(&operation.query, around)? else {
                 return Err(refuse(
@@ -371,19 +383,12 @@ impl Prover<'_> {
                 ));
             };
             let union_all = operation.kind == SetOperationKind::Union && operation.all;
-            let aligned = || {
-                other.signature == spread.signature
-                    && (0..spread.keys.len()).all(|place| {
-                        query.fields.iter().zip(&operation.query.fields).any(|pair| match pair {
-                            (
-                                OutputField::Bound { expr: one, .. },
-                                OutputField::Bound { expr: two, .. },
-                            ) => spread.holds(place, one, true) && other.holds(place, two, true),
-                            _ => false,
-                        })
-                    })
-            };
-            if !union_all && !aligned() {
+            let is_alike = other.signature == spread.signature;
+            for (place, columns) in common.iter_mut().enumerate() {
+                let held = held(&other, &operation.query, place);
+                columns.retain(|column| is_alike && held.contains(column));
+            }
+            if !union_all && (!is_alike || common.iter().any(BTreeSet::is_empty)) {
                 return Err(refuse(
                     "a set operation over several shards is not supported here yet",
                 )
