@@ -30,6 +30,9 @@ pub struct FoundTable {
     /// What goes on working there without being shown here: triggers and their like.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What there is to know about how its columns were found.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     /// Why it cannot be adopted; empty when it can.
     #[serde(default)]
     pub refusals: Vec<String>,

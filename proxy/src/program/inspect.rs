@@ -174,6 +174,9 @@ pub(crate) fn proposal(table: &FoundTable) -> String {
     for note in &table.notes {
         out.push_str(&format!("-- {name} keeps there, not shown here: {note}\n"));
     }
+    for remark in &table.remarks {
+        out.push_str(&format!("-- {name}: {remark}\n"));
+    }
     for field in table.fields.iter().filter(|field| field.collated) {
         out.push_str(&format!(
             "-- {name}: \"{}\" is ordered in another way there; here by its bytes, which its indexes do not serve\n",

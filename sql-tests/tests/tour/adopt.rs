@@ -6,20 +6,24 @@
 use std::process::Command;
 
 use dataman_sql_tests::client::{Outcome, Protocol, run};
-use dataman_sql_tests::engine::{Mariadb, Postgres, Session};
+use dataman_sql_tests::engine::{Mariadb, Mongodb, Postgres, Session};
 use dataman_sql_tests::oracle::{Order, difference, for_postgres};
 use dataman_sql_tests::topology::{Launch, Running, program};
+use mongodb::bson::doc;
 
 /// dataman with a datastore of its own and a source, and the oracle.
-struct Sides {
-    dataman: Running,
-    ours: Session,
-    theirs: Session,
+pub(crate) struct Sides {
+    /// The program.
+    pub(crate) dataman: Running,
+    /// A session of it.
+    pub(crate) ours: Session,
+    /// A session of the oracle.
+    pub(crate) theirs: Session,
 }
 
 impl Sides {
     /// Starts dataman over its own SQLite shard and one datasource, which is the datastore `shop`.
-    async fn start(engine: &str, url: &str, oracle: Session) -> Self {
+    pub(crate) async fn start(engine: &str, url: &str, oracle: Session) -> Self {
         let cluster = format!(
             "[[node]]\nname = \"a\"\n\
              [[node.datasource]]\nname = \"own\"\nengine = \"sqlite\"\nurl = \"{{folder}}/own\"\n\
@@ -35,13 +39,13 @@ impl Sides {
     }
 
     /// Runs a statement on dataman alone; fails with what it says.
-    async fn alone(&self, statement: &str) {
+    pub(crate) async fn alone(&self, statement: &str) {
         let outcome = run(&self.ours, statement, Protocol::Simple).await;
         assert!(matches!(outcome, Outcome::Rows(_)), "{statement}: {outcome:?}");
     }
 
     /// Runs a statement that dataman refuses; gives SQLSTATE and message.
-    async fn refused(&self, statement: &str, sqlstate: &str) {
+    pub(crate) async fn refused(&self, statement: &str, sqlstate: &str) {
         match run(&self.ours, statement, Protocol::Simple).await {
             Outcome::Failure { sqlstate: found, message } => {
                 assert_eq!(found, sqlstate, "{statement}: {message}");
@@ -51,7 +55,7 @@ impl Sides {
     }
 
     /// Runs statements on both and compares.
-    async fn same(&self, statements: &[&str]) {
+    pub(crate) async fn same(&self, statements: &[&str]) {
         let mut failures = Vec::new();
         for statement in statements {
             for protocol in Protocol::ALL {
@@ -445,11 +449,29 @@ async fn three_databases() {
             .replace("shop.", "");
         oracle.batch_execute(&block).await.expect("README's MariaDB");
     }
+    let support = Mongodb::start().expect("a server starts");
+    let tickets = crate::documents::collection(&support, "support", "tickets").await;
+    for line in readme("json there mongodb").iter().flat_map(|block| block.lines()) {
+        let json: serde_json::Value = serde_json::from_str(line).expect("README's JSON");
+        let document = crate::documents::imported(&json);
+        tickets.insert_one(document).await.expect("README's MongoDB");
+        let insert = "INSERT INTO tickets SELECT gen_random_uuid(), (d ->> 'customer')::int, d ->> 'subject', (d #>> '{opened,$date}')::timestamptz, \
+                      d -> 'contact', d -> 'tags', NULL, d #>> '{contact,channel}' FROM (SELECT $1::text::jsonb AS d) d";
+        oracle
+            .batch_execute(
+                "CREATE TABLE IF NOT EXISTS tickets (_id text DEFAULT gen_random_uuid(), customer int, subject text, \
+                 opened timestamptz(3), contact jsonb, tags jsonb, answer jsonb, channel text)",
+            )
+            .await
+            .expect("a table");
+        oracle.execute(insert, &[&line]).await.expect("a ticket");
+    }
     let cluster = readme("toml there").concat().replace("./dataman-data", "{folder}");
     let mut launch = Launch::up(cluster, &["everything".to_owned()]);
     launch.environment = vec![
         ("CRM_URL".to_owned(), Postgres::shared().url_of("three_crm")),
         ("SHOP_URL".to_owned(), shop.url()),
+        ("SUPPORT_URL".to_owned(), support.url()),
     ];
     let dataman = Running::launch(launch).await.expect("dataman starts");
     let ours = Session::connect(&dataman.dsn_of("everything")).await.expect("dataman answers");
@@ -473,4 +495,7 @@ async fn three_databases() {
     let row = crm.query_one("SELECT count(*) FROM customers", &[]).await.expect("it is there");
     assert_eq!(row.get::<_, i64>(0), 4, "the row went to PostgreSQL");
     assert_eq!(mariadb(&shop, "SELECT name FROM shop.products WHERE id = 3"), "desk\n");
+    let ticket = tickets.find_one(doc! { "customer": 4 }).await.expect("an answer");
+    let ticket = ticket.expect("the row went to MongoDB");
+    assert_eq!(ticket.get_document("contact").ok(), Some(&doc! { "channel": "mail" }));
 }

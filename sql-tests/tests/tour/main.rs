@@ -1,6 +1,7 @@
 //! README's tour, word for word, on every topology, compared with a plain PostgreSQL; and after `kill -9` all is still there.
 
 mod adopt;
+mod documents;
 
 use std::path::Path;
 

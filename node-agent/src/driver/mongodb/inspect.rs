@@ -1,6 +1,6 @@
 //! What a MongoDB server holds that dataman did not make: a sample of each collection's documents, and its indexes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::{BufMut, BytesMut};
 use dataman_node_protocol::NodeError;
@@ -99,7 +99,12 @@ async fn findings(server: &Server, inspect: &Inspect) -> Result<Vec<Found>, Node
             match one.collection_type {
                 mongodb::results::CollectionType::Collection => {
                     let mapped = mapped.get(&one.name).map(Vec::as_slice).unwrap_or_default();
+                    let collation = one.options.collation.as_ref();
+                    let collated = collation.is_some_and(|own| own.locale != "simple");
                     look(&database, &mut table, mapped, sample).await?;
+                    for field in table.fields.iter_mut() {
+                        field.collated = collated && field.type_oid == TypeId::TEXT.0;
+                    }
                 }
                 mongodb::results::CollectionType::View => {
                     table.refusals.push("it is a view".to_owned());
@@ -206,11 +211,12 @@ async fn look(
         "pipeline": [{ "$sample": { "size": i64::from((size / 2).max(1)) } }],
         "cursor": { "batchSize": DOCUMENTS_A_BATCH },
     };
-    let mut refusal = None;
+    let (mut refusal, mut known) = (None, HashSet::new());
     for command in [first, others] {
         let mut cursor = database.run_cursor_command(command).await.map_err(classify)?;
         while let Some(document) = cursor.try_next().await.map_err(classify)? {
-            if refusal.is_none() {
+            let id = document.get(ID).map(ToString::to_string);
+            if refusal.is_none() && known.insert(id) {
                 refusal = sample.add(&document).err();
             }
         }
@@ -251,13 +257,13 @@ fn describe(table: &mut FoundTable, sample: &Sample, mapped: &[Mapped]) {
                 (TypeRef::plain(TypeId::TEXT), Kind::ObjectId.name().to_owned())
             }
             None => {
-                table.notes.extend(proposal.note.filter(|_| !is_empty));
+                table.remarks.extend(proposal.note.filter(|_| !is_empty));
                 (proposal.ty, proposal.declared)
             }
         };
         let missing = sample.documents.saturating_sub(seen.values());
         if missing > 0 && own.is_none() && seen.values() > 0 {
-            table.notes.push(format!(
+            table.remarks.push(format!(
                 "field \"{}\" is missing or null in {missing} of {} documents",
                 seen.path, sample.documents
             ));
@@ -265,7 +271,7 @@ fn describe(table: &mut FoundTable, sample: &Sample, mapped: &[Mapped]) {
         let unmapped =
             seen.nested().iter().find(|path| mapped.iter().all(|one| one.path != **path));
         if let Some(path) = unmapped {
-            table.notes.push(format!(
+            table.remarks.push(format!(
                 "field \"{}\" has fields within: OPTIONS (\"{}.{path}\" '{}') makes a column of one; there are {}",
                 seen.path,
                 table.name,
@@ -285,6 +291,12 @@ fn describe(table: &mut FoundTable, sample: &Sample, mapped: &[Mapped]) {
             filled: is_new.then_some(Filled::Default),
             ..FoundField::default()
         });
+    }
+    let mut names = HashSet::new();
+    for field in &table.fields {
+        if !names.insert(&field.name) {
+            table.refusals.push(format!("two of its fields would be column \"{}\"", field.name));
+        }
     }
     for name in &sample.unnamed {
         table.notes.push(format!("field \"{name}\", which no path leads to"));

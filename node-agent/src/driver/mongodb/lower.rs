@@ -12,13 +12,13 @@ use dataman_pg::value::Value;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::DOCUMENTS_A_BATCH;
-use super::adopted;
+use super::adopted::{self, filter::Look};
 use super::catalogue::{Catalogue, Collection};
 use super::condition::{
     NativeAggregate, Scope, is_given, joined, native_aggregate, not_carried_out, refusal,
 };
 use super::layout;
-use super::statement::simple_collation;
+use super::statement::collated;
 
 /// Where a document is whose values are not what its columns say, before the rows that it should be looked at for.
 pub(super) const STRAY: &str = "%stray";
@@ -263,10 +263,10 @@ impl Lowered {
         let scope = Scope { collection, catalogue, params, known: &[] };
         // Documents that do not come back are not looked at; then their like is looked for first.
         let is_cut = !self.sort.is_empty() && (window.limit.is_some() || window.offset > 0);
+        let strays = |collection, look| adopted::filter::strays(collection, &self.deciding, look);
         let strays = match collection {
-            Some(collection) if self.group.is_some() || is_cut => {
-                adopted::filter::strays(collection, &self.deciding)
-            }
+            Some(collection) if self.group.is_some() => strays(collection, Look::Values),
+            Some(collection) if is_cut => strays(collection, Look::Types),
             _ => None,
         };
         let filter = match &self.filter {
@@ -292,9 +292,7 @@ impl Lowered {
                     aggregate(name, stages)
                 }
             };
-            if scope.is_adopted() {
-                command.insert("collation", simple_collation());
-            }
+            collated(&mut command, collection);
             Ok(command)
         };
         if let Some(group) = &self.group {
@@ -362,9 +360,7 @@ impl Lowered {
             command.insert("limit", limit);
         }
         command.insert("batchSize", DOCUMENTS_A_BATCH);
-        if scope.is_adopted() {
-            command.insert("collation", simple_collation());
-        }
+        collated(&mut command, collection);
         Ok(command)
     }
 

@@ -232,15 +232,15 @@ impl Statement<'_> {
 /// The command that reads a collection's documents.
 pub(super) fn find(collection: &Collection, filter: Document) -> Document {
     let mut command = doc! { "find": &collection.layout.collection, "filter": filter, "batchSize": DOCUMENTS_A_BATCH };
-    if adopted::of(collection).is_some() {
-        command.insert("collation", simple_collation());
-    }
+    collated(&mut command, Some(collection));
     command
 }
 
-/// Strings compare by their bytes, whatever the collection's own collation.
-pub(super) fn simple_collation() -> Document {
-    doc! { "locale": "simple" }
+/// Has strings compared by their bytes where the collection itself would do otherwise.
+pub(super) fn collated(command: &mut Document, collection: Option<&Collection>) {
+    if collection.and_then(adopted::of).is_some_and(|adopted| adopted.collated) {
+        command.insert("collation", doc! { "locale": "simple" });
+    }
 }
 
 /// About as many bytes as a document takes in memory.

@@ -16,7 +16,7 @@ use dataman_pg::expr::{Aggregate, Call, Constant, Expr, IsTest};
 use dataman_pg::types::{TypeId, TypeRef};
 use dataman_pg::value::Value;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, DateTime, Decimal128, Document, doc};
+use mongodb::bson::{Binary, Bson, Decimal128, Document, doc};
 
 use super::compare::{Test, point, test};
 use super::value::DATES_MS;
@@ -244,28 +244,43 @@ fn unfit_values(path: &str, native: Native, ty: TypeId) -> Vec<Document> {
             ] } });
         }
         Native::Date => {
-            filters.push(doc! { path: { "$lt": DateTime::from_millis(DATES_MS.0) } });
-            filters.push(doc! { path: { "$gt": DateTime::from_millis(DATES_MS.1) } });
+            let value = doc! { "$toLong": format!("${path}") };
+            filters.push(doc! { "$expr": { "$cond": [
+                { "$eq": [{ "$type": format!("${path}") }, "date"] },
+                { "$or": [{ "$lt": [value.clone(), DATES_MS.0] }, { "$gt": [value, DATES_MS.1] }] },
+                false,
+            ] } });
         }
         _ => {}
     }
     filters
 }
 
+/// How closely documents are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::driver::mongodb) enum Look {
+    /// By the BSON types: numbers compare and sort as numbers, whether the column holds them or not.
+    Types,
+    /// By the values, too: whatever is counted or added up.
+    Values,
+}
+
 /// The filter of documents in which one of these fields, by their places, is unfit; none when no value could be.
 pub(in crate::driver::mongodb) fn strays(
     collection: &Collection,
     places: &[usize],
+    look: Look,
 ) -> Option<Document> {
     let adopted = super::of(collection)?;
-    let filters: Vec<Document> = places
-        .iter()
-        .flat_map(|place| {
-            let path = &collection.layout.fields[*place].path;
-            let ty = collection.shape.fields[*place].ty.id;
-            unfit_values(path, adopted.natives[*place], ty)
-        })
-        .collect();
+    let each = places.iter().flat_map(|place| {
+        let path = &collection.layout.fields[*place].path;
+        let native = adopted.natives[*place];
+        match look {
+            Look::Types => unfit(path, native),
+            Look::Values => unfit_values(path, native, collection.shape.fields[*place].ty.id),
+        }
+    });
+    let filters: Vec<Document> = each.collect();
     (!filters.is_empty()).then(|| joined("$or", filters))
 }
 

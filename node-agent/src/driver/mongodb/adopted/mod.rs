@@ -52,6 +52,9 @@ pub(super) struct AdoptedCollection {
     pub(super) database: String,
     /// What the fields are, in the order of the shape's fields.
     pub(super) natives: Vec<Native>,
+    /// Whether it compares strings in another way than by their bytes, unless it is told to.
+    #[serde(default)]
+    pub(super) collated: bool,
 }
 
 /// What a field is.
@@ -137,7 +140,11 @@ pub(super) fn layout_of(shape: &CollectionShape, found: &FoundTable) -> Result<L
         collection: found.name.clone(),
         fields,
         indexes: Vec::new(),
-        adopted: Some(AdoptedCollection { database: found.namespace.clone(), natives }),
+        adopted: Some(AdoptedCollection {
+            database: found.namespace.clone(),
+            natives,
+            collated: found.fields.iter().any(|field| field.collated),
+        }),
     })
 }
 
