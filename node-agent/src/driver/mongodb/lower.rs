@@ -613,20 +613,19 @@ impl Group {
                     shown.insert(name, 1);
                 }
                 NativeAggregate::Sum | NativeAggregate::DecimalSum => {
+                    let converted = |input: Bson, to: &str| {
+                        Bson::Document(doc! { "$convert": {
+                            "input": input, "to": to, "onError": Bson::Null, "onNull": Bson::Null,
+                        } })
+                    };
+                    // Whole numbers that dataman did not write may be doubles, whose sum would be one, too.
+                    let whole = match scope.is_adopted() {
+                        true => converted(taken, "long"),
+                        false => taken,
+                    };
                     let of = match kind {
-                        // Whole numbers may be doubles, whose sum would be one, too.
-                        NativeAggregate::Sum if scope.is_adopted() => Bson::Document(doc! {
-                            "$convert": {
-                                "input": taken, "to": "long", "onError": Bson::Null, "onNull": Bson::Null,
-                            },
-                        }),
-                        NativeAggregate::Sum => taken,
-                        _ if scope.is_adopted() => Bson::Document(doc! {
-                            "$convert": {
-                                "input": taken, "to": "decimal", "onError": Bson::Null, "onNull": Bson::Null,
-                            },
-                        }),
-                        _ => Bson::Document(doc! { "$toDecimal": taken }),
+                        NativeAggregate::Sum => whole,
+                        _ => Bson::Document(doc! { "$toDecimal": whole }),
                     };
                     let (summed, value) = sum(of);
                     group.insert(name, summed);
