@@ -214,6 +214,9 @@ pub struct Agent {
     /// The certificate's private key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Where Prometheus reads metrics, as http://ADDR/metrics; they are for everybody who reaches it
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
     /// How many seconds statements may go on when the agent is told to stop (SIGTERM)
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub drain_time: u64,

@@ -1,14 +1,14 @@
-//! What a proxy counts, as Prometheus reads it: `GET /metrics` where `--metrics` says.
+//! What a proxy counts, as Prometheus reads it: `GET /metrics` where `--metrics` says. Agents answer in the same way.
 //!
 //! Numbers only, and the names of datastores and datasources: no statement, user or address. Labels come from the metadata.
 
 use std::convert::Infallible;
-use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dataman_metadata::member::{MemberKind, NodeState};
 use dataman_metadata::replica::ReplicaRole;
+use dataman_node_protocol::metrics::Page;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
@@ -32,14 +32,19 @@ const CLIENT_TIME: Duration = Duration::from_secs(5);
 /// The bytes that are read of a request.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// Answers whoever asks. Ends never.
+/// Answers whoever asks a proxy. Ends never.
 pub async fn serve(cluster: &Cluster, listener: TcpListener) {
+    serve_pages(listener, async || text(cluster)).await;
+}
+
+/// Answers whoever asks, with what `text` gives each time. Ends never.
+pub async fn serve_pages(listener: TcpListener, text: impl AsyncFn() -> String) {
     let mut answering = FuturesUnordered::new();
     loop {
         // Both branches lose nothing when they are dropped: answers go on in their set.
         tokio::select! {
             accepted = listener.accept(), if answering.len() < CLIENTS_MAX => match accepted {
-                Ok((socket, _)) => answering.push(answer(cluster, socket)),
+                Ok((socket, _)) => answering.push(answer(&text, socket)),
                 Err(error) => {
                     tracing::warn!(%error, "a client of the metrics could not be accepted");
                     tokio::time::sleep(CLIENT_TIME / 10).await;
@@ -50,10 +55,10 @@ pub async fn serve(cluster: &Cluster, listener: TcpListener) {
     }
 }
 
-async fn answer(cluster: &Cluster, socket: TcpStream) {
+async fn answer(text: &impl AsyncFn() -> String, socket: TcpStream) {
     let service = service_fn(async |request: Request<Incoming>| {
         let (status, body) = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/metrics") => (StatusCode::OK, text(cluster)),
+            (&Method::GET, "/metrics") => (StatusCode::OK, text().await),
             _ => (StatusCode::NOT_FOUND, "only GET /metrics is answered\n".to_owned()),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -128,52 +133,4 @@ fn text(cluster: &Cluster) -> String {
         }
     }
     page.finish()
-}
-
-/// A page of metrics: the samples of a family stand together, whenever they were added.
-#[derive(Default)]
-struct Page(Vec<(&'static str, String)>);
-
-impl Page {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
-        self.0.push((name, format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")));
-    }
-
-    fn sample(&mut self, name: &'static str, labels: &[(&str, &str)], value: impl Display) {
-        let Some((_, text)) = self.0.iter_mut().find(|(family, _)| *family == name) else { return };
-        text.push_str(name);
-        for (place, (label, value)) in labels.iter().enumerate() {
-            let before = if place == 0 { '{' } else { ',' };
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            // Text takes all that is written to it.
-            let _ = write!(text, "{before}{label}=\"{value}\"");
-        }
-        if !labels.is_empty() {
-            text.push('}');
-        }
-        let _ = writeln!(text, " {value}");
-    }
-
-    fn finish(self) -> String {
-        self.0.into_iter().map(|(_, text)| text).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages() {
-        let mut page = Page::default();
-        page.family("a", "gauge", "One.");
-        page.family("b", "counter", "Two.");
-        page.sample("a", &[], 1);
-        page.sample("b", &[("x", "y\"z"), ("n", "\\")], 0.5);
-        page.sample("a", &[("x", "y")], 2);
-        assert_eq!(
-            page.finish(),
-            "# HELP a One.\n# TYPE a gauge\na 1\na{x=\"y\"} 2\n# HELP b Two.\n# TYPE b counter\nb{x=\"y\\\"z\",n=\"\\\\\"} 0.5\n"
-        );
-    }
 }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod frame;
 pub mod frontend;
 pub mod inspect;
+pub mod metrics;
 pub mod node;
 pub mod pass;
 pub mod pool;

@@ -38,6 +38,11 @@ pub trait Node: Send + Sync {
         None
     }
 
+    /// How its connections are used; none where there is no pool.
+    fn pool_use(&self) -> Option<PoolUse> {
+        None
+    }
+
     /// Asks the database for its part in the replica set that it belongs to, over a connection of its own, so that one that is
     /// busy is not taken for one that is gone. Safe to drop.
     ///
@@ -46,6 +51,15 @@ pub trait Node: Send + Sync {
     async fn observe(&self) -> Result<Observation, NodeError> {
         Err(NodeError::unsupported("this database's own replication is not supported"))
     }
+}
+
+/// How the connections of a datasource are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that somebody has now.
+    pub in_use: usize,
+    /// The most there may be.
+    pub connections_max: usize,
 }
 
 /// A query ready to be sent often: made once, kept with the plan, sent with each execution.

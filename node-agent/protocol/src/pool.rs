@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::address::Address;
 use crate::connection::{CANCEL_TIMEOUT, Connection, TransactionStatus};
 use crate::error::{NodeError, NodeErrorKind};
+use crate::node::PoolUse;
 
 /// Connections to one address unless configured. A PostgreSQL server takes 100 by default, others' included.
 pub const POOL_CONNECTIONS_MAX: usize = 64;
@@ -132,6 +133,11 @@ impl Pool {
     /// Where the connections lead.
     pub fn address(&self) -> Arc<Address> {
         Arc::clone(&self.address)
+    }
+
+    /// How its connections are used.
+    pub fn usage(&self) -> PoolUse {
+        PoolUse { in_use: self.in_use(), connections_max: self.limits.connections_max }
     }
 
     /// Connections in use or being cleaned.

@@ -17,8 +17,8 @@ use crate::connection::{Answer, CANCEL_TIMEOUT, Connection, TransactionStatus, W
 use crate::context::quote_identifier;
 use crate::error::NodeError;
 use crate::node::{
-    CopySink, End, Node, NodeConnection, NodeStatement, Parameters, ResultFormats, RowStream,
-    StatementContext, TransactionOptions,
+    CopySink, End, Node, NodeConnection, NodeStatement, Parameters, PoolUse, ResultFormats,
+    RowStream, StatementContext, TransactionOptions,
 };
 use crate::pass::PassThrough;
 use crate::pool::{Pool, PoolLimits, PooledConnection};
@@ -148,6 +148,10 @@ impl<H: Hop> Node for WireNode<H> {
 
     fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
         self.pool.take_now().map(|connection| self.lend(connection))
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.pool.usage())
     }
 
     async fn observe(&self) -> Result<Observation, NodeError> {

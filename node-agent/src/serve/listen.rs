@@ -22,6 +22,7 @@ use crate::execute::bind::BoundStatement;
 use crate::inspect::Datasources;
 use crate::serve::fence::Fence;
 use crate::serve::guard::Guard;
+use crate::serve::metrics::Counts;
 use crate::serve::replication::Looks;
 use crate::serve::session;
 
@@ -41,6 +42,7 @@ pub struct Agent {
     pub fence: Fence,
     pub(super) guard: Guard,
     pub(super) looks: Looks,
+    pub(super) counts: Counts,
     pub(super) statements: Mutex<LruCache<StatementKey, BoundStatement>>,
     /// By process id: the secret key and what is running.
     running: Mutex<HashMap<i32, (i32, CancellationToken)>>,
@@ -66,6 +68,7 @@ impl Agent {
             fence: Fence::default(),
             guard,
             looks: Looks::default(),
+            counts: Counts::default(),
             statements: Mutex::new(LruCache::new(bound)),
             running: Mutex::default(),
             next_process_id: AtomicI32::new(1),
@@ -74,10 +77,16 @@ impl Agent {
 
     /// Enters a session; its key is what a CancelRequest has to bring.
     pub(super) fn enter(&self) -> (i32, i32) {
+        Counts::add(&self.counts.sessions, 1);
         let process_id = self.next_process_id.fetch_add(1, Ordering::Relaxed);
         let secret_key = random_key();
         lock(&self.running).insert(process_id, (secret_key, CancellationToken::new()));
         (process_id, secret_key)
+    }
+
+    /// How many sessions there are.
+    pub(super) fn session_count(&self) -> usize {
+        lock(&self.running).len()
     }
 
     pub(super) fn leave(&self, process_id: i32) {

@@ -16,6 +16,7 @@ use dataman_node_protocol::{NodeError, backend};
 use tokio::time::sleep;
 
 use crate::execute::bind::BoundStatement;
+use crate::serve::metrics::Counts;
 use crate::serve::session::{Portal, Prepared, Session, late};
 use crate::serve::wire::{Gone, Wire};
 
@@ -42,7 +43,11 @@ impl Session {
             return Ok(false);
         };
         let length = pipeline.length;
+        Counts::add(&self.agent.counts.requests, 1);
         let outcome = self.pass(wire, &mut *connection).await?;
+        if outcome.is_ok() {
+            self.agent.counts.ended(&wire.out);
+        }
         wire.input.advance(length);
         if self.status == TransactionStatus::Open {
             // One that cannot pass has begun nothing.

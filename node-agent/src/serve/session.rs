@@ -32,6 +32,7 @@ use crate::inspect::Datasources;
 use crate::serve::command::Command;
 use crate::serve::guard::Refusal;
 use crate::serve::listen::{Agent, lock};
+use crate::serve::metrics::Counts;
 use crate::serve::settings::Settings;
 use crate::serve::wire::{Gone, Wire};
 
@@ -42,7 +43,7 @@ pub(super) async fn serve(
     has_place: bool,
     shutdown: CancellationToken,
 ) {
-    let mut wire = Wire::new(socket);
+    let mut wire = Wire::new(Arc::clone(&agent), socket);
     let parameters = match timeout(STARTUP_TIMEOUT, open(&agent, &mut wire)).await {
         Ok(Some(parameters)) => parameters,
         Ok(None) | Err(_) => return,
@@ -350,6 +351,7 @@ impl Session {
         if self.status == TransactionStatus::Open {
             self.status = TransactionStatus::Failed;
         }
+        self.agent.counts.fail(&error.sqlstate);
         backend::encode_error(error, "ERROR", b'E', &mut wire.out);
     }
 
@@ -566,6 +568,9 @@ impl Session {
             return Ok(());
         }
         self.refuse_in_failed()?;
+        if !portal.is_running() {
+            Counts::add(&self.agent.counts.requests, 1);
+        }
         if is_copy_in(&bound.statement.query) {
             portal.done = true;
             return self.copy_in(wire, &bound).await;
@@ -589,10 +594,9 @@ impl Session {
                     backend::encode_bare(b'c', &mut wire.out);
                 }
                 self.put_back(&bound.datasource, running.stream.into_connection());
-                backend::encode_complete(
-                    &command_tag(&bound.statement.query, affected),
-                    &mut wire.out,
-                );
+                let tag = command_tag(&bound.statement.query, affected);
+                self.agent.counts.ended(tag.as_bytes());
+                backend::encode_complete(&tag, &mut wire.out);
                 Ok(())
             }
             Err(Failure::Statement(error)) => {
@@ -807,7 +811,9 @@ impl Session {
             Ok(affected) => affected,
         };
         self.put_back(&bound.datasource, Some(connection));
-        backend::encode_complete(&command_tag(&bound.statement.query, affected), &mut wire.out);
+        let tag = command_tag(&bound.statement.query, affected);
+        self.agent.counts.ended(tag.as_bytes());
+        backend::encode_complete(&tag, &mut wire.out);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::serve::guard::Socket;
+use crate::serve::listen::Agent;
+use crate::serve::metrics::Counts;
 
 /// Answers gathered before they are written without being asked for.
 const OUT_BYTES: usize = 64 * 1024;
@@ -44,11 +47,13 @@ pub(super) struct Wire {
     pub(super) input: BytesMut,
     /// Messages to be written.
     pub(super) out: BytesMut,
+    agent: Arc<Agent>,
 }
 
 impl Wire {
-    pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket: Socket::Plain(socket), input: BytesMut::new(), out: BytesMut::new() }
+    pub(super) fn new(agent: Arc<Agent>, socket: TcpStream) -> Self {
+        let (input, out) = (BytesMut::new(), BytesMut::new());
+        Self { socket: Socket::Plain(socket), input, out, agent }
     }
 
     /// Whether nobody on the way can read along.
@@ -84,7 +89,10 @@ impl Wire {
         self.input.reserve(8 * 1024);
         match self.socket.read_buf(&mut self.input).await? {
             0 => Err(Gone::Socket),
-            _ => Ok(()),
+            read => {
+                Counts::add(&self.agent.counts.received_bytes, read);
+                Ok(())
+            }
         }
     }
 
@@ -107,9 +115,11 @@ impl Wire {
     /// Writes what is to be written. Safe to drop: what was written is not written again, and the rest is kept.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
         while !self.out.is_empty() {
-            if self.socket.write_buf(&mut self.out).await? == 0 {
+            let written = self.socket.write_buf(&mut self.out).await?;
+            if written == 0 {
                 return Err(Gone::Socket);
             }
+            Counts::add(&self.agent.counts.sent_bytes, written);
         }
         if self.is_encrypted() {
             self.socket.flush().await?;
@@ -144,6 +154,7 @@ impl Wire {
         }
         self.flush().await?;
         self.socket.write_all(frames).await?;
+        Counts::add(&self.agent.counts.sent_bytes, frames.len());
         if self.is_encrypted() {
             self.socket.flush().await?;
         }

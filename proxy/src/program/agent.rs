@@ -12,11 +12,12 @@ use dataman_node_agent::serve::guard::Guard;
 use dataman_node_agent::serve::listen::listen;
 use dataman_node_protocol::scram::Verifier;
 use dataman_proxy::config::Agent;
+use dataman_proxy::metrics::serve_pages;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, agent_access, open_existing, say_error, tls_acceptor};
+use super::{Failure, agent_access, bind, open_existing, say_error, tls_acceptor};
 
 /// How long telling the others that this agent stops may take.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
@@ -60,6 +61,10 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
     }
     let is_guarded = access.password.is_some();
     let guard = Guard { verifier: access.password.as_deref().map(Verifier::of_password), tls };
+    let metrics = match agent.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let node_agent = NodeAgent::guarded(datasources, Some(Arc::clone(&metadata)), guard);
     let listening =
         listen(agent_config, Arc::clone(&node_agent)).await.map_err(|error| failure(&error))?;
@@ -101,10 +106,20 @@ pub(crate) async fn run(agent: Agent) -> Result<(), Failure> {
         }
     };
     let mut raise_fence = std::pin::pin!(raise_fence);
+    let measured = async {
+        match metrics {
+            Some(listener) => {
+                serve_pages(listener, async || node_agent.metrics(&agent.node).await).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let mut measured = std::pin::pin!(measured);
     // The branches lose nothing when they are dropped: signals wait.
     tokio::select! {
         served = &mut serving => return served.map_err(|error| failure(&error)),
         () = &mut raise_fence => {}
+        () = &mut measured => {}
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }

@@ -9,7 +9,7 @@ use dataman_metadata::topology::Engine;
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::definition::ConstraintKind;
 use dataman_node_protocol::error::{NodeError, NodeErrorKind};
-use dataman_node_protocol::node::{Node, NodeConnection, NodeStatement};
+use dataman_node_protocol::node::{Node, NodeConnection, NodeStatement, PoolUse};
 use dataman_node_protocol::replication::Observation;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
@@ -408,6 +408,12 @@ impl Node for ServerNode {
             }
             _ => Err(busy()),
         }
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        let connections_max = self.server.limits.connections_max;
+        let free = self.server.permits.available_permits();
+        Some(PoolUse { in_use: connections_max.saturating_sub(free), connections_max })
     }
 
     async fn observe(&self) -> Result<Observation, NodeError> {

@@ -10,7 +10,7 @@ use dataman_node_protocol::address::Address;
 use dataman_node_protocol::capability::Capability;
 use dataman_node_protocol::context::quote_literal;
 use dataman_node_protocol::definition::FieldShape;
-use dataman_node_protocol::node::{Node, NodeConnection};
+use dataman_node_protocol::node::{Node, NodeConnection, PoolUse};
 use dataman_node_protocol::pool::PoolLimits;
 use dataman_node_protocol::remote::WireNode;
 use dataman_node_protocol::replication::Observation;
@@ -51,6 +51,10 @@ impl Node for PostgresDatasource {
 
     fn connect_now(&self) -> Option<Box<dyn NodeConnection>> {
         self.0.connect_now()
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        self.0.pool_use()
     }
 
     async fn observe(&self) -> Result<Observation, NodeError> {
