@@ -387,8 +387,10 @@ async fn strangers() {
             match run(&sides.ours, statement, Protocol::Simple).await {
                 Outcome::Failure { sqlstate, message } => {
                     assert_eq!(sqlstate, "HV004", "{column} {bson}: {statement}: {message}");
-                    for part in [&format!("field \"{column}\""), &id(99).to_hex(), "shop.people"] {
-                        assert!(message.contains(part), "{statement}: {message}");
+                    let parts =
+                        [format!("field \"{column}\""), id(99).to_hex(), "shop.people".to_owned()];
+                    for part in &parts {
+                        assert!(message.contains(part.as_str()), "{statement}: {message}");
                     }
                 }
                 Outcome::Rows(rows) => {
