@@ -398,7 +398,9 @@ impl Planner<'_> {
                 }
             });
         }
-        let when = reached_when(&shell);
+        let mut when = reached_when(&shell);
+        // A row around is not there yet.
+        when.retain(|condition| !self.reads_outer(condition));
         // What stands in several places (the list, DISTINCT ON, ORDER BY) is one parameter in all of them.
         let mut done: Vec<(Expr, Expr)> = Vec::new();
         let distribution = Prover { tables: &self.tables }.block(&shell, &[]);
