@@ -109,9 +109,8 @@ fn keep(query: &mut Select, is_read: &dyn Fn(usize) -> bool) {
     let is_all =
         |operation: &SetOperation| operation.all && operation.kind == SetOperationKind::Union;
     let is_tail_plain = query.sort.is_empty() && query.limit.is_none() && query.offset.is_none();
-    if !query.distinct.is_all()
-        || !query.union.is_empty() && !(is_tail_plain && query.union.iter().all(is_all))
-    {
+    let is_plain = query.union.is_empty() || is_tail_plain && query.union.iter().all(is_all);
+    if !query.distinct.is_all() || !is_plain {
         return;
     }
     for operation in &mut query.union {

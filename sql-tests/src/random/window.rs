@@ -28,7 +28,7 @@ impl Generator {
             (self.pick(&aggregates), Needs::Nothing)
         } else if draw < 6 && !ranks.is_empty() {
             (self.pick(&ranks), Needs::Nothing)
-        } else if !ordered.is_empty() && !(self.scope().repeats && self.scope().placed) {
+        } else if !ordered.is_empty() && self.may_place() {
             self.scope().placed = true;
             (self.pick(&ordered), Needs::Total)
         } else {
@@ -53,6 +53,12 @@ impl Generator {
             }
             call
         }))
+    }
+
+    /// Whether the order of rows that are the same is not seen: one call may tell them apart, not two.
+    fn may_place(&mut self) -> bool {
+        let scope = self.scope();
+        !scope.repeats || !scope.placed
     }
 
     fn over(&mut self, needs: Needs) -> Tree {
