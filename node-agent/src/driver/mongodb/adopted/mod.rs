@@ -18,7 +18,7 @@
 //! looked for by the same command. A field that is missing and BSON's null both read as NULL; NULL is written as no field at all, as
 //! in dataman's own collections, and a field that stays NULL stays what it was.
 //!
-//! Documents keep the fields that are no columns; UPDATE sets the fields of the columns that change, and nothing else ([`write`]).
+//! Documents keep the fields that are no columns; UPDATE sets the fields of the columns that change, and nothing else ([`mod@write`]).
 //! The collection's indexes and validators go on as before.
 
 pub(super) mod compare;
