@@ -2,8 +2,9 @@
 //!
 //! [`bind`] decides what a statement means. [`select`] and [`mod@write`] then turn it into operators: [`distribution`] proves
 //! which parts give the same rows shard by shard, [`split`] divides such a query into a part for each shard and a merge,
-//! [`divide`] asks each shard as much of it as its database carries out, and [`above`] does the rest over scans of the shards. [`fold`] takes out what is the same for every row; [`pass`] says
-//! which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a parameter. [`visit`] goes through a plan.
+//! [`divide`] asks each shard as much of it as its database carries out, and [`above`] does the rest over scans of the shards. [`unread`] takes out what
+//! nothing reads, [`fold`] what is the same for every row; [`pass`] says which plans one shard can answer in the client's own frames, [`lift`] when a literal may be a
+//! parameter. [`visit`] goes through a plan.
 
 mod above;
 pub(crate) mod apply;
