@@ -72,7 +72,7 @@ fn take_simple(
 ) -> Option<(String, Vec<NamedType>, Select)> {
     match source {
         Source::Query { query, alias, columns, .. }
-            if is_simple(query, columns) && (!whole.contains(alias) || never_fails(query)) =>
+            if is_simple(query, columns) && !whole.contains(alias) =>
         {
             let (alias, columns) = (alias.clone(), columns.clone());
             let mut query = std::mem::take(query.as_mut());
@@ -97,11 +97,6 @@ fn take_simple(
         },
         _ => None,
     }
-}
-
-/// Whether all columns of a derived table are computed without an error.
-fn never_fails(query: &Select) -> bool {
-    super::select::output_exprs(query).iter().all(condition::is_sure)
 }
 
 /// Whether a derived table is no more than its sources, conditions and expressions over them.

@@ -305,12 +305,23 @@ impl Planner<'_> {
         shard: ShardId,
         is_exact: IsExact,
     ) -> bool {
-        if form::reads_virtual(select) {
+        if form::reads_virtual(select) || self.has_whole(select) {
             return false;
         }
         let shard = ShardRef { datastore: datastore.clone(), shard };
         self.capability(&shard)
             .is_some_and(|capability| carries_select(capability, select, is_exact))
+    }
+
+    /// Whether a query has a derived table that is computed by itself: a database would not compute the columns that nothing reads.
+    fn has_whole(&self, select: &Select) -> bool {
+        let mut found = false;
+        if !self.facts.whole.is_empty() {
+            form::for_each_source(select, &mut |source| {
+                found |= form::alias_of(source).is_some_and(|it| self.facts.whole.contains(it));
+            });
+        }
+        found
     }
 
     /// Whether the shards that are planned for carry out one expression exactly.

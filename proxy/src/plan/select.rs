@@ -29,8 +29,8 @@ pub(super) type Result<T> = std::result::Result<T, PgError>;
 impl Planner<'_> {
     /// Plans the statement itself.
     pub(super) fn top_select(&mut self, mut select: Select) -> Result<Operator> {
-        super::unread::forget_unread(&mut select, &self.facts.whole);
-        let lost = fold::fold_select(&mut select, &mut self.parameters);
+        let mut lost = super::unread::forget_unread(&mut select, &mut self.facts.whole);
+        lost |= fold::fold_select(&mut select, &mut self.parameters);
         super::condition::factor(&mut select);
         let text = if lost { None } else { self.text_template() };
         self.select(select, text)

@@ -17,8 +17,9 @@ use super::select::drop_unused_subqueries;
 type Read = HashSet<(String, String)>;
 
 /// Puts NULL in the place of what nothing reads, in a select and in everything inside it; `whole` are the aliases of derived
-/// tables that are computed by themselves.
-pub(super) fn forget_unread(select: &mut Select, whole: &HashSet<String>) {
+/// tables that are computed by themselves; those stay in it of which a column that nothing reads may fail. Says whether tables went, which the client's text has.
+pub(super) fn forget_unread(select: &mut Select, whole: &mut HashSet<String>) -> bool {
+    let mut lost = false;
     let mut has_inner = !select.with.is_empty();
     for source in &select.source {
         each_own_source(source, &mut |source| has_inner |= matches!(source, Source::Query { .. }));
@@ -35,33 +36,42 @@ pub(super) fn forget_unread(select: &mut Select, whole: &HashSet<String>) {
             });
         });
         let places = places_of_tables(select, &read);
-        select.source.iter_mut().for_each(|source| of_source(source, &read, whole));
+        select.source.iter_mut().for_each(|source| lost |= of_source(source, &read, whole));
         for table in &mut select.with {
             if let Some(places) = places.get(&table.name) {
-                keep(&mut table.query, &|place| places.contains(&place));
+                lost |= keep(&mut table.query, &|place| places.contains(&place));
             }
         }
     }
     for source in &mut select.source {
-        each_derived(source, &mut |query, _, _| forget_unread(query, whole));
+        each_derived(source, &mut |query, _, _| lost |= forget_unread(query, whole));
     }
-    let forget = |select: &mut Select| forget_unread(select, whole);
-    select.subqueries.iter_mut().for_each(forget);
+    let mut forget = |select: &mut Select| lost |= forget_unread(select, whole);
+    select.subqueries.iter_mut().for_each(&mut forget);
     select.union.iter_mut().for_each(|operation| forget(&mut operation.query));
     select.with.iter_mut().for_each(|table| forget(&mut table.query));
+    lost
 }
 
-fn of_source(source: &mut Source, read: &Read, whole: &HashSet<String>) {
+fn of_source(source: &mut Source, read: &Read, whole: &mut HashSet<String>) -> bool {
+    let mut lost = false;
     each_derived(source, &mut |query, alias, columns| {
-        if whole.contains(alias) {
-            return;
-        }
-        keep(query, &|place| {
+        let is_read = |place: usize| {
             columns
                 .get(place)
                 .is_none_or(|column| read.contains(&(alias.to_owned(), column.name.clone())))
-        });
+        };
+        if whole.contains(alias) {
+            // Where nothing can fail, who computes what is not seen.
+            let exprs = super::select::output_exprs(query);
+            if exprs.iter().enumerate().all(|(place, expr)| is_read(place) || is_sure(expr)) {
+                whole.remove(alias);
+            }
+        } else {
+            lost |= keep(query, &is_read);
+        }
     });
+    lost
 }
 
 fn each_derived(source: &mut Source, visit: &mut dyn FnMut(&mut Select, &str, &[NamedType])) {
@@ -104,17 +114,18 @@ fn places_of_tables(select: &Select, read: &Read) -> BTreeMap<String, HashSet<us
         .collect()
 }
 
-/// Keeps those outputs of a derived table that are read or that decide its rows.
-fn keep(query: &mut Select, is_read: &dyn Fn(usize) -> bool) {
+/// Keeps those outputs of a derived table that are read or that decide its rows. Says whether tables went with the others.
+fn keep(query: &mut Select, is_read: &dyn Fn(usize) -> bool) -> bool {
     let is_all =
         |operation: &SetOperation| operation.all && operation.kind == SetOperationKind::Union;
     let is_tail_plain = query.sort.is_empty() && query.limit.is_none() && query.offset.is_none();
     let is_plain = query.union.is_empty() || is_tail_plain && query.union.iter().all(is_all);
     if !query.distinct.is_all() || !is_plain {
-        return;
+        return false;
     }
+    let mut lost = false;
     for operation in &mut query.union {
-        keep(&mut operation.query, is_read);
+        lost |= keep(&mut operation.query, is_read);
     }
     let mut went = false;
     for (place, field) in query.fields.iter_mut().enumerate() {
@@ -132,12 +143,16 @@ fn keep(query: &mut Select, is_read: &dyn Fn(usize) -> bool) {
     if went {
         if query.group.as_ref().is_some_and(Vec::is_empty) && !has_aggregate(query) {
             // One group of whatever rows there are: one row.
+            lost |= !query.source.is_empty();
             query.source.clear();
             query.filter = None;
             query.group = None;
         }
+        let before = query.subqueries.len();
         drop_unused_subqueries(query);
+        lost |= query.subqueries.len() < before;
     }
+    lost
 }
 
 /// Whether a query has HAVING, which decides whether its one group is there, or computes an aggregate.

@@ -130,7 +130,7 @@ impl Planner<'_> {
                     self.row_value(expr, &subqueries)?;
                 }
                 let mut select = *select;
-                super::unread::forget_unread(&mut select, &self.facts.whole);
+                super::unread::forget_unread(&mut select, &mut self.facts.whole);
                 fold::fold_select(&mut select, &mut self.parameters);
                 super::condition::factor(&mut select);
                 let operator = self.select(select, None)?;
@@ -201,7 +201,7 @@ impl Planner<'_> {
                 && let Some(subquery) = subqueries.get(*index)
             {
                 let mut subquery = subquery.clone();
-                super::unread::forget_unread(&mut subquery, &self.facts.whole);
+                super::unread::forget_unread(&mut subquery, &mut self.facts.whole);
                 fold::fold_select(&mut subquery, &mut self.parameters);
                 match self.first(subquery, node, Vec::new()) {
                     Ok(replacement) => *node = replacement,
@@ -244,7 +244,7 @@ impl Planner<'_> {
                     && let Some(subquery) = subqueries.get(*index)
                 {
                     let mut subquery = subquery.clone();
-                    super::unread::forget_unread(&mut subquery, &self.facts.whole);
+                    super::unread::forget_unread(&mut subquery, &mut self.facts.whole);
                     fold::fold_select(&mut subquery, &mut self.parameters);
                     match self.first(subquery, node, Vec::new()) {
                         Ok(replacement) => *node = replacement,
