@@ -108,13 +108,21 @@ fn beyond_keys(on: &Expr, equal: &[(Expr, Expr)], left_width: usize) -> Option<E
         Expr::And(conditions) => conditions.as_slice(),
         one => std::slice::from_ref(one),
     };
-    let of_right = |expr: &Expr| {
-        form::replace(expr, &mut |node| match node {
-            Expr::Column { index, ty } => {
-                index.checked_sub(left_width).map(|index| Expr::Column { index, ty: *ty })
-            }
-            _ => None,
-        })
+    // An expression over the right side's columns alone, by their places there.
+    let of_right = |expr: &Expr| -> Option<Expr> {
+        let mut reads_left = false;
+        form::walk(expr, &mut |node| {
+            reads_left |= matches!(node, Expr::Column { index, .. } if *index < left_width);
+        });
+        let moved = || {
+            form::replace(expr, &mut |node| match node {
+                Expr::Column { index, ty } => {
+                    Some(Expr::Column { index: index - left_width, ty: *ty })
+                }
+                _ => None,
+            })
+        };
+        (!reads_left).then(moved)
     };
     let is_key = |condition: &Expr| {
         let Expr::Call(call) = condition else { return false };
@@ -127,8 +135,8 @@ fn beyond_keys(on: &Expr, equal: &[(Expr, Expr)], left_width: usize) -> Option<E
             && is_decided_by_bytes(one.type_id())
             && one.type_id() == other.type_id()
             && equal.iter().any(|(left, right)| {
-                (one == left && of_right(other) == *right)
-                    || (other == left && of_right(one) == *right)
+                (one == left && of_right(other).as_ref() == Some(right))
+                    || (other == left && of_right(one).as_ref() == Some(right))
             })
     };
     let mut rest: Vec<Expr> =

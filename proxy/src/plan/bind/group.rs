@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dataman_metadata::schema::ConstraintKind;
 use dataman_node_protocol::query::{self, OutputField, Source};
 use dataman_pg::expr::Field;
-use dataman_pg::{Expr, PgError};
+use dataman_pg::{Expr, PgError, Value};
 
 use super::scope::Scope;
 use super::{Binder, Result};
@@ -50,6 +50,9 @@ impl Binder<'_> {
     /// Whether an expression has no part that differs from row to row of the query's own sources.
     fn reads_nothing(&self, key: &Expr, own: &HashSet<String>) -> bool {
         let subqueries = self.subqueries.last().map(Vec::as_slice).unwrap_or_default();
+        if folds_to_constant(key) {
+            return true;
+        }
         let mut reads = false;
         walk(key, &mut |node| match node {
             Expr::Field(_) | Expr::Column { .. } => reads = true,
@@ -587,5 +590,34 @@ pub(super) fn has_subquery_of(expr: &Expr, places: &HashSet<usize>) -> bool {
             expr.for_each_child(&mut |child| found |= has_subquery_of(child, places));
             found
         }
+    }
+}
+
+/// Whether PostgreSQL's planner makes a constant of an expression that reads columns: `x OR true`, `x + NULL`.
+fn folds_to_constant(expr: &Expr) -> bool {
+    let is = |expr: &Expr, wanted: bool| matches!(expr, Expr::Const(one) if one.value == Value::Bool(wanted));
+    let is_null = |expr: &Expr| matches!(expr, Expr::Const(one) if one.value.is_null());
+    match expr {
+        Expr::Const(_) => true,
+        Expr::Or(parts) => parts.iter().any(|part| is(part, true)),
+        Expr::And(parts) => parts.iter().any(|part| is(part, false)),
+        Expr::Not(arg) => folds_to_constant(arg),
+        Expr::Cast(cast) => folds_to_constant(&cast.arg),
+        Expr::Is { arg, .. } => folds_to_constant(arg),
+        Expr::Call(call) => {
+            let strict = dataman_pg::catalog::function(call.function).is_some_and(|it| it.strict);
+            strict && call.args.iter().any(is_null) || call.args.iter().all(folds_to_constant)
+        }
+        Expr::Coalesce { args, .. } => {
+            args.iter().find(|arg| !is_null(arg)).is_none_or(folds_to_constant)
+        }
+        Expr::Case { branches, otherwise, .. } => {
+            let reached = branches.iter().find(|(when, _)| !is(when, false) && !is_null(when));
+            match reached {
+                Some((when, then)) => is(when, true) && folds_to_constant(then),
+                None => folds_to_constant(otherwise),
+            }
+        }
+        _ => false,
     }
 }

@@ -396,7 +396,7 @@ impl Binder<'_> {
                     let bound = self.expr(expr, scope, clause)?;
                     let name = alias
                         .clone()
-                        .or_else(|| self.subquery_column_name(&bound))
+                        .or_else(|| self.subquery_column_name(&bound).filter(|_| is_subquery(expr)))
                         .unwrap_or_else(|| column_name(expr));
                     fields.push(OutputField::Bound { expr: bound, name });
                 }
@@ -843,6 +843,17 @@ pub(super) fn sort_key(expr: Expr, key: &OrderBy) -> SortKey {
         expr,
         descending: key.descending,
         nulls_first: key.nulls_first.unwrap_or(key.descending),
+    }
+}
+
+/// Whether what an expression is named after is a scalar subquery, not a row compared with one.
+fn is_subquery(expr: &syntax::Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Subquery(_) => true,
+        ExprKind::Cast { arg, .. } => is_subquery(arg),
+        ExprKind::Case { otherwise, .. } => otherwise.as_deref().is_some_and(is_subquery),
+        ExprKind::Subscript { array, .. } => is_subquery(array),
+        _ => false,
     }
 }
 
